@@ -1,1 +1,14 @@
-//! Placeholder.
+//! What a BPF program means.
+//!
+//! This crate reads the bytes it is given and nothing else: no file, no clock, no randomness of its own. What a program
+//! can observe of the outside comes through [`env::Env`].
+//!
+//! The rooms follow a program's life:
+//! object bytes → [`object`] → [`program::Program`] → [`verifier`] → [`verifier::VerifiedProgram`] → [`facts`] →
+//! [`interp`]. Around them stand [`insn`] (the instruction set), [`memory`] (the guest's address space), [`maps`],
+//! [`helpers`], [`env`] and [`diag`].
+
+pub mod diag;
+pub mod env;
+pub mod insn;
+pub mod program;
