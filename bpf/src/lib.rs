@@ -12,3 +12,4 @@ pub mod diag;
 pub mod env;
 pub mod insn;
 pub mod program;
+pub mod verifier;
