@@ -1,0 +1,307 @@
+//! What crosses the card's edges: frames on the wire, messages over PCIe, and the fate of packets.
+//!
+//! ```text
+//!            In::Wire                                  Out::Pcie {at}
+//!   cable ───────────────▶ ┌────────────────────────┐ ───────────────▶ host memory,
+//!   cable ◀─────────────── │         Device         │ ◀─────────────── driver
+//!            Out::Wire     └────────────────────────┘   In::Pcie
+//!                                    │ Out::Fate: a packet ends inside the card
+//! ```
+//!
+//! Who models which delay:
+//! - **Wire.** [`In::Wire`] comes when the *last* bit of the frame reaches the card's MAC. Whoever sends serialises; the
+//!   cable's delay is the world's. [`Out::Wire`] is said as soon as the frame's place on the line is known, which may be
+//!   before its first bit leaves: it names both instants.
+//! - **PCIe.** The link is the card's, in both directions: TLPs, credits of the DMA engine, propagation. A
+//!   [`HostToCard`] message is handed over when the host *issues* it; the card takes it across. A [`CardToHost`] message
+//!   carries the instant at which it has arrived in the host ([`Out::Pcie`]`::at`). Between a read request's arrival and
+//!   its completion being handed over lies the host's memory latency, and nothing else: that is the host's to model.
+//!
+//! A packet that entered by [`In::Wire`] leaves exactly once: by [`Out::Wire`], by [`CardToHost::RxPacket`] or by
+//! [`Out::Fate`]. A packet of the host's that entered by [`HostToCard::TxData`] leaves by [`Out::Wire`] or [`Out::Fate`].
+
+use crate::des::Time;
+
+pub use super::inner::Inner;
+
+/// Names a packet for its whole life, in the card and outside. The world hands them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketId(pub u64);
+
+/// A physical port of the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u8);
+
+/// A pair of host rings, RX and TX, with one interrupt. Port `p` of a card with `n` queues a port owns the queues
+/// `p * n .. (p + 1) * n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId(pub u16);
+
+/// Bytes of the frame check sequence, which no [`Frame`] holds.
+pub const FCS: u64 = 4;
+/// Bytes of preamble, start delimiter and the least gap to the next frame (IEEE 802.3 §3.1, §4.4.2).
+pub const PREAMBLE_AND_GAP: u64 = 20;
+/// Least bytes of a frame without FCS (IEEE 802.3 §4.4.2: 64 with it). A sender pads; a shorter frame is a runt.
+pub const MIN_FRAME: usize = 60;
+
+/// An Ethernet frame, from destination address to the end of the payload; moved, never shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Which packet it is.
+    pub id: PacketId,
+    /// Its bytes, without preamble and FCS.
+    pub bytes: Vec<u8>,
+}
+
+impl Frame {
+    /// Bytes of line time it takes, with padding, FCS, preamble and gap: what a line rate is counted in.
+    pub fn line_bytes(&self) -> u64 {
+        line_bytes(self.bytes.len())
+    }
+}
+
+/// Bytes of line time a frame of `len` bytes (without FCS) takes.
+pub fn line_bytes(len: usize) -> u64 {
+    len.max(MIN_FRAME) as u64 + FCS + PREAMBLE_AND_GAP
+}
+
+/// What can happen to a card.
+#[derive(Debug, Clone, PartialEq)]
+pub enum In {
+    /// The last bit of a frame has reached a port.
+    Wire {
+        /// The port.
+        port: PortId,
+        /// The frame, as received; padded by its sender.
+        frame: Frame,
+    },
+    /// The host issues a message.
+    Pcie(HostToCard),
+    /// An event the card scheduled for itself.
+    Inner(Inner),
+}
+
+/// What a card tells the outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Out {
+    /// A frame leaves by a port. Said once its place on the line is certain; both instants are now or later, and
+    /// ascend for each port.
+    Wire {
+        /// The port.
+        port: PortId,
+        /// The frame, padded to [`MIN_FRAME`].
+        frame: Frame,
+        /// When the first bit of the destination address leaves.
+        first_bit: Time,
+        /// When the last bit leaves: what the other end of the cable counts from.
+        last_bit: Time,
+    },
+    /// A message reaches the host.
+    Pcie {
+        /// When it is there: its data visible in host memory, a request at the root complex. Now or later; ascends.
+        at: Time,
+        /// The message.
+        message: CardToHost,
+    },
+    /// A packet ended in the card, now.
+    Fate {
+        /// Which.
+        packet: PacketId,
+        /// How.
+        fate: Fate,
+    },
+}
+
+/// What the host's driver and memory say to the card.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostToCard {
+    /// Doorbell: `count` more receive buffers are on the queue's free list.
+    RxDoorbell {
+        /// The queue.
+        queue: QueueId,
+        /// How many more.
+        count: u32,
+    },
+    /// Doorbell: `count` more descriptors are on the queue's TX ring.
+    TxDoorbell {
+        /// The queue.
+        queue: QueueId,
+        /// How many more.
+        count: u32,
+    },
+    /// The queue's interrupt may fire once. The host says what it has seen, so that nothing is missed between its last
+    /// look and this message: the card fires at once when it has written more.
+    ArmInterrupt {
+        /// The queue.
+        queue: QueueId,
+        /// RX packets of this queue that the host has taken, since the beginning.
+        rx_seen: u64,
+        /// TX completions of this queue that the host has taken, since the beginning.
+        tx_seen: u64,
+    },
+    /// Answers [`CardToHost::ReadRxDescriptors`].
+    RxDescriptors {
+        /// The queue.
+        queue: QueueId,
+        /// As many as were asked for.
+        count: u32,
+    },
+    /// Answers [`CardToHost::ReadTxDescriptors`].
+    TxDescriptors {
+        /// The queue.
+        queue: QueueId,
+        /// Bytes of each frame, in ring order, as many as were asked for.
+        lengths: Vec<u32>,
+    },
+    /// Answers [`CardToHost::ReadTxData`]: the next frame of the queue, in ring order.
+    TxData {
+        /// The queue.
+        queue: QueueId,
+        /// The frame.
+        frame: Frame,
+    },
+}
+
+/// What the card says to the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CardToHost {
+    /// DMA read of receive descriptors. The host answers with [`HostToCard::RxDescriptors`].
+    ReadRxDescriptors {
+        /// The queue.
+        queue: QueueId,
+        /// How many; never more than doorbells have announced.
+        count: u32,
+    },
+    /// A packet and its descriptor have been written into the next buffer of the queue.
+    RxPacket {
+        /// The queue.
+        queue: QueueId,
+        /// The packet.
+        frame: Frame,
+        /// What the descriptor says of it.
+        meta: RxMeta,
+    },
+    /// DMA read of transmit descriptors. The host answers with [`HostToCard::TxDescriptors`].
+    ReadTxDescriptors {
+        /// The queue.
+        queue: QueueId,
+        /// How many; never more than doorbells have announced.
+        count: u32,
+    },
+    /// DMA read of the next frame of the queue. The host answers with [`HostToCard::TxData`].
+    ReadTxData {
+        /// The queue.
+        queue: QueueId,
+        /// Bytes of the frame, as its descriptor says.
+        bytes: u32,
+    },
+    /// The data of `count` more frames of the queue has been read: their buffers are the driver's again.
+    TxComplete {
+        /// The queue.
+        queue: QueueId,
+        /// How many more.
+        count: u32,
+    },
+    /// The queue's interrupt (MSI-X). Disarms it. What comes of it, and when, is for the host's moderation.
+    Interrupt {
+        /// The queue.
+        queue: QueueId,
+    },
+}
+
+/// A receive descriptor's news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RxMeta {
+    /// Port the packet came from.
+    pub port: PortId,
+    /// Hash by which the queue was chosen; `None` when the packet has none (not IP) or the program chose the queue.
+    pub hash: Option<RssHash>,
+    /// When the last bit reached the MAC.
+    pub timestamp: Time,
+}
+
+/// A receive-side-scaling hash and what it was computed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RssHash {
+    /// The Toeplitz hash.
+    pub value: u32,
+    /// Whether ports were part of it, or addresses only.
+    pub l4: bool,
+}
+
+/// How a packet ended inside the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// The program said so.
+    Dropped,
+    /// The program said that it failed (`XDP_ABORTED`, or a verdict that does not exist).
+    Aborted,
+    /// The card could not go on with it.
+    Lost(LossPlace),
+}
+
+/// Where a card loses packets, in the order a packet meets the places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LossPlace {
+    /// Shorter than the least frame.
+    Runt,
+    /// Longer than the card takes.
+    Oversize,
+    /// The MAC's receive FIFO was full: frames came faster than they can be moved into packet memory.
+    MacRxFifo,
+    /// The MAC's receive FIFO was full while its head waited for a packet buffer: all were held by packets in work.
+    NoPacketBuffer,
+    /// The program trapped; the firmware gives the packet up.
+    ProgramTrap,
+    /// The port's transmit queue was full.
+    TxQueueFull,
+    /// Longer than the host's receive buffers.
+    RxBufferTooSmall,
+    /// The host had put up no receive buffer.
+    NoRxDescriptor,
+}
+
+impl LossPlace {
+    /// Every place, in the order a packet meets them.
+    pub const ALL: [LossPlace; 8] = [
+        LossPlace::Runt,
+        LossPlace::Oversize,
+        LossPlace::MacRxFifo,
+        LossPlace::NoPacketBuffer,
+        LossPlace::ProgramTrap,
+        LossPlace::TxQueueFull,
+        LossPlace::RxBufferTooSmall,
+        LossPlace::NoRxDescriptor,
+    ];
+
+    /// Name for reports; stable.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LossPlace::Runt => "card.mac.runt",
+            LossPlace::Oversize => "card.mac.oversize",
+            LossPlace::MacRxFifo => "card.mac.rx-fifo",
+            LossPlace::NoPacketBuffer => "card.no-packet-buffer",
+            LossPlace::ProgramTrap => "card.program-trap",
+            LossPlace::TxQueueFull => "card.tx-queue-full",
+            LossPlace::RxBufferTooSmall => "card.rx-buffer-too-small",
+            LossPlace::NoRxDescriptor => "card.no-rx-descriptor",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::BitRate;
+
+    /// Line rates of RFC 2544 frame sizes, in packets a second: rate / ((size with FCS + 20) * 8).
+    #[test]
+    fn line_rate_counts_preamble_gap_and_fcs() {
+        let expected = [(64, 14_880_952), (128, 8_445_945), (512, 2_349_624), (1518, 812_743), (9018, 138_304)];
+        for (size, packets) in expected {
+            assert_eq!(10_000_000_000 / (line_bytes(size - 4) * 8), packets);
+        }
+        assert_eq!(BitRate(10_000_000_000).time_of(line_bytes(60) * 8), Time::from_ps(67_200));
+        assert_eq!(line_bytes(14), line_bytes(60));
+    }
+}
