@@ -2,6 +2,22 @@
 //!
 //! A program is a list of 8-byte slots. [`Insn`] has one value for each slot; the second half of a wide instruction is
 //! [`Insn::Pad`], so that indices and jump offsets are the kernel's.
+//!
+//! bytes ↔ [`raw`] → [`legality`] → [`decode`](decode()) → [`Insn`] → [`encode`](encode()); [`flow`] says what an
+//! instruction reads and writes and where control goes, [`text`] how it is printed.
+
+pub mod decode;
+pub mod encode;
+pub mod flow;
+pub mod legality;
+pub mod raw;
+pub mod text;
+
+pub use decode::{DecodeError, DecodeReason, decode, decode_bytes};
+pub use encode::{EncodeError, encode, encode_bytes};
+pub use flow::RegSet;
+pub use raw::{RawInsn, SLOT};
+pub use text::Names;
 
 use crate::program::MapIndex;
 
