@@ -10,6 +10,10 @@
 
 pub mod diag;
 pub mod env;
+pub mod errno;
+pub mod helpers;
 pub mod insn;
+pub mod maps;
+pub mod memory;
 pub mod program;
 pub mod verifier;

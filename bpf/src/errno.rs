@@ -1,0 +1,60 @@
+//! Error numbers as Linux returns them from bpf(2) and from helpers.
+
+use std::fmt;
+
+/// A Linux error number, positive.
+///
+/// Numbers are those of the generic Linux ABI (x86-64, arm64), whatever machine this runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(pub u16);
+
+impl Errno {
+    /// Operation not permitted.
+    pub const EPERM: Errno = Errno(1);
+    /// No such entry.
+    pub const ENOENT: Errno = Errno(2);
+    /// Out of memory.
+    pub const ENOMEM: Errno = Errno(12);
+    /// Bad address.
+    pub const EFAULT: Errno = Errno(14);
+    /// Busy.
+    pub const EBUSY: Errno = Errno(16);
+    /// Entry exists.
+    pub const EEXIST: Errno = Errno(17);
+    /// Invalid argument.
+    pub const EINVAL: Errno = Errno(22);
+    /// Too big, or full.
+    pub const E2BIG: Errno = Errno(7);
+    /// Operation not supported.
+    pub const EOPNOTSUPP: Errno = Errno(95);
+
+    /// The symbol, where this crate uses it.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Errno::EPERM => "EPERM",
+            Errno::ENOENT => "ENOENT",
+            Errno::ENOMEM => "ENOMEM",
+            Errno::EFAULT => "EFAULT",
+            Errno::EBUSY => "EBUSY",
+            Errno::EEXIST => "EEXIST",
+            Errno::EINVAL => "EINVAL",
+            Errno::E2BIG => "E2BIG",
+            Errno::EOPNOTSUPP => "EOPNOTSUPP",
+            _ => return None,
+        })
+    }
+
+    /// What a helper leaves in R0: the negated number, sign-extended to 64 bits.
+    pub const fn as_return(self) -> u64 {
+        (-(self.0 as i64)) as u64
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}

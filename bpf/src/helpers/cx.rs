@@ -1,0 +1,91 @@
+//! The machine as a helper sees it.
+
+use crate::env::Env;
+use crate::errno::Errno;
+use crate::memory::Fault;
+use crate::program::ProgType;
+
+/// Where a program asked for the packet to go (`bpf_redirect`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Redirect {
+    /// Device by `ifindex`.
+    pub ifindex: u32,
+    /// `BPF_F_INGRESS` (1): into its receive path, for tc programs.
+    pub flags: u64,
+}
+
+/// How far a packet's ends may move, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// How far its start may move down.
+    pub head: u32,
+    /// How far its end may move up.
+    pub tail: u32,
+}
+
+/// What an engine offers the bodies of helpers.
+///
+/// Methods that take guest addresses return `Err` for the guest's fault; it ends the run as data.
+pub trait HelperCx {
+    /// The type of the running program, as far as its context tells: XDP, or one of those with an skb.
+    fn prog_type(&self) -> ProgType;
+
+    /// The outside.
+    fn env(&mut self) -> &mut dyn Env;
+
+    /// Instructions this run has executed, this call included.
+    fn retired(&self) -> u64;
+
+    /// Copies guest memory.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn read(&mut self, address: u64, buf: &mut [u8]) -> Result<(), Fault>;
+
+    /// Writes guest memory.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// The address of the value under the key at `key`, or 0. `map` is what a wide load of a map put into a register.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn map_lookup(&mut self, map: u64, key: u64) -> Result<u64, Fault>;
+
+    /// Creates or replaces the value under the key at `key` with the one at `value`.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result is the map's answer.
+    fn map_update(&mut self, map: u64, key: u64, value: u64, flags: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Removes the entry under the key at `key`.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result is the map's answer.
+    fn map_delete(&mut self, map: u64, key: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Bytes of the packet, `data` to `data_end`.
+    fn packet_len(&self) -> u32;
+
+    /// Copies packet bytes from offset `off`; `false`, and nothing copied, if they are not all there.
+    fn packet_read(&mut self, off: u32, buf: &mut [u8]) -> bool;
+
+    /// Overwrites packet bytes from offset `off`; `false`, and nothing written, if they are not all there.
+    fn packet_write(&mut self, off: u32, bytes: &[u8]) -> bool;
+
+    /// How far the packet's ends may move.
+    fn packet_room(&self) -> Room;
+
+    /// Moves `data` by `head` and `data_end` by `tail` bytes, both positive towards higher addresses. The body has
+    /// checked them against [`HelperCx::packet_room`]; bytes the packet gains at its end are zeroed, those at its start
+    /// are what was there.
+    fn packet_move(&mut self, head: i32, tail: i32);
+
+    /// Forgets the skb's flow hash.
+    fn skb_clear_hash(&mut self);
+
+    /// Notes where the packet is to go if the program's verdict is a redirect.
+    fn redirect(&mut self, target: Redirect);
+}

@@ -1,0 +1,190 @@
+//! The memory under a map, and the record of what an operation did to it.
+
+/// The linear region of one map, read and written by offset.
+///
+/// The host's is a region of the engine's arena; a card's stands for its own memories. Offsets come from the map's own
+/// layout and lie inside the region, unless a guest has overwritten the map's links (which only an unverified program
+/// can): implementations answer a read outside with zeros and drop a write outside.
+pub trait MapMemory {
+    /// Copies `buf.len()` bytes from offset `off`.
+    fn read(&mut self, off: u32, buf: &mut [u8]);
+
+    /// Copies `bytes` to offset `off`.
+    fn write(&mut self, off: u32, bytes: &[u8]);
+}
+
+/// Plain bytes as a map's memory: a region of an arena, or a `Vec`.
+#[derive(Debug)]
+pub struct Linear<'a>(pub &'a mut [u8]);
+
+impl MapMemory for Linear<'_> {
+    fn read(&mut self, off: u32, buf: &mut [u8]) {
+        match self.0.get(off as usize..).and_then(|from| from.get(..buf.len())) {
+            Some(bytes) => buf.copy_from_slice(bytes),
+            None => buf.fill(0),
+        }
+    }
+
+    fn write(&mut self, off: u32, bytes: &[u8]) {
+        if let Some(to) = self.0.get_mut(off as usize..).and_then(|to| to.get_mut(..bytes.len())) {
+            to.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// What an access does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AccessKind {
+    /// Data comes from memory.
+    Read,
+    /// Data goes to memory.
+    Write,
+    /// Memory reads, changes and writes in one step: a lock, a list head.
+    Atomic,
+}
+
+/// One access of a map operation to the map's region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// What it does.
+    pub kind: AccessKind,
+    /// First byte, from the region's start.
+    pub off: u32,
+    /// Bytes.
+    pub len: u32,
+    /// Its address is data of an earlier access of the same operation, so it cannot start before that one has answered.
+    pub dependent: bool,
+}
+
+/// The accesses of one operation, in order. The caller keeps it and hands it to the next operation, so that a run of
+/// operations allocates nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessLog {
+    accesses: Vec<Access>,
+}
+
+impl AccessLog {
+    /// An empty log.
+    pub const fn new() -> Self {
+        Self { accesses: Vec::new() }
+    }
+
+    /// The accesses, in order.
+    pub fn accesses(&self) -> &[Access] {
+        &self.accesses
+    }
+
+    /// Forgets the last operation.
+    pub fn clear(&mut self) {
+        self.accesses.clear();
+    }
+}
+
+/// What a map kind's code is written against: memory that writes down what is done to it.
+pub struct Tape<'a> {
+    memory: &'a mut dyn MapMemory,
+    log: &'a mut AccessLog,
+}
+
+impl<'a> Tape<'a> {
+    /// Records onto `log`, which is cleared first.
+    pub fn new(memory: &'a mut dyn MapMemory, log: &'a mut AccessLog) -> Self {
+        log.clear();
+        Self { memory, log }
+    }
+
+    fn record(&mut self, kind: AccessKind, off: u32, len: u32, dependent: bool) {
+        self.log.accesses.push(Access { kind, off, len, dependent });
+    }
+
+    /// Reads at an address known beforehand.
+    pub fn read(&mut self, off: u32, buf: &mut [u8]) {
+        self.record(AccessKind::Read, off, buf.len() as u32, false);
+        self.memory.read(off, buf);
+    }
+
+    /// Reads at an address that an earlier access yielded.
+    pub fn follow(&mut self, off: u32, buf: &mut [u8]) {
+        self.record(AccessKind::Read, off, buf.len() as u32, true);
+        self.memory.read(off, buf);
+    }
+
+    /// Reads a little-endian word at an address known beforehand.
+    pub fn read_u32(&mut self, off: u32) -> u32 {
+        let mut word = [0; 4];
+        self.read(off, &mut word);
+        u32::from_le_bytes(word)
+    }
+
+    /// Writes; `dependent` as in [`Access`].
+    pub fn write(&mut self, off: u32, bytes: &[u8], dependent: bool) {
+        self.record(AccessKind::Write, off, bytes.len() as u32, dependent);
+        self.memory.write(off, bytes);
+    }
+
+    /// Writes parts of one contiguous stretch, each `(offset in the stretch, bytes)`, ascending, in one access at an
+    /// address that an earlier access yielded. Padding between the parts stays as it was.
+    pub fn write_parts(&mut self, off: u32, parts: &[(u32, &[u8])]) {
+        let len = parts.last().map_or(0, |(at, bytes)| at + bytes.len() as u32);
+        self.record(AccessKind::Write, off, len, true);
+        for (at, bytes) in parts {
+            self.memory.write(off + at, bytes);
+        }
+    }
+
+    /// Writes a little-endian word.
+    pub fn write_u32(&mut self, off: u32, word: u32, dependent: bool) {
+        self.write(off, &word.to_le_bytes(), dependent);
+    }
+
+    /// Changes little-endian words in one step and returns what they were.
+    pub fn atomic<const N: usize>(
+        &mut self,
+        off: u32,
+        dependent: bool,
+        change: impl FnOnce([u32; N]) -> [u32; N],
+    ) -> [u32; N] {
+        self.record(AccessKind::Atomic, off, 4 * N as u32, dependent);
+        let was = std::array::from_fn(|i| {
+            let mut word = [0; 4];
+            self.memory.read(off + 4 * i as u32, &mut word);
+            u32::from_le_bytes(word)
+        });
+        for (i, word) in change(was).into_iter().enumerate() {
+            if word != was[i] {
+                self.memory.write(off + 4 * i as u32, &word.to_le_bytes());
+            }
+        }
+        was
+    }
+
+    /// Reads a head of `N` words and the `key.len()` bytes behind it in one access at an address that an earlier access
+    /// yielded. Returns the head, and whether `wanted` accepts it and the bytes equal `key`.
+    pub fn follow_key<const N: usize>(
+        &mut self,
+        off: u32,
+        key: &[u8],
+        wanted: impl FnOnce([u32; N]) -> bool,
+    ) -> ([u32; N], bool) {
+        let head_len = 4 * N as u32;
+        self.record(AccessKind::Read, off, head_len + key.len() as u32, true);
+        let head = std::array::from_fn(|i| {
+            let mut word = [0; 4];
+            self.memory.read(off + 4 * i as u32, &mut word);
+            u32::from_le_bytes(word)
+        });
+        let mut at = off + head_len;
+        let equal = wanted(head)
+            && key.chunks(COMPARED_AT_ONCE).all(|chunk| {
+                let mut buf = [0; COMPARED_AT_ONCE];
+                let stored = &mut buf[..chunk.len()];
+                self.memory.read(at, stored);
+                at += chunk.len() as u32;
+                stored == chunk
+            });
+        (head, equal)
+    }
+}
+
+/// Bytes of a key that are fetched for comparison at a time; of no consequence but for speed.
+const COMPARED_AT_ONCE: usize = 64;

@@ -1,0 +1,284 @@
+//! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
+
+use super::{AccessLog, KINDS, MapKind, MapMemory, Tape};
+use crate::diag::{At, Diagnostic};
+use crate::errno::Errno;
+use crate::memory::Elements;
+use crate::program::{MapSpec, MapType};
+
+/// A map of one device, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(pub u32);
+
+/// Why a map cannot be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateError {
+    /// The number Linux's `BPF_MAP_CREATE` returns; `None` where the refusal is this project's (a kind that is not there
+    /// yet, a region too large for the address space).
+    pub errno: Option<Errno>,
+    /// The refusal in full.
+    pub diagnostic: Box<Diagnostic>,
+}
+
+impl From<CreateError> for Diagnostic {
+    fn from(error: CreateError) -> Diagnostic {
+        *error.diagnostic
+    }
+}
+
+/// A map without its memory.
+#[derive(Debug, Clone)]
+pub struct Map {
+    spec: MapSpec,
+    kind: &'static MapKind,
+    cpus: u32,
+    region_size: u32,
+    elements: Elements,
+}
+
+/// Bytes that a value takes inside the kernel and here: rounded up to 8.
+pub(super) const fn round8(bytes: u32) -> u32 {
+    bytes.next_multiple_of(8)
+}
+
+impl Map {
+    /// A map of that definition for a device with `cpus` processors (contexts, on a card).
+    ///
+    /// # Errors
+    /// `map-kind-unsupported`, `map-create-refused` (Linux refuses it too), `map-too-large`.
+    pub fn new(spec: MapSpec, cpus: u32) -> Result<Map, CreateError> {
+        let refused = |errno, diagnostic: Diagnostic| CreateError {
+            errno,
+            diagnostic: Box::new(diagnostic.at(At::Named(spec.name.clone()))),
+        };
+        let Some(kind) = KINDS.iter().find(|kind| kind.ty == spec.ty) else {
+            let (errno, help) = match spec.ty {
+                MapType(0) => (Some(Errno::EINVAL), "name a map type in the definition".to_owned()),
+                _ => (None, format!("use one of: {}", KINDS.map(|kind| kind.ty.to_string()).join(", "))),
+            };
+            let reason = format!("maps of type {} are not there yet", spec.ty);
+            return Err(refused(errno, Diagnostic::new("map-kind-unsupported", reason).help(help)));
+        };
+        if let Err((errno, rule)) = (kind.check)(&spec) {
+            let actual = format!(
+                "key_size {}, value_size {}, max_entries {}, map_flags {:#x}",
+                spec.key_size, spec.value_size, spec.max_entries, spec.flags
+            );
+            let reason = format!("{errno}: {} map cannot be created as defined", spec.ty);
+            return Err(refused(Some(errno), Diagnostic::new("map-create-refused", reason).limit(rule, actual)));
+        }
+        let size = (kind.region_size)(&spec, cpus);
+        let Ok(region_size) = u32::try_from(size) else {
+            let diagnostic = Diagnostic::new("map-too-large", "the map does not fit the guest's address space")
+                .limit("4 GiB a device", format!("{size} bytes"))
+                .help("lower max_entries or the value size");
+            return Err(refused(None, diagnostic));
+        };
+        let elements = (kind.elements)(&spec, cpus);
+        Ok(Map { spec, kind, cpus, region_size, elements })
+    }
+
+    /// Its definition.
+    pub fn spec(&self) -> &MapSpec {
+        &self.spec
+    }
+
+    /// Its row of [`KINDS`].
+    pub fn kind(&self) -> &'static MapKind {
+        self.kind
+    }
+
+    /// Processors that have values of their own, if the kind is per-CPU.
+    pub fn cpus(&self) -> u32 {
+        self.cpus
+    }
+
+    /// Bytes of its region.
+    pub fn region_size(&self) -> u32 {
+        self.region_size
+    }
+
+    /// Where the values lie in the region.
+    pub fn elements(&self) -> Elements {
+        self.elements
+    }
+
+    /// Bytes that one value takes for user space: of all processors, each rounded to 8, for per-CPU kinds.
+    pub fn user_value_size(&self) -> usize {
+        match self.kind.per_cpu {
+            true => round8(self.spec.value_size) as usize * self.cpus as usize,
+            false => self.spec.value_size as usize,
+        }
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
+        if key.len() == self.spec.key_size as usize { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Brings a fresh (all zero) region to the map's first state: the initial value of global data.
+    pub fn initialise(&self, mem: &mut dyn MapMemory) {
+        if let Some(initial) = &self.spec.initial {
+            let len = initial.len().min(self.spec.value_size as usize);
+            mem.write(self.elements.first, &initial[..len]);
+        }
+    }
+
+    /// `bpf_map_lookup_elem`: the offset of the value in the region. A key of another length finds nothing.
+    pub fn lookup(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, cpu: u32, key: &[u8]) -> Option<u32> {
+        let mut tape = Tape::new(mem, log);
+        self.check_key(key).ok()?;
+        self.kind.ops.lookup(self, &mut tape, cpu, key)
+    }
+
+    /// `bpf_map_update_elem` as a program on processor `cpu` calls it.
+    ///
+    /// # Errors
+    /// Linux's number; `EINVAL` for a key or value of another length.
+    pub fn update(
+        &self,
+        mem: &mut dyn MapMemory,
+        log: &mut AccessLog,
+        cpu: u32,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let mut tape = Tape::new(mem, log);
+        self.check_key(key)?;
+        if value.len() != self.spec.value_size as usize {
+            return Err(Errno::EINVAL);
+        }
+        self.kind.ops.update(self, &mut tape, cpu, key, value, flags)
+    }
+
+    /// `bpf_map_delete_elem`.
+    ///
+    /// # Errors
+    /// Linux's number; `EINVAL` for a key of another length.
+    pub fn delete(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, cpu: u32, key: &[u8]) -> Result<(), Errno> {
+        let mut tape = Tape::new(mem, log);
+        self.check_key(key)?;
+        self.kind.ops.delete(self, &mut tape, cpu, key)
+    }
+
+    /// `BPF_MAP_GET_NEXT_KEY`: the key after `key`, or the first.
+    ///
+    /// # Errors
+    /// `ENOENT` at the end; `EINVAL` for a key or buffer of another length.
+    pub fn next_key(
+        &self,
+        mem: &mut dyn MapMemory,
+        log: &mut AccessLog,
+        key: Option<&[u8]>,
+        next: &mut [u8],
+    ) -> Result<(), Errno> {
+        let mut tape = Tape::new(mem, log);
+        key.map_or(Ok(()), |key| self.check_key(key))?;
+        self.check_key(next)?;
+        self.kind.ops.next_key(self, &mut tape, key, next)
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`: the value, or for per-CPU kinds the values of all processors one after the other, each
+    /// rounded to 8 bytes ([`Map::user_value_size`]).
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none; `EINVAL` for a key of another length.
+    pub fn user_lookup(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.check_key(key)?;
+        let mut value = vec![0; self.user_value_size()];
+        let (slots, slot) = self.user_slots();
+        for cpu in 0..slots {
+            let off = self.lookup(mem, log, cpu, key).ok_or(Errno::ENOENT)?;
+            let len = if self.kind.per_cpu { round8(self.spec.value_size) } else { self.spec.value_size };
+            mem.read(off, &mut value[cpu as usize * slot..][..len as usize]);
+        }
+        Ok(value)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM`: as [`Map::update`], but for per-CPU kinds `value` holds those of all processors.
+    ///
+    /// # Errors
+    /// Linux's number; `EINVAL` for a key or value of another length.
+    pub fn user_update(
+        &self,
+        mem: &mut dyn MapMemory,
+        log: &mut AccessLog,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        if value.len() != self.user_value_size() {
+            return Err(Errno::EINVAL);
+        }
+        let (slots, slot) = self.user_slots();
+        for cpu in 0..slots {
+            let one = &value[cpu as usize * slot..][..self.spec.value_size as usize];
+            self.update(mem, log, cpu, key, one, flags)?;
+        }
+        Ok(())
+    }
+
+    /// How many values user space sees under one key, and the bytes from one to the next.
+    fn user_slots(&self) -> (u32, usize) {
+        if self.kind.per_cpu { (self.cpus, round8(self.spec.value_size) as usize) } else { (1, 0) }
+    }
+
+    /// All entries in the map's order, as user space reads them.
+    pub fn user_entries(&self, mem: &mut dyn MapMemory) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut log = AccessLog::new();
+        let mut entries = Vec::new();
+        let mut key = vec![0; self.spec.key_size as usize];
+        let mut next = self.next_key(mem, &mut log, None, &mut key);
+        while next.is_ok() {
+            if let Ok(value) = self.user_lookup(mem, &mut log, &key) {
+                entries.push((key.clone(), value));
+            }
+            let at = key.clone();
+            next = self.next_key(mem, &mut log, Some(&at), &mut key);
+        }
+        entries
+    }
+}
+
+/// The maps of one device, by [`MapId`].
+#[derive(Debug, Clone, Default)]
+pub struct MapSet {
+    maps: Vec<Map>,
+}
+
+impl MapSet {
+    /// The maps of these definitions, in order: the map of index `i` gets id `i`.
+    ///
+    /// # Errors
+    /// The first that cannot be created.
+    pub fn new(specs: &[MapSpec], cpus: u32) -> Result<MapSet, CreateError> {
+        let maps = specs.iter().map(|spec| Map::new(spec.clone(), cpus)).collect::<Result<_, _>>()?;
+        Ok(MapSet { maps })
+    }
+
+    /// Adds a map.
+    pub fn add(&mut self, map: Map) -> MapId {
+        self.maps.push(map);
+        MapId(self.maps.len() as u32 - 1)
+    }
+
+    /// The map of an id.
+    pub fn get(&self, id: MapId) -> Option<&Map> {
+        self.maps.get(id.0 as usize)
+    }
+
+    /// All maps and their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (MapId, &Map)> {
+        self.maps.iter().enumerate().map(|(i, map)| (MapId(i as u32), map))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.maps.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.maps.is_empty()
+    }
+}

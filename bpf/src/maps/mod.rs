@@ -1,0 +1,59 @@
+//! Maps: what each kind does, once, for host and card alike.
+//!
+//! A map is its definition ([`Map`]) and a linear region of memory. *All* of its state lies in that region, and every
+//! operation goes through [`MapMemory`], so the same code runs over the host's arena and over a card's memories. Each
+//! operation writes the sequence of its accesses to an [`AccessLog`]; host and card price that sequence, and no operation
+//! has a cost of its own.
+//!
+//! [`KINDS`] has one row a kind, and each kind has a file. Limits, flags and error numbers are Linux's.
+//!
+//! | kind | file | region |
+//! |---|---|---|
+//! | array | `array.rs` | values |
+//! | per-CPU array | `percpu_array.rs` | values of processor 0, values of processor 1, ... |
+//! | hash | `hash.rs` | header, bucket heads, entries |
+
+mod access;
+mod array;
+mod hash;
+mod hashing;
+mod kind;
+mod map;
+mod percpu_array;
+
+pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape};
+pub use hashing::hash_key;
+pub use kind::{CreateCheck, KINDS, MapKind, MapOps};
+pub use map::{CreateError, Map, MapId, MapSet};
+
+/// `flags` of an update: create or replace.
+pub const BPF_ANY: u64 = 0;
+/// `flags` of an update: create only.
+pub const BPF_NOEXIST: u64 = 1;
+/// `flags` of an update: replace only.
+pub const BPF_EXIST: u64 = 2;
+/// `flags` of an update: hold the value's spin lock.
+pub const BPF_F_LOCK: u64 = 4;
+
+/// `map_flags`: do not preallocate entries.
+pub const BPF_F_NO_PREALLOC: u32 = 1;
+/// `map_flags`: one LRU list for each processor.
+pub const BPF_F_NO_COMMON_LRU: u32 = 1 << 1;
+/// `map_flags`: allocate on the NUMA node named in `numa_node`.
+pub const BPF_F_NUMA_NODE: u32 = 1 << 2;
+/// `map_flags`: user space may only read.
+pub const BPF_F_RDONLY: u32 = 1 << 3;
+/// `map_flags`: user space may only write.
+pub const BPF_F_WRONLY: u32 = 1 << 4;
+/// `map_flags`: hash with seed 0.
+pub const BPF_F_ZERO_SEED: u32 = 1 << 6;
+/// `map_flags`: programs may only read.
+pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+/// `map_flags`: programs may only write.
+pub const BPF_F_WRONLY_PROG: u32 = 1 << 8;
+/// `map_flags`: user space may map the values into its memory.
+pub const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// `map_flags`: inner maps may differ in `max_entries`.
+pub const BPF_F_INNER_MAP: u32 = 1 << 12;
+/// The flags that restrict access.
+pub const BPF_F_ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY | BPF_F_WRONLY_PROG;
