@@ -70,8 +70,12 @@ static __always_inline enum slot classify(void *data, void *data_end, struct rul
 		return MALFORMED;
 	if (ether_type == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = network;
+		__u64 words;
 
-		if ((void *)(ip + 1) > data_end || ip->version != 4 || ip->ihl < 5)
+		if ((void *)(ip + 1) > data_end)
+			return MALFORMED;
+		words = ipv4_words(ip);
+		if (ip->version != 4 || words < 5)
 			return MALFORMED;
 		key->source[2] = bpf_htonl(0xffff);
 		key->source[3] = ip->saddr;
@@ -79,7 +83,7 @@ static __always_inline enum slot classify(void *data, void *data_end, struct rul
 		slot = slot_of(ip->protocol);
 		if (ip->frag_off & bpf_htons(IP_OFFSET))
 			return slot;
-		transport = network + ip->ihl * 4;
+		transport = network + words * 4;
 	} else if (ether_type == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip6 = network;
 

@@ -67,17 +67,21 @@ static __always_inline enum slot parse(void *data, void *data_end, struct flow *
 	__be16 ether_type = 0;
 	struct iphdr *ip = network_header(data, data_end, &ether_type);
 	void *transport, *end;
+	__u64 words;
 
 	if (!ip)
 		return MALFORMED;
 	if (ether_type != bpf_htons(ETH_P_IP))
 		return NOT_IPV4;
-	if ((void *)(ip + 1) > data_end || ip->version != 4 || ip->ihl < 5)
+	if ((void *)(ip + 1) > data_end)
+		return MALFORMED;
+	words = ipv4_words(ip);
+	if (ip->version != 4 || words < 5)
 		return MALFORMED;
 	if (ip->frag_off & bpf_htons(IP_OFFSET | IP_MORE_FRAGMENTS))
 		return NO_PORTS;
 
-	transport = (void *)ip + ip->ihl * 4;
+	transport = (void *)ip + words * 4;
 	if (ip->protocol == IPPROTO_TCP)
 		end = transport + sizeof(struct tcphdr);
 	else if (ip->protocol == IPPROTO_UDP)

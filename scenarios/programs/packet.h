@@ -89,4 +89,16 @@ static __always_inline void *network_header(void *data, void *data_end, __be16 *
 	return next;
 }
 
+/*
+ * Length of an IPv4 header in words of 4 bytes, unchecked. The empty assembly keeps the compiler from scaling it with
+ * the bits of the version and masking later, which hides from a verifier how far into the packet it reaches.
+ */
+static __always_inline __u64 ipv4_words(const struct iphdr *ip)
+{
+	__u64 words = ip->ihl;
+
+	asm volatile("" : "+r"(words));
+	return words;
+}
+
 #endif
