@@ -1,6 +1,6 @@
 //! What a core asks of a memory, and what it hears back.
 
-use crate::core::{ContextId, CoreId, FlightId};
+use crate::core::{ContextId, CoreId, FlightId, PacketId};
 use crate::des::Time;
 
 /// Index of a memory engine ([`super::AddressMap::engine`]).
@@ -138,8 +138,10 @@ impl Action {
 pub struct MemCommand {
     /// Who asks.
     pub core: CoreId,
-    /// For whom.
+    /// For which of its contexts.
     pub context: ContextId,
+    /// For which packet.
+    pub packet: PacketId,
     /// Which of the core's outstanding commands.
     pub flight: FlightId,
     /// Where it goes.

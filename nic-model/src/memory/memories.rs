@@ -1,0 +1,215 @@
+//! All memories of a card behind one door.
+
+use bpf::diag::Diagnostic;
+use bpf::errno::Errno;
+use bpf::program::MapSpec;
+
+use super::engine::{Engine, EngineCounters};
+use super::record::{Actor, Event, Record};
+use super::store::Store;
+use super::words::{self, MAX_WORDS};
+use super::{
+    Action, AddressMap, Answer, CardMaps, EngineId, MapCall, MemCommand, MemoriesConfig, MemoryKind, TableId, atomic,
+};
+use crate::des::Time;
+
+/// What travels with a command: the core keeps it, and lends it when the command reaches its engine.
+#[derive(Debug)]
+pub struct Cargo<'a> {
+    /// Words from or for transfer registers. An atomic takes its operand from the first (and second, the high word).
+    pub words: &'a mut [u32; MAX_WORDS],
+    /// The call that an [`Action::Map`] carries out.
+    pub call: Option<&'a mut MapCall>,
+}
+
+/// The memories of a card.
+#[derive(Debug)]
+pub struct Memories {
+    addresses: AddressMap,
+    engines: Vec<Engine>,
+    stores: Vec<Store>,
+    maps: CardMaps,
+    log: Option<Vec<Record>>,
+}
+
+impl Memories {
+    /// Empty memories; `cpus` is the number of contexts that get slots of their own in per-CPU maps.
+    pub fn new(config: &MemoriesConfig, cpus: u32) -> Self {
+        let addresses = AddressMap::new(config);
+        let of = |engine| match addresses.memory(EngineId(engine)).0 {
+            MemoryKind::Cls => config.cls,
+            MemoryKind::Ctm => config.ctm,
+            MemoryKind::Imem => config.imem,
+            MemoryKind::Emem => config.emem,
+        };
+        Memories {
+            engines: (0..addresses.engines()).map(|engine| Engine::new(of(engine))).collect(),
+            stores: (0..addresses.engines()).map(|engine| Store::new(of(engine).bytes)).collect(),
+            // 40-bit addresses have 32 bits of offset.
+            maps: CardMaps::new(config.map_base, config.emem.bytes.min(1 << 32), cpus),
+            addresses,
+            log: None,
+        }
+    }
+
+    /// The card's addresses.
+    pub fn addresses(&self) -> &AddressMap {
+        &self.addresses
+    }
+
+    /// From a core's command queue to an engine.
+    pub fn request_time(&self, engine: EngineId) -> Time {
+        self.engines[usize::from(engine.0)].config().timing.request
+    }
+
+    /// What an engine did so far.
+    pub fn counters(&self, engine: EngineId) -> EngineCounters {
+        self.engines[usize::from(engine.0)].counters()
+    }
+
+    /// What each engine did so far, with its memory and island.
+    pub fn all_counters(&self) -> impl Iterator<Item = (MemoryKind, u16, EngineCounters)> {
+        self.engines.iter().zip(0..).map(|(engine, id)| {
+            let (memory, island) = self.addresses.memory(EngineId(id));
+            (memory, island, engine.counters())
+        })
+    }
+
+    /// Contents of a memory, for DMA and for tests; `island` matters where each has its own.
+    pub fn store_mut(&mut self, memory: MemoryKind, island: u16) -> &mut Store {
+        &mut self.stores[usize::from(self.addresses.engine(memory, island).0)]
+    }
+
+    /// Contents of a memory.
+    pub fn store(&self, memory: MemoryKind, island: u16) -> &Store {
+        &self.stores[usize::from(self.addresses.engine(memory, island).0)]
+    }
+
+    /// Takes a command that reaches its engine now: it acts, and the answer says when the core hears of it.
+    pub fn serve(&mut self, now: Time, command: &MemCommand, cargo: Cargo<'_>) -> Answer {
+        let index = usize::from(command.engine.0);
+        let MemCommand { offset, bytes, action, .. } = *command;
+        let answer = self.engines[index].take(now, action.touch(), offset, u32::from(bytes));
+        let mut buf = [0; 4 * MAX_WORDS];
+        let buf = &mut buf[..usize::from(bytes).min(4 * MAX_WORDS)];
+        match action {
+            Action::Read(order) => {
+                self.stores[index].read(offset, buf);
+                words::from_bytes(buf, order, cargo.words);
+                self.record(command, |table, offset| Event::Read { table, offset, bytes: buf.to_vec() });
+            }
+            Action::Write(order) => {
+                words::to_bytes(cargo.words, order, buf);
+                self.stores[index].write(offset, buf);
+                self.record(command, |table, offset| Event::Write { table, offset, bytes: buf.to_vec() });
+            }
+            Action::Atomic { op, wide, fetch } => {
+                let high = if wide { cargo.words[1] } else { 0 };
+                let operand = u64::from(high) << 32 | u64::from(cargo.words[0]);
+                let before = atomic::change(&mut self.stores[index], offset, op, wide, operand);
+                if fetch {
+                    cargo.words[0] = before as u32;
+                    cargo.words[1] = (before >> 32) as u32;
+                }
+                self.record(command, |table, offset| Event::Atomic { table, offset, op, wide, operand, before });
+            }
+            Action::Touch(_) => {}
+            Action::Map => {
+                if let Some(call) = cargo.call {
+                    self.call(command, call);
+                }
+            }
+        }
+        answer
+    }
+
+    fn call(&mut self, command: &MemCommand, call: &mut MapCall) {
+        let emem = usize::from(self.addresses.engine(MemoryKind::Emem, 0).0);
+        self.maps.call(&mut self.stores[emem], call);
+        if let Some(log) = &mut self.log {
+            let MapCall { op, table, cpu, found, result, .. } = *call;
+            let update = op == super::MapOp::Update;
+            let event = Event::Call {
+                op,
+                table,
+                cpu,
+                key: call.key.clone(),
+                value: if update { call.value.clone() } else { Vec::new() },
+                flags: if update { call.flags } else { 0 },
+                found,
+                result,
+            };
+            log.push(Record { actor: actor(command), event });
+        }
+    }
+
+    fn record(&mut self, command: &MemCommand, event: impl FnOnce(TableId, u32) -> Event) {
+        if let Some(log) = &mut self.log
+            && self.addresses.memory(command.engine).0 == MemoryKind::Emem
+            && let Some((table, offset)) = self.maps.at(command.offset)
+        {
+            log.push(Record { actor: actor(command), event: event(table, offset) });
+        }
+    }
+
+    /// Starts the log of what packets do to maps; without this call nothing is recorded.
+    pub fn start_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    /// The log so far, which starts anew.
+    pub fn take_log(&mut self) -> Vec<Record> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The card's maps.
+    pub fn maps(&self) -> &CardMaps {
+        &self.maps
+    }
+
+    /// Creates a map. `atomic_words` are the byte offsets in a value of the words that programs use atomically.
+    ///
+    /// # Errors
+    /// What [`bpf::maps::Map::new`] refuses, and `card-memory-full`.
+    pub fn create_map(&mut self, spec: MapSpec, atomic_words: &[u32]) -> Result<TableId, Diagnostic> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.create(&mut self.stores[usize::from(emem.0)], spec, atomic_words)
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM` of the host, at this instant; atomic words come in the host's byte order.
+    ///
+    /// # Errors
+    /// Linux's number; `ENOENT` also where there is no such map.
+    pub fn user_lookup(&mut self, table: TableId, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.user_lookup(&mut self.stores[usize::from(emem.0)], table, key)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM` of the host, at this instant.
+    ///
+    /// # Errors
+    /// As [`Memories::user_lookup`].
+    pub fn user_update(&mut self, table: TableId, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.user_update(&mut self.stores[usize::from(emem.0)], table, key, value, flags)
+    }
+
+    /// `BPF_MAP_DELETE_ELEM` of the host, at this instant.
+    ///
+    /// # Errors
+    /// As [`Memories::user_lookup`].
+    pub fn user_delete(&mut self, table: TableId, key: &[u8]) -> Result<(), Errno> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.user_delete(&mut self.stores[usize::from(emem.0)], table, key)
+    }
+
+    /// All entries of a map in its order, as the host reads them.
+    pub fn user_entries(&mut self, table: TableId) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.user_entries(&mut self.stores[usize::from(emem.0)], table)
+    }
+}
+
+fn actor(command: &MemCommand) -> Actor {
+    Actor { packet: command.packet, core: command.core, context: command.context }
+}
