@@ -13,6 +13,7 @@ pub mod env;
 pub mod errno;
 pub mod helpers;
 pub mod insn;
+pub mod interp;
 pub mod maps;
 pub mod memory;
 pub mod program;

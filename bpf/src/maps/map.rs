@@ -282,3 +282,13 @@ impl MapSet {
         self.maps.is_empty()
     }
 }
+
+impl std::ops::Index<MapId> for MapSet {
+    type Output = Map;
+
+    /// # Panics
+    /// If the id is of another set.
+    fn index(&self, id: MapId) -> &Map {
+        &self.maps[id.0 as usize]
+    }
+}

@@ -36,7 +36,7 @@ pub enum FaultKind {
     BadJump,
     /// Execution ran past the last instruction.
     FellOff,
-    /// More nested calls than a machine has frames.
+    /// More nested calls than [`crate::interp::MAX_FRAMES`] allow.
     CallDepth,
     /// The budget of retired instructions is spent.
     Budget,
@@ -46,6 +46,8 @@ pub enum FaultKind {
     BadMap,
     /// A helper that this kind of context does not have; its number.
     WrongContext(u32),
+    /// The packet handed to the machine is longer than its buffer takes.
+    PacketTooLong,
 }
 
 impl Fault {
@@ -80,6 +82,7 @@ impl fmt::Display for FaultKind {
             FaultKind::Budget => f.write_str("instruction budget spent"),
             FaultKind::UnknownHelper(id) => write!(f, "unknown helper {id}"),
             FaultKind::BadMap => f.write_str("argument is not a map"),
+            FaultKind::PacketTooLong => f.write_str("packet longer than the machine's buffer"),
             FaultKind::WrongContext(id) => write!(f, "helper {id} does not fit the context"),
         }
     }

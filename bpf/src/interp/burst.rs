@@ -1,0 +1,319 @@
+//! The inner loop: executes operations until one needs the whole machine (a call, a return, the end) or faults.
+
+use super::arith::{alu, holds, sign_extend};
+use super::decode::{Code, atomic_of};
+use super::observer::{MemAccess, MemAccessKind, Observer};
+use super::op::{Op, Opcode, lane, with_operations};
+use crate::insn::{AluOp, AtomicOp, Cond, Size, Width};
+use crate::memory::{Fault, FaultKind, Guard};
+
+/// Registers, and where the run is.
+#[derive(Debug, Clone)]
+pub(super) struct Cpu {
+    /// R0 to R10; the rest is there so that no index needs a check.
+    pub r: [u64; 16],
+    /// Next operation. After a fault: the one that faulted.
+    pub pc: usize,
+    /// Operations retired less `pc`, wrapping: straight-line code retires by moving `pc` alone.
+    pub skew: u64,
+}
+
+impl Cpu {
+    pub fn retired(&self) -> u64 {
+        self.skew.wrapping_add(self.pc as u64)
+    }
+
+    /// Goes on elsewhere.
+    pub fn jump(&mut self, pc: usize) {
+        self.skew = self.retired().wrapping_sub(pc as u64);
+        self.pc = pc;
+    }
+}
+
+/// Where the wide loads of a map point.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MapPlace {
+    /// Stands for the map.
+    pub handle: u32,
+    /// First byte of its first value.
+    pub values: u32,
+}
+
+/// What the loop needs of the machine.
+pub(super) struct View<'a> {
+    pub mem: &'a mut [u8],
+    pub guard: Guard<'a>,
+    pub maps: &'a [MapPlace],
+    pub packet: PacketSpan,
+}
+
+/// The packet's place in the arena.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PacketSpan {
+    pub data: u32,
+    pub len: u32,
+}
+
+/// Why the loop came back.
+pub(super) enum Stop {
+    /// The function has ended.
+    Exit,
+    /// Call of the function at an operation.
+    Call(u32),
+    /// Call of a row of the helper table.
+    Helper(u32),
+    /// Call of the helper whose number is in a register.
+    HelperIn(u8),
+    /// The guest's fault.
+    Fault(Fault),
+}
+
+#[cold]
+#[inline(never)]
+fn look_closer(guard: Guard<'_>, address: u64, size: u32, write: bool) -> Result<usize, Fault> {
+    guard.check(address, size, write)
+}
+
+#[inline(always)]
+fn place(guard: Guard<'_>, address: u64, size: u32, write: bool) -> Result<usize, Fault> {
+    match guard.hit(address, size, write) {
+        Some(index) => Ok(index),
+        None => look_closer(guard, address, size, write),
+    }
+}
+
+#[inline(always)]
+fn load<const N: usize>(mem: &[u8], guard: Guard<'_>, address: u64) -> Result<[u8; N], Fault> {
+    let index = place(guard, address, N as u32, false)?;
+    Ok(mem[index..index + N].try_into().expect("a slice of N bytes"))
+}
+
+#[inline(always)]
+fn store<const N: usize>(mem: &mut [u8], guard: Guard<'_>, address: u64, bytes: [u8; N]) -> Result<(), Fault> {
+    let index = place(guard, address, N as u32, true)?;
+    mem[index..index + N].copy_from_slice(&bytes);
+    Ok(())
+}
+
+#[inline(always)]
+fn address(base: u64, op: &Op) -> u64 {
+    base.wrapping_add(i64::from(op.at as i32) as u64)
+}
+
+/// The observer's view of an access that passed its check.
+fn describe(guard: Guard<'_>, slot: usize, kind: MemAccessKind, address: u64, size: Size) -> MemAccess {
+    let region = guard.region_at(address).expect("a checked address lies in a region");
+    MemAccess { slot, kind, region: region.kind, off: (address as u32).wrapping_sub(region.base), size }
+}
+
+/// The bytes a program of classic BPF's heritage loads, as a number in network byte order; `None` when they are not all in
+/// the packet. Negative offsets count from the link-layer header (-0x200000) or the network header (-0x100000), which
+/// stands behind an Ethernet header.
+fn packet_load(mem: &[u8], packet: PacketSpan, offset: i32, size: u32) -> Option<u64> {
+    const LINK_LAYER: i64 = -0x20_0000;
+    const NETWORK_LAYER: i64 = -0x10_0000;
+    const ETH_HLEN: i64 = 14;
+    let off = match i64::from(offset) {
+        off @ 0.. => off,
+        off @ NETWORK_LAYER.. => off - NETWORK_LAYER + ETH_HLEN,
+        off => off - LINK_LAYER,
+    };
+    let off = u32::try_from(off).ok()?;
+    let inside = u64::from(off) + u64::from(size) <= u64::from(packet.len);
+    let bytes = mem.get((packet.data + off) as usize..)?.get(..size as usize)?;
+    inside.then(|| bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)))
+}
+
+/// What an atomic operation leaves in memory.
+fn combine(op: AtomicOp, old: u64, operand: u64, expected: u64) -> u64 {
+    match op {
+        AtomicOp::Add => old.wrapping_add(operand),
+        AtomicOp::Or => old | operand,
+        AtomicOp::And => old & operand,
+        AtomicOp::Xor => old ^ operand,
+        AtomicOp::Xchg => operand,
+        AtomicOp::Cmpxchg if old == expected => operand,
+        AtomicOp::Cmpxchg => old,
+    }
+}
+
+/// Executes from `cpu.pc` until the machine is needed. A run stops with [`FaultKind::Budget`] at the first taken jump that
+/// finds more than `budget` operations retired.
+pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, budget: u64, observer: &mut O) -> Stop {
+    let View { mem, guard, maps, packet } = view;
+    let ops = &code.ops[..];
+    let r = &mut cpu.r;
+    let (mut pc, mut skew) = (cpu.pc, cpu.skew);
+    let mut first = pc;
+    // Operations retired when the loop ends are `skew + pc - unretired`.
+    let mut unretired = 0;
+    let stop = 'run: loop {
+        let Some(&op) = ops.get(pc) else {
+            break Stop::Fault(Fault::of(FaultKind::FellOff));
+        };
+        if O::INSNS && op.code != Opcode::Trap {
+            observer.insn(code.slot_of(pc));
+        }
+        pc += 1;
+        let (dst, src) = (lane(op.dst), lane(op.src));
+
+        macro_rules! faulty {
+            ($result:expr) => {
+                match $result {
+                    Ok(value) => value,
+                    Err(fault) => {
+                        unretired = 1;
+                        break 'run Stop::Fault(fault);
+                    }
+                }
+            };
+        }
+        macro_rules! jump {
+            ($to:expr) => {{
+                let to = $to as usize;
+                if O::SPANS {
+                    observer.span(code.slot_of(first), code.slot_of(pc));
+                    first = to;
+                }
+                let retired = skew.wrapping_add(pc as u64);
+                skew = retired.wrapping_sub(to as u64);
+                pc = to;
+                if retired > budget {
+                    break 'run Stop::Fault(Fault::of(FaultKind::Budget));
+                }
+            }};
+        }
+        macro_rules! load {
+            ($ty:ty, $size:expr, $extend:expr) => {{
+                let at = address(r[src], &op);
+                let mut value = u64::from(<$ty>::from_le_bytes(faulty!(load(mem, guard, at))));
+                if O::ACCESSES {
+                    let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Load, at, $size);
+                    value = observer.loaded(&access, None, value);
+                    observer.access(&access, value);
+                }
+                r[dst] = $extend(value);
+            }};
+        }
+        macro_rules! store {
+            ($ty:ty, $size:expr, $value:expr) => {{
+                let at = address(r[dst], &op);
+                let value = $value as $ty;
+                faulty!(store(mem, guard, at, value.to_le_bytes()));
+                if O::ACCESSES {
+                    let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Store, at, $size);
+                    observer.access(&access, u64::from(value));
+                }
+            }};
+        }
+        macro_rules! atomic {
+            ($ty:ty, $size:expr) => {{
+                let (kind, fetch) = atomic_of(op.imm);
+                let at = address(r[dst], &op);
+                let index = faulty!(place(guard, at, $size.bytes(), true));
+                let bytes = &mut mem[index..index + size_of::<$ty>()];
+                let mut old = u64::from(<$ty>::from_le_bytes((&*bytes).try_into().expect("a slice of that size")));
+                if O::ACCESSES {
+                    let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Atomic, at, $size);
+                    old = observer.loaded(&access, Some(kind), old);
+                    observer.access(&access, old);
+                }
+                let new = combine(kind, old, r[src], u64::from(r[0] as $ty)) as $ty;
+                bytes.copy_from_slice(&new.to_le_bytes());
+                if kind == AtomicOp::Cmpxchg {
+                    r[0] = old;
+                } else if fetch {
+                    r[src] = old;
+                }
+            }};
+        }
+        macro_rules! execute {
+            (
+                [alu $($alu:ident $a64r:ident $a64i:ident $a32r:ident $a32i:ident;)*]
+                [jump $($cond:ident $j64r:ident $j64i:ident $j32r:ident $j32i:ident;)*]
+                $($others:tt)*
+            ) => {
+                match op.code {
+                    $(
+                        Opcode::$a64r => r[dst] = alu(AluOp::$alu, Width::W64, r[dst], r[src]),
+                        Opcode::$a64i => r[dst] = alu(AluOp::$alu, Width::W64, r[dst], op.imm),
+                        Opcode::$a32r => r[dst] = alu(AluOp::$alu, Width::W32, r[dst], r[src]),
+                        Opcode::$a32i => r[dst] = alu(AluOp::$alu, Width::W32, r[dst], op.imm),
+                    )*
+                    $(
+                        Opcode::$j64r => if holds(Cond::$cond, Width::W64, r[dst], r[src]) { jump!(op.at) },
+                        Opcode::$j64i => if holds(Cond::$cond, Width::W64, r[dst], op.imm) { jump!(op.at) },
+                        Opcode::$j32r => if holds(Cond::$cond, Width::W32, r[dst], r[src]) { jump!(op.at) },
+                        Opcode::$j32i => if holds(Cond::$cond, Width::W32, r[dst], op.imm) { jump!(op.at) },
+                    )*
+                    $($others)*
+                }
+            };
+        }
+        with_operations! { execute
+            Opcode::Mov64R => r[dst] = r[src],
+            Opcode::Mov32R => r[dst] = u64::from(r[src] as u32),
+            Opcode::Const => r[dst] = op.imm,
+            Opcode::Movsx64 => r[dst] = sign_extend(op.at as u8, r[src]),
+            Opcode::Movsx32 => r[dst] = u64::from(sign_extend(op.at as u8, r[src]) as u32),
+            Opcode::Neg64 => r[dst] = r[dst].wrapping_neg(),
+            Opcode::Neg32 => r[dst] = u64::from((r[dst] as u32).wrapping_neg()),
+            Opcode::Swap16 => r[dst] = u64::from((r[dst] as u16).swap_bytes()),
+            Opcode::Swap32 => r[dst] = u64::from((r[dst] as u32).swap_bytes()),
+            Opcode::Swap64 => r[dst] = r[dst].swap_bytes(),
+            Opcode::Low16 => r[dst] = u64::from(r[dst] as u16),
+            Opcode::MapHandle | Opcode::MapValue => {
+                let fault = Fault::of(FaultKind::BadMap);
+                let place = faulty!(maps.get(op.at as usize).ok_or(fault));
+                r[dst] = match op.code {
+                    Opcode::MapHandle => u64::from(place.handle),
+                    _ => u64::from(place.values) + op.imm,
+                };
+            }
+            Opcode::Load8 => load!(u8, Size::B, |v| v),
+            Opcode::Load16 => load!(u16, Size::H, |v| v),
+            Opcode::Load32 => load!(u32, Size::W, |v| v),
+            Opcode::Load64 => load!(u64, Size::D, |v| v),
+            Opcode::LoadS8 => load!(u8, Size::B, |v| sign_extend(8, v)),
+            Opcode::LoadS16 => load!(u16, Size::H, |v| sign_extend(16, v)),
+            Opcode::LoadS32 => load!(u32, Size::W, |v| sign_extend(32, v)),
+            Opcode::Store8R => store!(u8, Size::B, r[src]),
+            Opcode::Store16R => store!(u16, Size::H, r[src]),
+            Opcode::Store32R => store!(u32, Size::W, r[src]),
+            Opcode::Store64R => store!(u64, Size::D, r[src]),
+            Opcode::Store8I => store!(u8, Size::B, op.imm),
+            Opcode::Store16I => store!(u16, Size::H, op.imm),
+            Opcode::Store32I => store!(u32, Size::W, op.imm),
+            Opcode::Store64I => store!(u64, Size::D, op.imm),
+            Opcode::Atomic32 => atomic!(u32, Size::W),
+            Opcode::Atomic64 => atomic!(u64, Size::D),
+            Opcode::PacketAbs | Opcode::PacketInd => {
+                let register = if op.code == Opcode::PacketInd { r[src] as u32 } else { 0 };
+                match packet_load(mem, packet, register.wrapping_add(op.imm as u32) as i32, op.at) {
+                    Some(value) => r[0] = value,
+                    None => {
+                        r[0] = 0;
+                        break Stop::Exit;
+                    }
+                }
+            }
+            Opcode::Ja => jump!(op.at),
+            Opcode::CallLocal => break Stop::Call(op.at),
+            Opcode::CallHelper => break Stop::Helper(op.at),
+            Opcode::CallReg => break Stop::HelperIn(op.src),
+            Opcode::Exit => break Stop::Exit,
+            Opcode::Trap => {
+                let kind = code.faults.get(op.at as usize).copied().unwrap_or(FaultKind::FellOff);
+                faulty!(Err(Fault::of(kind)));
+            }
+        }
+    };
+    (cpu.pc, cpu.skew) = (pc - unretired, skew);
+    if O::SPANS && cpu.pc > first {
+        observer.span(code.slot_of(first), code.slot_of(cpu.pc));
+    }
+    match stop {
+        Stop::Fault(fault) => Stop::Fault(fault.at(code.slot_of(cpu.pc))),
+        stop => stop,
+    }
+}

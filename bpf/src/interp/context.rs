@@ -1,0 +1,206 @@
+//! The contexts of programs as they stand in memory: `struct xdp_md` and `struct __sk_buff` (include/uapi/linux/bpf.h).
+//!
+//! The kernel rewrites every access to them; here they are plain memory, and `data`, `data_end` and `data_meta` hold guest
+//! addresses, so that a 32-bit load yields the pointer.
+
+/// Bytes of `struct xdp_md`.
+pub(super) const XDP_MD_LEN: u32 = 24;
+/// Bytes of `struct __sk_buff`.
+pub(super) const SK_BUFF_LEN: u32 = 192;
+
+/// What the context of an XDP program says besides the packet's place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct XdpFields {
+    /// Device the packet came in by.
+    pub ingress_ifindex: u32,
+    /// Receive queue.
+    pub rx_queue_index: u32,
+    /// Device the packet is about to leave by, for programs attached to a device map.
+    pub egress_ifindex: u32,
+}
+
+/// What the context of a program with an skb says besides the packet's place and length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SkbFields {
+    /// `PACKET_HOST` (0), `PACKET_BROADCAST` (1), `PACKET_MULTICAST` (2), `PACKET_OTHERHOST` (3).
+    pub pkt_type: u32,
+    /// `skb->mark`.
+    pub mark: u32,
+    /// Queue.
+    pub queue_mapping: u32,
+    /// EtherType in network byte order, in the low 16 bits.
+    pub protocol: u32,
+    /// Whether a VLAN tag stands beside the packet.
+    pub vlan_present: u32,
+    /// That tag.
+    pub vlan_tci: u32,
+    /// Its EtherType in network byte order.
+    pub vlan_proto: u32,
+    /// `skb->priority`.
+    pub priority: u32,
+    /// Device the packet came in by.
+    pub ingress_ifindex: u32,
+    /// Device the packet is at.
+    pub ifindex: u32,
+    /// `skb->tc_index`.
+    pub tc_index: u32,
+    /// Words left to the program.
+    pub cb: [u32; 5],
+    /// Flow hash.
+    pub hash: u32,
+    /// Class a classifier chooses.
+    pub tc_classid: u32,
+    /// NAPI instance.
+    pub napi_id: u32,
+    /// Time stamp in nanoseconds.
+    pub tstamp: u64,
+    /// Bytes on the wire; 0 stands for the packet's length.
+    pub wire_len: u32,
+    /// Segments of a GSO packet.
+    pub gso_segs: u32,
+    /// Bytes of a segment.
+    pub gso_size: u32,
+    /// Hardware time stamp in nanoseconds.
+    pub hwtstamp: u64,
+}
+
+/// The context of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContextInput {
+    /// For XDP programs.
+    Xdp(XdpFields),
+    /// For tc programs and socket filters.
+    Skb(SkbFields),
+}
+
+/// Guest addresses that a context holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PacketPlace {
+    pub data: u32,
+    pub len: u32,
+}
+
+/// Offsets of the words that follow the packet.
+mod at {
+    pub const XDP_DATA: usize = 0;
+    pub const XDP_DATA_END: usize = 4;
+    pub const XDP_DATA_META: usize = 8;
+    pub const SKB_LEN: usize = 0;
+    pub const SKB_HASH: usize = 68;
+    pub const SKB_DATA: usize = 76;
+    pub const SKB_DATA_END: usize = 80;
+    pub const SKB_DATA_META: usize = 140;
+    pub const SKB_TSTAMP: usize = 152;
+    pub const SKB_HWTSTAMP: usize = 184;
+}
+
+fn put(bytes: &mut [u8], at: usize, word: u32) {
+    bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+}
+
+fn get(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+impl ContextInput {
+    /// Whether it is `struct xdp_md`.
+    pub(super) fn is_xdp(&self) -> bool {
+        matches!(self, ContextInput::Xdp(_))
+    }
+
+    /// Bytes of the structure.
+    pub(super) fn len(&self) -> u32 {
+        if self.is_xdp() { XDP_MD_LEN } else { SK_BUFF_LEN }
+    }
+
+    /// Writes the whole structure.
+    pub(super) fn write(&self, bytes: &mut [u8], place: PacketPlace) {
+        match self {
+            ContextInput::Xdp(xdp) => {
+                put(bytes, 12, xdp.ingress_ifindex);
+                put(bytes, 16, xdp.rx_queue_index);
+                put(bytes, 20, xdp.egress_ifindex);
+            }
+            ContextInput::Skb(skb) => skb.write(bytes, place.len),
+        }
+        write_place(bytes, self.is_xdp(), place);
+    }
+}
+
+/// Rewrites what follows the packet's place.
+pub(super) fn write_place(bytes: &mut [u8], xdp: bool, place: PacketPlace) {
+    let end = place.data + place.len;
+    if xdp {
+        put(bytes, at::XDP_DATA, place.data);
+        put(bytes, at::XDP_DATA_END, end);
+        put(bytes, at::XDP_DATA_META, place.data);
+    } else {
+        put(bytes, at::SKB_LEN, place.len);
+        put(bytes, at::SKB_DATA, place.data);
+        put(bytes, at::SKB_DATA_END, end);
+        put(bytes, at::SKB_DATA_META, place.data);
+    }
+}
+
+/// Clears the flow hash of a `struct __sk_buff`.
+pub(super) fn clear_hash(bytes: &mut [u8]) {
+    put(bytes, at::SKB_HASH, 0);
+}
+
+impl SkbFields {
+    /// The 32-bit fields and their offsets, but for `cb` and what needs more than a copy.
+    fn words(&mut self) -> [(usize, &mut u32); 15] {
+        [
+            (4, &mut self.pkt_type),
+            (8, &mut self.mark),
+            (12, &mut self.queue_mapping),
+            (16, &mut self.protocol),
+            (20, &mut self.vlan_present),
+            (24, &mut self.vlan_tci),
+            (28, &mut self.vlan_proto),
+            (32, &mut self.priority),
+            (36, &mut self.ingress_ifindex),
+            (40, &mut self.ifindex),
+            (44, &mut self.tc_index),
+            (at::SKB_HASH, &mut self.hash),
+            (72, &mut self.tc_classid),
+            (84, &mut self.napi_id),
+            (164, &mut self.gso_segs),
+        ]
+    }
+
+    fn write(mut self, bytes: &mut [u8], packet_len: u32) {
+        let bytes = &mut bytes[..SK_BUFF_LEN as usize];
+        bytes.fill(0);
+        for (off, word) in self.words() {
+            put(bytes, off, *word);
+        }
+        for (i, word) in self.cb.into_iter().enumerate() {
+            put(bytes, 48 + 4 * i, word);
+        }
+        bytes[at::SKB_TSTAMP..at::SKB_TSTAMP + 8].copy_from_slice(&self.tstamp.to_le_bytes());
+        put(bytes, 160, if self.wire_len == 0 { packet_len } else { self.wire_len });
+        put(bytes, 176, self.gso_size);
+        bytes[at::SKB_HWTSTAMP..at::SKB_HWTSTAMP + 8].copy_from_slice(&self.hwtstamp.to_le_bytes());
+    }
+
+    /// The fields as a run left them. The kernel keeps `queue_mapping`, `tc_index` and `tc_classid` in 16 bits, and so
+    /// they come back.
+    pub(super) fn read(bytes: &[u8]) -> SkbFields {
+        let bytes = &bytes[..SK_BUFF_LEN as usize];
+        let mut fields = SkbFields::default();
+        for (off, word) in fields.words() {
+            *word = get(bytes, off);
+        }
+        for word in [&mut fields.queue_mapping, &mut fields.tc_index, &mut fields.tc_classid] {
+            *word &= 0xffff;
+        }
+        for (i, word) in fields.cb.iter_mut().enumerate() {
+            *word = get(bytes, 48 + 4 * i);
+        }
+        let long = |at| u64::from(get(bytes, at)) | u64::from(get(bytes, at + 4)) << 32;
+        (fields.tstamp, fields.hwtstamp) = (long(at::SKB_TSTAMP), long(at::SKB_HWTSTAMP));
+        (fields.wire_len, fields.gso_size) = (get(bytes, 160), get(bytes, 176));
+        fields
+    }
+}
