@@ -2,13 +2,14 @@
 //!
 //! Components get the time and an outbox, and nothing else: no queue, no clock, no pointer to each other ([`des`]).
 //! [`isa`] is the core's instruction set; [`core`] executes it, [`memory`] answers its commands, and [`firmware`] is what
-//! runs around a program. What a person writes is read by [`yaml`], with [`quantity`] for whatever has a unit. [`device`]
-//! is the whole card as the world sees it.
+//! runs around a program. What a person writes is read by [`yaml`], with [`quantity`] for whatever has a unit;
+//! [`profile`] holds cards as data. [`device`] is the whole card as the world sees it.
 
 pub mod core;
 pub mod des;
 pub mod device;
 pub mod firmware;
 pub mod memory;
+pub mod profile;
 pub mod quantity;
 pub mod yaml;

@@ -23,10 +23,7 @@
 use crate::des::Time;
 
 pub use super::inner::Inner;
-
-/// Names a packet for its whole life, in the card and outside. The world hands them out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PacketId(pub u64);
+pub use crate::core::PacketId;
 
 /// A physical port of the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,13 @@
 //! Fixed routines as data: what the firmware around a program does, step by step.
 
+use serde::{Deserialize, Serialize};
+
 use crate::memory::{MemoryKind, TouchKind};
 
 /// One step of a routine. A core executes steps under the same rules as instructions: runs are part of a burst, commands
 /// go through the command queue to the engines and contend there, a waiting command gives the core to another context.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Step {
     /// Instructions without a command.
     Run {
@@ -27,7 +30,8 @@ pub enum Step {
 }
 
 /// Which address a step's command goes to. It decides on banks and cache lines, on nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Place {
     /// The context's own packet, that many bytes from its start; with a memory other than CTM as [`Place::Striped`].
     Packet {
@@ -51,7 +55,8 @@ pub enum Place {
 }
 
 /// A named list of steps.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Routine {
     /// The steps, in order.
     pub steps: Vec<Step>,
@@ -74,7 +79,8 @@ impl Routine {
 ///
 /// The operation acts as one when its first command, the read of the map's descriptor, reaches its engine. What it
 /// accessed then goes on as timed commands; one whose address depends on an earlier answer waits for that answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MapRoutine {
     /// Before the first command: argument checks, hash set-up.
     pub before: Routine,

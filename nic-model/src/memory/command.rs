@@ -1,5 +1,7 @@
 //! What a core asks of a memory, and what it hears back.
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::{ContextId, CoreId, FlightId, PacketId};
 use crate::des::Time;
 
@@ -8,7 +10,8 @@ use crate::des::Time;
 pub struct EngineId(pub u16);
 
 /// The memories a core reaches by command; its local memory is its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MemoryKind {
     /// Cluster local scratch: one an island.
     Cls,
@@ -108,7 +111,8 @@ pub enum Action {
 }
 
 /// What a [`Action::Touch`] is priced as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TouchKind {
     /// A read.
     Read,
