@@ -9,6 +9,7 @@ pub mod core;
 pub mod des;
 pub mod device;
 pub mod firmware;
+pub mod isa;
 pub mod memory;
 pub mod profile;
 pub mod quantity;
