@@ -8,9 +8,13 @@
 pub mod core;
 pub mod des;
 pub mod device;
+pub mod dispatch;
+pub mod dma;
 pub mod firmware;
 pub mod isa;
+pub mod mac;
 pub mod memory;
 pub mod profile;
 pub mod quantity;
+pub mod rings;
 pub mod yaml;

@@ -2,6 +2,7 @@
 
 mod inner;
 pub mod port;
+pub(crate) mod server;
 
 pub use port::{
     CardToHost, Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId, RssHash, RxMeta,

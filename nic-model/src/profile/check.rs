@@ -154,6 +154,7 @@ fn check_buffers(r: &mut Rules, card: &CardProfile) {
     r.within("packet_buffers.granule", b.granule.0, 64, 1 << 16);
     r.power_of_two("packet_buffers.largest", b.largest.0);
     r.within("packet_buffers.largest", b.largest.0, b.granule.0.max(256), 8_192);
+    r.within("packet_buffers.largest", b.largest.0 / b.granule.0.max(1), 1, 64);
     r.multiple("packet_buffers.bytes", b.bytes.0, b.largest.0);
     r.within("packet_buffers.bytes", b.bytes.0, b.largest.0, card.memories.ctm.size.0);
     r.within("packet_buffers.bytes", b.bytes.0 / b.granule.0.max(1), 1, u64::from(NUMBERS));
