@@ -1,6 +1,6 @@
 //! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
 
-use super::{AccessLog, KINDS, MapKind, MapMemory, Tape};
+use super::{AccessLog, BPF_F_LOCK, KINDS, MapKind, MapMemory, Tape};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::Elements;
@@ -207,7 +207,8 @@ impl Map {
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
-        if value.len() != self.user_value_size() {
+        // The system call looks for a spin lock before the map does; no map here has one.
+        if value.len() != self.user_value_size() || flags & BPF_F_LOCK != 0 {
             return Err(Errno::EINVAL);
         }
         let (slots, slot) = self.user_slots();

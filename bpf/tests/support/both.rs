@@ -1,0 +1,72 @@
+//! One program and packet on the running kernel and on the interpreter.
+
+use bpf::env::FixedEnv;
+use bpf::insn::{Insn, RawInsn, encode};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::program::{MapSpec, MapType, ProgType, Program};
+
+use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, possible_cpus};
+
+/// A definition without name or initial value.
+pub fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
+    MapSpec { name: format!("{ty}_map"), ty, key_size, value_size, max_entries, flags, initial: None }
+}
+
+/// The slots of a program as bpf(2) takes them: map indices become descriptors.
+pub fn kernel_bytes(insns: &[Insn], maps: &[KernelMap]) -> Vec<u8> {
+    let name_map = |mut raw: RawInsn| {
+        if raw.opcode == 0x18 && matches!(raw.src, 1 | 2) {
+            raw.imm = maps[raw.imm as usize].fd();
+        }
+        raw.to_le_bytes()
+    };
+    encode(insns).expect("test programs have an encoding").into_iter().flat_map(name_map).collect()
+}
+
+/// A program with its maps on both sides.
+pub struct Both {
+    pub program: KernelProg,
+    pub kernel_maps: Vec<KernelMap>,
+    pub engine: Engine,
+    pub code: Code,
+    context: ContextInput,
+}
+
+/// What one side did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub retval: u32,
+    pub packet: Vec<u8>,
+}
+
+impl Both {
+    /// Loads the program on both sides.
+    pub fn load(kernel: Kernel, ty: ProgType, insns: Vec<Insn>, specs: &[MapSpec]) -> Result<Both, LoadError> {
+        let create = |s: &MapSpec| kernel.create_map(s.ty.0, s.key_size, s.value_size, s.max_entries, s.flags);
+        let kernel_maps: Vec<_> =
+            specs.iter().map(|s| create(s).expect("the kernel creates the test's maps")).collect();
+        let program = kernel.load(ty.number(), &kernel_bytes(&insns, &kernel_maps), "GPL")?;
+        let code = Code::new(&Program::from_insns("test", ty, insns, specs.to_vec())).unwrap();
+        let config = EngineConfig { strict: true, cpus: possible_cpus() as u32, ..EngineConfig::default() };
+        let engine = Engine::new(config, specs).unwrap();
+        let context = match ty {
+            ProgType::Xdp => ContextInput::Xdp(XdpFields { ingress_ifindex: 1, ..XdpFields::default() }),
+            _ => ContextInput::Skb(SkbFields::default()),
+        };
+        Ok(Both { program, kernel_maps, engine, code, context })
+    }
+
+    /// What the kernel does with a packet.
+    pub fn kernel(&self, packet: &[u8]) -> Seen {
+        let run = self.program.run(packet, None).expect("the kernel runs the program");
+        Seen { retval: run.retval, packet: run.packet }
+    }
+
+    /// What the interpreter does with it.
+    pub fn ours(&mut self, packet: &[u8]) -> (Outcome, Seen) {
+        let input = RunInput { context: self.context, packet };
+        let outcome = self.engine.run(&self.code, input, &mut FixedEnv::default(), &mut NoObserver);
+        let seen = Seen { retval: outcome.retval as u32, packet: self.engine.packet().to_vec() };
+        (outcome, seen)
+    }
+}

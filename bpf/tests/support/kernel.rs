@@ -1,0 +1,251 @@
+//! A small caller of bpf(2): the running kernel as the authority on what a program does.
+//!
+//! Only tests use it. Where the kernel does not let us, [`kernel`] says so by name and the test is skipped.
+
+#![expect(unsafe_code, reason = "bpf(2) takes addresses, and its descriptors are ours to own")]
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Commands of bpf(2) (include/uapi/linux/bpf.h, `enum bpf_cmd`).
+mod cmd {
+    pub const MAP_CREATE: u32 = 0;
+    pub const MAP_LOOKUP_ELEM: u32 = 1;
+    pub const MAP_UPDATE_ELEM: u32 = 2;
+    pub const MAP_DELETE_ELEM: u32 = 3;
+    pub const MAP_GET_NEXT_KEY: u32 = 4;
+    pub const PROG_LOAD: u32 = 5;
+    pub const PROG_TEST_RUN: u32 = 10;
+}
+
+/// `union bpf_attr`, filled word by word.
+struct Attr([u8; 128]);
+
+impl Attr {
+    fn new() -> Attr {
+        Attr([0; 128])
+    }
+
+    fn u32(mut self, at: usize, word: u32) -> Attr {
+        self.0[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        self
+    }
+
+    fn fd(self, at: usize, fd: &OwnedFd) -> Attr {
+        self.u32(at, fd.as_raw_fd() as u32)
+    }
+
+    fn ptr<T>(mut self, at: usize, to: *const T) -> Attr {
+        self.0[at..at + 8].copy_from_slice(&(to.addr() as u64).to_le_bytes());
+        self
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.0[at..at + 4].try_into().unwrap())
+    }
+
+    /// Calls bpf(2). Callers keep every buffer named in the attributes alive and long enough until this returns.
+    fn call(&mut self, command: u32) -> Result<i64, i32> {
+        // SAFETY: the attributes are a live buffer of the size we say, and the callers below name buffers of theirs that
+        // outlive the call with lengths the kernel gets from the attributes or from the map's definition.
+        let answer = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), self.0.len()) };
+        if answer < 0 { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)) } else { Ok(answer) }
+    }
+
+    fn descriptor(&mut self, command: u32) -> Result<OwnedFd, i32> {
+        let fd = self.call(command)?;
+        // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    }
+}
+
+/// A map of the kernel's.
+pub struct KernelMap {
+    fd: OwnedFd,
+    key_size: usize,
+    /// Bytes user space reads and writes: all processors' for per-CPU kinds.
+    pub user_value_size: usize,
+}
+
+/// A loaded program.
+pub struct KernelProg(OwnedFd);
+
+/// What `BPF_PROG_TEST_RUN` gave back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestRun {
+    pub retval: u32,
+    pub packet: Vec<u8>,
+    pub context: Vec<u8>,
+}
+
+/// Why a program was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    pub errno: i32,
+    pub log: String,
+}
+
+/// Proof that the running kernel lets us call bpf(2).
+#[derive(Clone, Copy)]
+pub struct Kernel(());
+
+/// The running kernel, or `None` after a line that names the skipped test and why.
+pub fn kernel(test: &str) -> Option<Kernel> {
+    let kernel = Kernel(());
+    // r0 = 0; exit
+    let bytes = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    match kernel.load(6, &bytes, "GPL").map(|prog| prog.run(&[0; 64], None)) {
+        Ok(Ok(_)) => Some(kernel),
+        Ok(Err(errno)) => skip(test, &format!("BPF_PROG_TEST_RUN fails with errno {errno}")),
+        Err(error) => skip(test, &format!("BPF_PROG_LOAD fails with errno {}", error.errno)),
+    }
+}
+
+fn skip(test: &str, why: &str) -> Option<Kernel> {
+    eprintln!("SKIPPED {test}: {why}");
+    None
+}
+
+/// Keeps this thread on processor 0, so that per-CPU values are those of slot 0.
+pub fn stay_on_cpu_0() {
+    // SAFETY: the set is plain old data, zero is its empty value, and the call reads it within the size we say.
+    let answer = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(0, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+    };
+    assert_eq!(answer, 0, "a thread may stay on processor 0");
+}
+
+/// Processors the kernel may ever have: slots of a per-CPU value.
+pub fn possible_cpus() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_else(|_| "0".to_owned());
+    text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<usize>().ok()).map_or(1, |last| last + 1)
+}
+
+impl Kernel {
+    /// Loads a program from its encoded slots.
+    pub fn load(&self, prog_type: u32, bytes: &[u8], license: &str) -> Result<KernelProg, LoadError> {
+        let license = std::ffi::CString::new(license).unwrap();
+        let load = |log: &mut [u8]| {
+            Attr::new()
+                .u32(0, prog_type)
+                .u32(4, (bytes.len() / 8) as u32)
+                .ptr(8, bytes.as_ptr())
+                .ptr(16, license.as_ptr())
+                .u32(24, u32::from(!log.is_empty()))
+                .u32(28, log.len() as u32)
+                .ptr(32, if log.is_empty() { std::ptr::null() } else { log.as_ptr() })
+                .descriptor(cmd::PROG_LOAD)
+        };
+        load(&mut []).map(KernelProg).map_err(|errno| {
+            let mut log = vec![0; 1 << 20];
+            let _ = load(&mut log);
+            let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+            LoadError { errno, log: String::from_utf8_lossy(&log[..end]).into_owned() }
+        })
+    }
+
+    /// Creates a map.
+    pub fn create_map(
+        &self,
+        ty: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+    ) -> Result<KernelMap, i32> {
+        let fd = Attr::new()
+            .u32(0, ty)
+            .u32(4, key_size)
+            .u32(8, value_size)
+            .u32(12, max_entries)
+            .u32(16, flags)
+            .descriptor(cmd::MAP_CREATE)?;
+        let per_cpu = ty == 6 || ty == 5;
+        let user_value_size = match per_cpu {
+            true => (value_size as usize).next_multiple_of(8) * possible_cpus(),
+            false => value_size as usize,
+        };
+        Ok(KernelMap { fd, key_size: key_size as usize, user_value_size })
+    }
+}
+
+impl KernelProg {
+    /// Runs the program once on a packet, with the context's structure where given.
+    pub fn run(&self, packet: &[u8], context: Option<&[u8]>) -> Result<TestRun, i32> {
+        let mut out = vec![0u8; 128 << 10];
+        let mut context_out = vec![0u8; context.map_or(0, <[u8]>::len)];
+        let mut attr = Attr::new()
+            .fd(0, &self.0)
+            .u32(8, packet.len() as u32)
+            .u32(12, out.len() as u32)
+            .ptr(16, packet.as_ptr())
+            .ptr(24, out.as_mut_ptr())
+            .u32(32, 1);
+        if let Some(context) = context {
+            attr = attr
+                .u32(40, context.len() as u32)
+                .u32(44, context_out.len() as u32)
+                .ptr(48, context.as_ptr())
+                .ptr(56, context_out.as_mut_ptr());
+        }
+        attr.call(cmd::PROG_TEST_RUN)?;
+        out.truncate(attr.word(12) as usize);
+        Ok(TestRun { retval: attr.word(4), packet: out, context: context_out })
+    }
+}
+
+impl KernelMap {
+    /// The descriptor's number, as a wide load names it.
+    pub fn fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    fn element(&self, key: *const u8, value: *const u8, flags: u64, command: u32) -> Result<(), i32> {
+        let mut attr = Attr::new().fd(0, &self.fd).ptr(8, key).ptr(16, value).u32(24, flags as u32);
+        attr.0[28..32].copy_from_slice(&((flags >> 32) as u32).to_le_bytes());
+        attr.call(command).map(|_| ())
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`.
+    pub fn lookup(&self, key: &[u8]) -> Result<Vec<u8>, i32> {
+        assert_eq!(key.len(), self.key_size);
+        let mut value = vec![0u8; self.user_value_size];
+        self.element(key.as_ptr(), value.as_mut_ptr(), 0, cmd::MAP_LOOKUP_ELEM)?;
+        Ok(value)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM`.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
+        assert_eq!((key.len(), value.len()), (self.key_size, self.user_value_size));
+        self.element(key.as_ptr(), value.as_ptr(), flags, cmd::MAP_UPDATE_ELEM)
+    }
+
+    /// `BPF_MAP_DELETE_ELEM`.
+    pub fn delete(&self, key: &[u8]) -> Result<(), i32> {
+        assert_eq!(key.len(), self.key_size);
+        self.element(key.as_ptr(), std::ptr::null(), 0, cmd::MAP_DELETE_ELEM)
+    }
+
+    /// `BPF_MAP_GET_NEXT_KEY`.
+    pub fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, i32> {
+        let mut next = vec![0u8; self.key_size];
+        let from = key.map_or(std::ptr::null(), <[u8]>::as_ptr);
+        self.element(from, next.as_mut_ptr(), 0, cmd::MAP_GET_NEXT_KEY)?;
+        Ok(next)
+    }
+
+    /// All keys and values, ordered by key.
+    pub fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut entries = Vec::new();
+        let mut key = self.next_key(None);
+        while let Ok(at) = key {
+            if let Ok(value) = self.lookup(&at) {
+                entries.push((at.clone(), value));
+            }
+            key = self.next_key(Some(&at));
+        }
+        entries.sort();
+        entries
+    }
+}

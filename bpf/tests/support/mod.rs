@@ -1,0 +1,7 @@
+//! What the integration tests share.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod asm;
+pub mod both;
+pub mod kernel;
