@@ -8,6 +8,7 @@
 //! [`interp`]. Around them stand [`insn`] (the instruction set), [`memory`] (the guest's address space), [`maps`],
 //! [`helpers`], [`env`] and [`diag`].
 
+pub mod btf;
 pub mod diag;
 pub mod env;
 pub mod errno;
@@ -16,5 +17,6 @@ pub mod insn;
 pub mod interp;
 pub mod maps;
 pub mod memory;
+pub mod object;
 pub mod program;
 pub mod verifier;
