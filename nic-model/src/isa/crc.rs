@@ -1,11 +1,12 @@
 //! What `crc` and `cam_lookup` keep in the source field they do not read from.
 
 use super::bits::{Bits, bits};
-use super::error::DecodeReason;
+use super::error::{DecodeReason, EncodeError};
 use super::field::Field;
 use super::kinds::{CrcBytes, CrcKind};
-use super::operand::Place;
-use super::ports::Companion;
+use super::lone::Companion;
+use super::operand::{Place, Port, Source};
+use super::ports::Ports;
 
 /// Which checksum `crc` computes, over which bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,15 +30,17 @@ impl CrcMode {
 }
 
 impl Companion for CrcMode {
-    fn code(self, _wide: bool) -> u32 {
+    fn put_beside(self, ports: Ports, port: Port, _: Source, word: &mut u64) -> Result<(), EncodeError> {
         let mut code = Self::BASE;
         Self::KIND.put(&mut code, self.kind.code());
         Self::BIT_SWAP.put(&mut code, self.bit_swap.into());
         Self::LITTLE.put(&mut code, self.little.into());
         Self::BYTES.put(&mut code, self.bytes.code());
-        code as u32
+        ports.field(port).put(word, code as u32);
+        Ok(())
     }
-    fn from_code(code: u32, _wide: bool) -> Result<Self, DecodeReason> {
+    fn get_beside(ports: Ports, port: Port, word: u64) -> Result<Self, DecodeReason> {
+        let code = ports.field(port).get(word);
         let word = u64::from(code);
         if word & Self::BASE != Self::BASE {
             return Err(DecodeReason::UnknownOperand { bits: code });
@@ -65,24 +68,34 @@ pub struct LookupPointer {
 pub struct Lookup(pub Option<LookupPointer>);
 
 impl Companion for Lookup {
-    fn code(self, _wide: bool) -> u32 {
-        self.0.map_or(0, |p| {
-            let which = if p.pointer & 1 == 0 { 1 } else { 2 };
-            which | u32::from(p.index & 3) << 2 | u32::from(p.pointer >> 1 & 1) << 4
-        })
+    fn put_beside(self, ports: Ports, port: Port, _: Source, word: &mut u64) -> Result<(), EncodeError> {
+        let mut code = 0;
+        if let Some(LookupPointer { pointer, index }) = self.0 {
+            for (what, n) in [("local memory pointer", pointer), ("lookup index", index)] {
+                if n > 3 {
+                    return Err(EncodeError::OutOfRange { what, value: n.into(), min: 0, max: 3 });
+                }
+            }
+            let which = if pointer & 1 == 0 { 1 } else { 2 };
+            code = which | u32::from(index) << 2 | u32::from(pointer >> 1) << 4;
+        }
+        ports.field(port).put(word, code);
+        Ok(())
     }
-    fn from_code(code: u32, _wide: bool) -> Result<Self, DecodeReason> {
+    fn get_beside(ports: Ports, port: Port, word: u64) -> Result<Self, DecodeReason> {
+        let code = ports.field(port).get(word);
         let low = match code & 3 {
             0 if code == 0 => return Ok(Self(None)),
             1 => 0,
             2 => 1,
             _ => return Err(DecodeReason::UnknownOperand { bits: code }),
         };
-        Ok(Self(Some(LookupPointer { pointer: low | ((code >> 4 & 1) as u8) << 1, index: (code >> 2 & 3) as u8 })))
+        let pointer = low | ((code >> 4 & 1) as u8) << 1;
+        Ok(Self(Some(LookupPointer { pointer, index: (code >> 2 & 3) as u8 })))
     }
-    fn defs(self, see: &mut dyn FnMut(Place)) {
+    fn also(self, _: &mut dyn FnMut(Place), defs: &mut dyn FnMut(Place)) {
         if let Some(p) = self.0 {
-            see(Place::LocalPointer(p.pointer & 3));
+            defs(Place::LocalPointer(p.pointer));
         }
     }
 }

@@ -3,11 +3,13 @@
 use super::ecc::PAYLOAD;
 use super::error::{DecodeError, DecodeReason};
 use super::field::Field;
+use super::lone::Lone;
 use super::op::*;
 use super::place::*;
-use super::ports::*;
+use super::ports::Ports;
 use super::shift::ShiftPlace;
 use super::table::for_each_nic_op;
+use super::target::{LoadPorts, MergePorts, Target};
 use super::{branch::JumpPlace, command::CommandPlace, wait::*};
 
 macro_rules! define_decode {

@@ -2,11 +2,13 @@
 
 use super::error::EncodeError;
 use super::field::Field;
+use super::lone::Lone;
 use super::op::*;
 use super::place::*;
-use super::ports::*;
+use super::ports::Ports;
 use super::shift::ShiftPlace;
 use super::table::for_each_nic_op;
+use super::target::{LoadPorts, MergePorts, Target};
 use super::{branch::JumpPlace, command::CommandPlace, wait::*};
 
 macro_rules! define_encode {

@@ -5,11 +5,13 @@ use super::command::Command;
 use super::crc::{CrcMode, Lookup};
 use super::csr::Csr;
 use super::kinds::*;
+use super::lone::{Left, One};
 use super::operand::{Dst, Idle};
 use super::place::{Cam, Indirect, Previous, Running};
-use super::ports::{Beside, Load, Merge, One, Pair, Twice};
+use super::ports::{Beside, Pair, Twice};
 use super::shift::{Amount, Shift};
 use super::table::for_each_nic_op;
+use super::target::{Load, Merge};
 use super::wait::{Address, CodeAddress, Completion, Count, Resume, Swap, Wait};
 
 macro_rules! define_ops {

@@ -2,12 +2,14 @@
 
 use super::effect::{Effect, External, TimingClass};
 use super::field::{Field, Span};
+use super::lone::Lone;
 use super::op::*;
 use super::operand::{Place, Reg};
 use super::place::*;
-use super::ports::*;
+use super::ports::Ports;
 use super::shift::ShiftPlace;
 use super::table::for_each_nic_op;
+use super::target::{LoadPorts, MergePorts, Target};
 use super::{branch::JumpPlace, command::CommandPlace, wait::*};
 
 /// A row of the table.

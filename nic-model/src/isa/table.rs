@@ -37,7 +37,7 @@ macro_rules! for_each_nic_op {
 
         /// Copies a source or its complement. N and Z from the result; V and C cleared (assumed, as in the ancestor).
         "alu" alu_move Move = 0x0a0_0000_0000 / 0x0ed_8000_0000, Alu, Result, NONE,
-            { imm op: AluMove = ALU_OP, def dst: Dst = Target::ALU, use rhs: One = Lone::RIGHT,
+            { imm op: AluMove = ALU_OP, def dst: Dst = Target::ALU, use rhs: One<Left> = Lone::RIGHT,
               def cc: CondCodes = CC, imm predicate: bool = PREDICATE }
             ["alu[", dst, ", --, ", op, ", ", rhs.src, "]", cc, both(dst), predicated(predicate)]
 
@@ -147,7 +147,7 @@ macro_rules! for_each_nic_op {
         /// instruction before (driver: it puts the amount there, with another right operand, before a shift).
         /// N and Z from the result; V and C cleared (assumed).
         "alu_shf" alu_shf_move ShfMove = 0x080_0000_0000 / 0x0ec_0000_0000, Shift, Result, NONE,
-            { imm op: ShiftMove = SHIFT_OP, def dst: Dst = Target::SHIFT, use rhs: One = Lone::SHIFT_RIGHT,
+            { imm op: ShiftMove = SHIFT_OP, def dst: Dst = Target::SHIFT, use rhs: One<Left> = Lone::SHIFT_RIGHT,
               use shift: Shift = ShiftPlace, def cc: CondCodes = CC, imm predicate: bool = PREDICATE }
             ["alu_shf[", dst, ", --, ", op, ", ", rhs.src, ", ", shift, "]", cc, both(dst), predicated(predicate)]
 
