@@ -95,10 +95,11 @@ fn checksum_field(cx: &mut dyn HelperCx, off: u64) -> Option<(u32, u16)> {
     good.then(|| (off, u16::from_le_bytes(field)))
 }
 
-fn replaced(field: u16, from: u64, to: u64, size: u64) -> Option<u16> {
+/// The field after the change. `replace2` is how 16-bit words are exchanged: the two layers differ in which zero comes out.
+fn replaced(field: u16, from: u64, to: u64, size: u64, replace2: impl Fn(u16, u16, u16) -> u16) -> Option<u16> {
     match size {
         0 if from == 0 => Some(checksum::replace_by_diff(field, to as u32)),
-        2 => Some(checksum::replace2(field, from as u16, to as u16)),
+        2 => Some(replace2(field, from as u16, to as u16)),
         4 => Some(checksum::replace4(field, from as u32, to as u32)),
         _ => None,
     }
@@ -109,7 +110,7 @@ pub(super) fn l3_csum_replace(cx: &mut dyn HelperCx, [_, off, from, to, flags]: 
         return Ok(Errno::EINVAL.as_return());
     }
     let Some((off, field)) = checksum_field(cx, off) else { return Ok(Errno::EFAULT.as_return()) };
-    let Some(new) = replaced(field, from, to, flags) else { return Ok(Errno::EINVAL.as_return()) };
+    let Some(new) = replaced(field, from, to, flags, checksum::replace2) else { return Ok(Errno::EINVAL.as_return()) };
     cx.packet_write(off, &new.to_le_bytes());
     Ok(0)
 }
@@ -123,13 +124,16 @@ pub(super) fn l4_csum_replace(cx: &mut dyn HelperCx, [_, off, from, to, flags]: 
     if mangled_0 && flags & MARK_ENFORCE == 0 && field == 0 {
         return Ok(0);
     }
-    let Some(new) = replaced(field, from, to, flags & HDR_FIELD_MASK) else { return Ok(Errno::EINVAL.as_return()) };
+    let as_words = |field, from, to| checksum::replace4(field, u32::from(from), u32::from(to));
+    let Some(new) = replaced(field, from, to, flags & HDR_FIELD_MASK, as_words) else {
+        return Ok(Errno::EINVAL.as_return());
+    };
     let new = if mangled_0 && new == 0 { 0xffff } else { new };
     cx.packet_write(off, &new.to_le_bytes());
     Ok(0)
 }
 
-/// The bytes as summed words; sizes are multiples of 4.
+/// The sum of the bytes and `seed`.
 fn sum(cx: &mut dyn HelperCx, address: u64, len: u32, seed: u32) -> Result<u32, crate::memory::Fault> {
     let mut buf = [0; CHUNK];
     let mut acc = seed;
@@ -143,9 +147,6 @@ fn sum(cx: &mut dyn HelperCx, address: u64, len: u32, seed: u32) -> Result<u32, 
 
 pub(super) fn csum_diff(cx: &mut dyn HelperCx, [from, from_size, to, to_size, seed]: [u64; 5]) -> HelperOutcome {
     let (from_size, to_size, seed) = (from_size as u32, to_size as u32, seed as u32);
-    if (from_size | to_size) % 4 != 0 {
-        return Ok(Errno::EINVAL.as_return());
-    }
     let total = match (from_size, to_size) {
         (0, 0) => seed,
         (0, _) => sum(cx, to, to_size, seed)?,

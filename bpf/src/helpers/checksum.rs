@@ -41,12 +41,12 @@ pub(super) fn partial(bytes: &[u8], sum: u32) -> u32 {
 
 /// A checksum field after the data it covers changed by the difference `diff` (`csum_replace_by_diff`).
 pub(super) fn replace_by_diff(field: u16, diff: u32) -> u16 {
-    fold(add32(diff, u32::from(!field)))
+    fold(add32(diff, !u32::from(field)))
 }
 
 /// A checksum field after a 32-bit word it covers changed (`csum_replace4`).
 pub(super) fn replace4(field: u16, from: u32, to: u32) -> u16 {
-    fold(add32(sub32(u32::from(!field), from), to))
+    fold(add32(sub32(!u32::from(field), from), to))
 }
 
 /// A checksum field after a 16-bit word it covers changed (`csum_replace2`).

@@ -79,8 +79,8 @@ pub trait HelperCx {
     fn packet_room(&self) -> Room;
 
     /// Moves `data` by `head` and `data_end` by `tail` bytes, both positive towards higher addresses. The body has
-    /// checked them against [`HelperCx::packet_room`]; bytes the packet gains at its end are zeroed, those at its start
-    /// are what was there.
+    /// checked them against [`HelperCx::packet_room`]; bytes the packet gains at its end are zeroed. Those it
+    /// gains at its start are what the run left there; a run starts with headroom of zeros.
     fn packet_move(&mut self, head: i32, tail: i32);
 
     /// Forgets the skb's flow hash.

@@ -34,6 +34,8 @@ pub(super) struct Machine {
     packet_len: u32,
     /// End of the room a packet may grow into, from the region's start.
     hard_end: u32,
+    /// Every byte before this one, from the region's start, is zero.
+    clean_until: u32,
     xdp: bool,
     pub redirect: Option<Redirect>,
     /// The map operation of the helper that ran last, if it was one; its accesses are in `log`.
@@ -85,6 +87,7 @@ impl Machine {
             packet_off: 0,
             packet_len: 0,
             hard_end: 0,
+            clean_until: 0,
             xdp: true,
             redirect: None,
             map_op: None,
@@ -105,8 +108,14 @@ impl Machine {
         let end = self.packet_off + self.packet_len;
         self.hard_end = end.max(config.frame_size.saturating_sub(SHARED_INFO));
         self.redirect = None;
-        let off = self.packet_off as usize;
-        self.arena.bytes_of_mut(self.packet)[off..off + packet.len()].copy_from_slice(packet);
+        let (off, clean) = (self.packet_off as usize, self.clean_until as usize);
+        let buffer = self.arena.bytes_of_mut(self.packet);
+        // What an earlier packet left in this one's headroom must not be seen.
+        if clean < off {
+            buffer[clean..off].fill(0);
+        }
+        buffer[off..off + packet.len()].copy_from_slice(packet);
+        self.clean_until = self.packet_off;
         self.arena.set_live(self.packet, self.packet_off, self.packet_len);
         let place = self.packet_place();
         context.write(self.arena.bytes_of_mut(self.context), place);
@@ -220,6 +229,7 @@ impl Machine {
         let end = old_end.saturating_add_signed(tail).min(self.hard_end);
         self.packet_off = self.packet_off.saturating_add_signed(head).min(end);
         self.packet_len = end - self.packet_off;
+        self.clean_until = self.clean_until.min(self.packet_off);
         if end > old_end {
             self.arena.bytes_of_mut(self.packet)[old_end as usize..end as usize].fill(0);
         }

@@ -1,0 +1,311 @@
+//! Helpers against the running kernel: what they answer and do to the packet, and what the prototype table says of them.
+
+mod support;
+
+use bpf::helpers::{ArgKind, HELPERS, HelperProto, ProgTypes};
+use bpf::insn::{AluOp, Cond, Insn, Reg, Size};
+use bpf::program::{MapType, ProgType};
+use proptest::prelude::*;
+use support::asm::*;
+use support::both::{Both, kernel_bytes};
+use support::kernel::{Kernel, kernel};
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// R7 collects what the calls answered.
+fn collect() -> [Insn; 2] {
+    [alu64(AluOp::Mul, R7, 31), add(R7, R0)]
+}
+
+fn agree(kernel: Kernel, ty: ProgType, insns: Vec<Insn>, packets: &[Vec<u8>]) -> Result<(), TestCaseError> {
+    let listing = insns.iter().map(|i| i.objdump().to_string()).collect::<Vec<_>>().join("\n");
+    let mut both = Both::load(kernel, ty, insns, &[]).unwrap_or_else(|error| panic!("{listing}\n{}", error.log));
+    for packet in packets {
+        let (outcome, ours) = both.ours(packet);
+        prop_assert_eq!(outcome.fault, None);
+        prop_assert_eq!(ours, both.kernel(packet), "{}", &listing);
+    }
+    Ok(())
+}
+
+fn packet(len: impl Strategy<Value = usize>) -> impl Strategy<Value = Vec<u8>> {
+    // Runs of one byte as well as noise: sums that come out as one of the two zeros.
+    len.prop_flat_map(|len| {
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), len),
+            prop::sample::select(vec![0u8, 0xff]).prop_map(move |byte| vec![byte; len]),
+        ]
+    })
+}
+
+#[test]
+fn xdp_head_and_tail() {
+    let Some(kernel) = kernel("xdp_head_and_tail") else { return };
+    let delta = prop_oneof![
+        -20..20,
+        prop::sample::select(vec![-216, -217, -200, -256, 50, 51, 100, 3456, 3457, 3520, i32::MIN, i32::MAX]),
+        -4000..4000,
+    ];
+    let calls = prop::collection::vec((any::<bool>(), delta), 1..8);
+    let packets = prop::collection::vec(packet(prop_oneof![Just(64), 14..300usize, 3000..3520usize]), 3);
+    proptest!(config(400), |(calls in calls, packets in packets)| {
+        let mut insns = vec![mov(R6, R1), mov(R7, 0)];
+        for (head, delta) in calls {
+            insns.extend([mov(R1, R6), mov(R2, delta), helper(if head { 44 } else { 65 })]);
+            insns.extend(collect());
+        }
+        insns.extend([mov(R0, R7), exit()]);
+        agree(kernel, ProgType::Xdp, insns, &packets)?;
+    });
+}
+
+#[test]
+fn csum_diff() {
+    let Some(kernel) = kernel("csum_diff") else { return };
+    const LEN: i32 = 1100;
+    let size = || prop_oneof![3 => (0..128i32).prop_map(|words| words * 4), 1 => 0..512i32, 2 => Just(0)];
+    let seed = prop_oneof![any::<u64>(), Just(0), Just(0xffff_ffff), Just(0xffff)];
+    let sides = ((size(), 0..500i32), (size(), 0..500i32), seed);
+    let packets = prop::collection::vec(packet(Just(LEN as usize)), 4);
+    proptest!(config(400), |(((from, from_at), (to, to_at), seed) in sides, packets in packets)| {
+        let mut insns = vec![load(Size::W, R9, R1, 0), load(Size::W, R2, R1, 4), mov(R1, R9), add(R1, LEN)];
+        insns.extend([branch(Cond::Le, R1, R2, 2), mov(R0, -1), exit()]);
+        for (address, size, at) in [(R1, from, from_at), (R3, to, to_at)] {
+            match size {
+                0 => insns.extend([mov(address, 0), mov(address, 0)]),
+                _ => insns.extend([mov(address, R9), add(address, at)]),
+            }
+        }
+        insns.extend([mov(R2, from), mov(R4, to)]);
+        insns.extend(wide(R5, seed));
+        insns.extend([helper(28), exit()]);
+        agree(kernel, ProgType::Xdp, insns, &packets)?;
+    });
+}
+
+/// A call of an skb helper.
+#[derive(Debug, Clone)]
+enum SkbCall {
+    Store {
+        off: i32,
+        len: i32,
+        fill: i32,
+        flags: i32,
+    },
+    /// Loads to the stack, then stores that to the packet's start.
+    Load {
+        off: i32,
+        len: i32,
+    },
+    L3 {
+        off: i32,
+        from: i32,
+        to: i32,
+        flags: i32,
+    },
+    L4 {
+        off: i32,
+        from: i32,
+        to: i32,
+        flags: i32,
+    },
+}
+
+fn skb_call() -> impl Strategy<Value = SkbCall> {
+    let off = || prop_oneof![4 => 0..64i32, 1 => 0..80i32, 1 => any::<i32>(), 1 => Just(0x10000)];
+    let word = || prop_oneof![any::<i32>(), -1..2, Just(0)];
+    let flags = || {
+        prop_oneof![6 => prop::sample::select(vec![0, 2, 4, 0x12, 0x14, 0x10, 0x24, 0x22, 0x34, 0x62, 0x64]),
+        1 => 0..0x200i32, 1 => any::<i32>()]
+    };
+    prop_oneof![
+        (off(), 1..64i32, any::<i32>(), prop_oneof![3 => Just(0), 1 => 0..5])
+            .prop_map(|(off, len, fill, flags)| SkbCall::Store { off, len, fill, flags }),
+        (off(), 1..64i32).prop_map(|(off, len)| SkbCall::Load { off, len }),
+        (off(), word(), word(), flags()).prop_map(|(off, from, to, flags)| SkbCall::L3 {
+            off,
+            from,
+            to,
+            flags: flags & !0x70
+        }),
+        (off(), word(), word(), flags()).prop_map(|(off, from, to, flags)| SkbCall::L4 { off, from, to, flags }),
+    ]
+}
+
+#[test]
+fn skb_bytes_and_checksums() {
+    let Some(kernel) = kernel("skb_bytes_and_checksums") else { return };
+    let calls = prop::collection::vec(skb_call(), 1..8);
+    let packets = prop::collection::vec(packet(prop_oneof![Just(64), 40..200usize]), 4);
+    proptest!(config(600), |(calls in calls, packets in packets)| {
+        let mut insns = vec![mov(R6, R1), mov(R7, 0)];
+        insns.extend((1..=8).map(|word| store(Size::D, R10, -8 * word, 0)));
+        for call in &calls {
+            insns.push(mov(R1, R6));
+            match *call {
+                SkbCall::Store { off, len, fill, flags } => {
+                    insns.extend((1..=16).map(|word| store(Size::W, R10, -4 * word, fill)));
+                    insns.extend([mov(R2, off), mov(R3, R10), add(R3, -64), mov(R4, len), mov(R5, flags), helper(9)]);
+                }
+                SkbCall::Load { off, len } => {
+                    insns.extend([mov(R2, off), mov(R3, R10), add(R3, -64), mov(R4, len), helper(26)]);
+                    insns.extend(collect());
+                    insns.extend([mov(R1, R6), mov(R2, 0), mov(R3, R10), add(R3, -64), mov(R4, len), mov(R5, 0)]);
+                    insns.push(helper(9));
+                }
+                SkbCall::L3 { off, from, to, flags } | SkbCall::L4 { off, from, to, flags } => {
+                    let id = if matches!(call, SkbCall::L3 { .. }) { 10 } else { 11 };
+                    insns.extend([mov(R2, off), mov(R3, from), mov(R4, to), mov(R5, flags), helper(id)]);
+                }
+            }
+            insns.extend(collect());
+        }
+        insns.extend([mov(R0, R7), exit()]);
+        agree(kernel, ProgType::SchedCls, insns, &packets)?;
+    });
+}
+
+#[test]
+fn redirects() {
+    let Some(kernel) = kernel("redirects") else { return };
+    for ty in [ProgType::Xdp, ProgType::SchedCls, ProgType::SchedAct] {
+        for flags in [0, 1, 2, 3, 1 << 20, -1] {
+            let insns = vec![mov(R1, 1), mov(R2, flags), helper(23), exit()];
+            let mut both = Both::load(kernel, ty, insns, &[]).unwrap();
+            let (outcome, ours) = both.ours(&[0; 64]);
+            assert_eq!(ours, both.kernel(&[0; 64]), "{ty} flags {flags:#x}");
+            let accepted = matches!((ty, flags), (_, 0) | (ProgType::SchedCls | ProgType::SchedAct, 1));
+            assert_eq!(outcome.redirect.map(|target| target.ifindex), accepted.then_some(1));
+        }
+    }
+}
+
+/// Loads from the packet in classic BPF's way.
+#[test]
+fn packet_loads() {
+    use bpf::insn::PacketMode;
+    let Some(kernel) = kernel("packet_loads") else { return };
+    let size = prop::sample::select(vec![Size::B, Size::H, Size::W]);
+    let offset =
+        || prop_oneof![0..70i32, -0x20_0000..-0x1f_ffb0i32, -0x10_0000..-0x0f_ffb0i32, -0x10_0010..-0x0f_fff0i32];
+    let loads = prop::collection::vec((size, offset(), prop::option::of(-80..80i32)), 1..6);
+    let packets = prop::collection::vec(packet(prop_oneof![Just(64), 20..70usize]), 3);
+    proptest!(config(300), |(loads in loads, packets in packets)| {
+        let mut insns = vec![mov(R6, R1), mov(R7, 0)];
+        for (size, imm, register) in loads {
+            let mode = match register {
+                None => PacketMode::Abs,
+                Some(value) => {
+                    insns.push(mov(R8, value));
+                    PacketMode::Ind(R8)
+                }
+            };
+            insns.push(Insn::LoadPacket { size, mode, imm });
+            insns.extend(collect());
+        }
+        insns.extend([mov(R0, R7), exit()]);
+        agree(kernel, ProgType::SchedCls, insns, &packets)?;
+    });
+}
+
+/// A call with arguments of the right kinds but for one that `change` may replace, and more code behind it.
+fn call_of(row: &HelperProto, change: impl Fn(usize, ArgKind) -> Option<Vec<Insn>>, after: &[Insn]) -> Vec<Insn> {
+    let mut insns = vec![mov(R6, R1)];
+    insns.extend((1..=8).map(|word| store(Size::D, R10, -8 * word, 0)));
+    for (at, kind) in row.args.iter().enumerate() {
+        let reg = Reg::new(at as u8 + 1).unwrap();
+        let usual = match kind {
+            ArgKind::None => continue,
+            ArgKind::Anything => vec![mov(reg, 0)],
+            ArgKind::Context => vec![mov(reg, R6)],
+            ArgKind::ConstMap => map(reg, 0).to_vec(),
+            ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
+                vec![mov(reg, R10), add(reg, -64)]
+            }
+            ArgKind::Size | ArgKind::SizeOrZero => vec![mov(reg, 8)],
+        };
+        insns.extend(change(at, *kind).unwrap_or(usual));
+    }
+    insns.push(helper(row.id));
+    insns.extend_from_slice(after);
+    insns.extend([mov(R0, 0), exit()]);
+    insns
+}
+
+/// The same behind a check of 32 packet bytes at R9.
+fn with_packet(ty: ProgType, insns: Vec<Insn>) -> Vec<Insn> {
+    let (data, data_end) = if ty.is_skb() { (76, 80) } else { (0, 4) };
+    let mut all = vec![load(Size::W, R9, R1, data), load(Size::W, R8, R1, data_end), mov(R7, R9), add(R7, 32)];
+    all.extend([branch(Cond::Le, R7, R8, 2), mov(R0, 0), exit()]);
+    all.extend(insns);
+    all
+}
+
+#[test]
+fn the_table_says_what_the_kernel_says() {
+    let Some(kernel) = kernel("the_table_says_what_the_kernel_says") else { return };
+    let maps = [kernel.create_map(MapType::HASH.0, 8, 8, 4, 0).unwrap()];
+    let accepted = |ty: ProgType, insns: &[Insn], license: &str| {
+        let loaded = kernel.load(ty.number(), &kernel_bytes(insns, &maps), license);
+        loaded.map_err(|error| error.log)
+    };
+    let usual = |_: usize, _: ArgKind| None;
+    for row in &HELPERS {
+        let name = row.name();
+        for ty in ProgType::ALL {
+            let plain = accepted(ty, &call_of(row, usual, &[]), "GPL");
+            assert_eq!(plain.is_ok(), row.types.contains(ty), "{name} in {ty}: {:?}", plain.err());
+            let free = accepted(ty, &call_of(row, usual, &[]), "Proprietary");
+            assert_eq!(free.is_ok(), row.types.contains(ty) && !row.gpl_only, "{name} in {ty}: {:?}", free.err());
+        }
+        let ty = ProgType::ALL.into_iter().rfind(|&ty| row.types.contains(ty)).unwrap();
+
+        // Every argument counts: left uninitialised, it is refused. None beyond them does.
+        for at in 0..row.arity() {
+            let unset =
+                |i: usize, _: ArgKind| (i == at).then(|| if at == 0 { vec![mov(R3, 0), helper(7)] } else { vec![] });
+            let insns = call_of(row, unset, &[]);
+            assert!(accepted(ty, &insns, "GPL").is_err(), "{name} without argument {at}");
+        }
+
+        // Sizes of 0, and null for memory.
+        for (at, kind) in row.args.into_iter().enumerate() {
+            let reg = Reg::new(at as u8 + 1).unwrap();
+            let zero = |i: usize, _: ArgKind| (i == at).then(|| vec![mov(reg, 0)]);
+            // Null memory is good only with a size of 0.
+            let good = matches!(kind, ArgKind::SizeOrZero | ArgKind::Anything);
+            if kind != ArgKind::None {
+                assert_eq!(accepted(ty, &call_of(row, zero, &[]), "GPL").is_ok(), good, "{name} argument {at} of 0");
+            }
+            if kind == ArgKind::MemOrNull {
+                let null = |i: usize, _: ArgKind| match i {
+                    i if i == at => Some(vec![mov(reg, 0)]),
+                    i if i == at + 1 => Some(vec![mov(Reg::new(at as u8 + 2).unwrap(), 0)]),
+                    _ => None,
+                };
+                assert!(accepted(ty, &call_of(row, null, &[]), "GPL").is_ok(), "{name} argument {at} null");
+            }
+        }
+
+        // Pointers into the packet as memory, and whether they outlive the call.
+        if !(ProgTypes::XDP_AND_TC.contains(ty)) {
+            continue;
+        }
+        for (at, kind) in row.args.into_iter().enumerate() {
+            if matches!(
+                kind,
+                ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem
+            ) {
+                let reg = Reg::new(at as u8 + 1).unwrap();
+                let packet = |i: usize, _: ArgKind| (i == at).then(|| vec![mov(reg, R9)]);
+                let loaded = accepted(ty, &with_packet(ty, call_of(row, packet, &[])), "GPL");
+                assert_eq!(loaded.is_ok(), row.packet_args, "{name} argument {at} in the packet: {:?}", loaded.err());
+            }
+        }
+        let after = with_packet(ty, call_of(row, usual, &[load(Size::B, R0, R9, 0)]));
+        let loaded = accepted(ty, &after, "GPL");
+        assert_eq!(loaded.is_ok(), !row.changes_packet, "{name} and an old packet pointer: {:?}", loaded.err());
+    }
+}
