@@ -184,3 +184,40 @@ pub(super) fn describe(btf: &Btf, relocation: &CoreRelocation) -> String {
     let what = field(btf, relocation).map_or_else(|| btf.type_name(relocation.ty).into_owned(), |f| f.path);
     format!("{} {what}", relocation.kind.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Byte and bytes of a member, also of one inside anonymous structures and unions.
+    fn place(btf: &Btf, ty: TypeId, name: &str, base: u32) -> Option<(u32, u32)> {
+        btf.members(ty)?.iter().find_map(|m| {
+            let at = base + m.bit_offset / 8;
+            let known = btf.name(m.name);
+            if known == name {
+                Some((at, btf.size_of(m.ty)?))
+            } else if known.is_empty() {
+                place(btf, m.ty, name, at)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The running kernel has the layouts that are said to be the same everywhere.
+    #[test]
+    fn fixed_layouts_are_the_kernels() {
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: fixed_layouts_are_the_kernels: the kernel shows no BTF");
+            return;
+        };
+        let btf = Btf::parse(&bytes).unwrap();
+        for (name, fields) in FIXED {
+            let is_it = |ty: &crate::btf::Type| matches!(ty.kind, Kind::Struct { .. }) && btf.name(ty.name) == *name;
+            let (id, _) = btf.iter().find(|(_, ty)| is_it(ty)).unwrap_or_else(|| panic!("no {name}"));
+            for &(field, byte, bytes) in *fields {
+                assert_eq!(place(&btf, id, field, 0), Some((byte, bytes)), "{name}.{field}");
+            }
+        }
+    }
+}

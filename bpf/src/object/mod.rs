@@ -96,7 +96,8 @@ impl Object {
         &self.programs
     }
 
-    /// Maps, as libbpf orders them: defined ones by place, then global data by section.
+    /// Maps, as libbpf orders them: defined ones by place, then global data by section. Global data is called by its
+    /// section here; the maps of a [`Program`] bear the object's name too.
     pub fn maps(&self) -> &[ObjectMap] {
         &self.maps
     }
