@@ -161,6 +161,23 @@ fn what_is_refused_names_instruction_and_line() {
     assert_eq!(error.at, Some(At::Named("outer".to_owned())));
 }
 
+/// An instruction that is none, in a function that is called: slot and line are the program's.
+#[test]
+fn what_is_no_instruction_is_refused_where_it_is() {
+    // The body of `leaf`: `w0 = w6` and `exit`.
+    let leaf = [0xbc, 0x60, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let places: Vec<usize> = CALLS.windows(16).enumerate().filter(|(_, w)| *w == leaf).map(|(i, _)| i).collect();
+    assert_eq!(places.len(), 1);
+    let object = Object::parse(&patched(CALLS, places[0], &[0xff])).unwrap();
+    let error = object.program(Some("one"), None).unwrap_err();
+    assert_eq!(error.code, "insn-opcode");
+    let one = Object::parse(CALLS).unwrap().program(Some("one"), None).unwrap();
+    let start = one.functions.iter().find(|f| f.name == "leaf").unwrap().start;
+    let Some(At::Insn { program, slot, text, source }) = error.at else { panic!("{:?}", error.at) };
+    assert_eq!((program.as_str(), slot, text.as_str()), ("one", start + 12, "opcode 0xff"));
+    assert_eq!(source.as_ref(), one.line_of(slot));
+}
+
 /// A `.bss` section says its size in its header alone.
 #[test]
 fn zeroes_are_limited() {

@@ -288,8 +288,13 @@ impl<'a> Link<'a> {
         let raw = self.slots.get(slot).copied().unwrap_or_default();
         let pair = [raw, self.slots.get(slot + 1).copied().unwrap_or_default()];
         let list = if raw.opcode == WIDE_LOAD { &pair[..] } else { &pair[..1] };
-        let text = insn::decode(list).map_or_else(|e| e.reason.to_string(), |i| i[0].objdump().to_string());
-        At::Insn { program: self.function(index).name.clone(), slot, text, source }
+        let text = match insn::decode(list) {
+            Ok(insns) => insns[0].objdump().to_string(),
+            Err(_) => format!("opcode {:#04x}", raw.opcode),
+        };
+        // Slots are the program's, so the name is too.
+        let main = self.placed.first().map_or(index, |&(_, main)| main);
+        At::Insn { program: self.function(main).name.clone(), slot, text, source }
     }
 
     fn finish(mut self, main: usize, ty: ProgType) -> Result<Program, Diagnostic> {
@@ -301,15 +306,7 @@ impl<'a> Link<'a> {
         let insns = insn::decode(&self.slots).map_err(|e| {
             let function = self.placed.partition_point(|&(start, _)| start <= e.slot).saturating_sub(1);
             let (start, index) = self.placed[function];
-            let plain = Diagnostic::from(e);
-            let at = match self.at(index, e.slot - start) {
-                At::Insn { slot, source, .. } => {
-                    let (program, text) = (self.function(main).name.clone(), format!("opcode {:#04x}", e.opcode));
-                    At::Insn { program, slot, text, source }
-                }
-                other => other,
-            };
-            Diagnostic { at: Some(at), ..plain }
+            Diagnostic { at: Some(self.at(index, e.slot - start)), ..Diagnostic::from(e) }
         })?;
         let function = self.function(main);
         Ok(Program {
