@@ -1,4 +1,5 @@
-//! Registers and constants as the ten-bit (unrestricted) and eight-bit (restricted) codes of source and destination fields.
+//! Registers and constants as the ten-bit (unrestricted) and eight-bit (restricted) codes of source and destination
+//! fields.
 //!
 //! | bits 9..0 | unrestricted | | bits 7..0 | restricted |
 //! |---|---|---|---|---|
@@ -12,8 +13,8 @@
 //! | `10_100r_rrrr` | next-neighbour register | | | |
 //! | `11_iiii_iiii` | constant | | `ii1i_iiii` | constant, low seven bits |
 //!
-//! A step is 0 for hold, 1 for up, 2 for down. The second bit of a local memory pointer's number and the eighth bit of a
-//! restricted constant are flags of the instruction. The bank of a general purpose register is that of its port.
+//! A step is 0 for hold, 1 for up, 2 for down. The second bit of a local memory pointer's number and the eighth bit of
+//! a restricted constant are flags of the instruction. The bank of a general purpose register is that of its port.
 
 use super::error::{DecodeReason, EncodeError};
 use super::operand::{Bank, Reg, Source, Step};

@@ -92,8 +92,8 @@ pub(super) enum Names {
     Bit2(&'static str, &'static str),
     /// By the whole length field, none unless listed.
     Exact(&'static [(u8, &'static str)]),
-    /// The sixteen searches of a table in memory: `{prefix}{128|256}_lookup{8|16|24|32}{suffix}`, and the same again for
-    /// tables of `{384|512}`. Bit 2 of the length field picks the table, the low bits the width.
+    /// The sixteen searches of a table in memory: `{prefix}{128|256}_lookup{8|16|24|32}{suffix}`, and the same again
+    /// for tables of `{384|512}`. Bit 2 of the length field picks the table, the low bits the width.
     Search {
         /// `cam` or `tcam`.
         prefix: &'static str,

@@ -39,7 +39,13 @@ macro_rules! csrs {
     };
 }
 
-// Byte address, name in the vendor's listing (binutils), constant, what it can see.
+// Byte address, name in the vendor's listing (binutils), constant, what it can see. Layouts, where an instruction needs
+// them (vendor's library): LMAddr bits 2 to 11 are the word; XferIndex bits 2 to 9 the register, context included;
+// ByteIndex bits 0 and 1; the aliases that end in BytIdx set pointer or index and ByteIndex at once; IndPredCC bits 0
+// to 3 a condition; CtxWkpEvt bits 1 to 15 signals, bit 16 any; SameMESignal bits 0 to 2 context, 3 to 6 signal, 7 the
+// next context; ActCtxStatus bits 0 to 2 context, 3 to 6 core, 8 to 24 address, 25 to 30 island. The time stamp counts
+// once in 16 cycles. CtxEnables bit 30 makes the random number advance with every cycle, otherwise it does with
+// instructions, so it counts as time.
 csrs! {
     0x000 "UstorAddr" CODE_ADDRESS CODE_STORE,
     0x004 "UstorDataLwr" CODE_DATA_LOW CODE_STORE,
@@ -95,7 +101,7 @@ csrs! {
     0x108 "SameMESignal" SIGNAL_SAME SIGNAL,
     0x140 "CRCRemainder" CRC_REMAINDER NONE,
     0x144 "ProfileCnt" PROFILE_COUNT TIME,
-    0x148 "PseudoRndNum" RANDOM NONE,
+    0x148 "PseudoRndNum" RANDOM TIME,
     0x160 "MiscControl" MISC_CONTROL SHARED_CSR,
     0x164 "PcBreakpoint0Mask" BREAKPOINT0_MASK SHARED_CSR,
     0x168 "PcBreakpoint1Mask" BREAKPOINT1_MASK SHARED_CSR,

@@ -17,7 +17,8 @@ macro_rules! define_decode {
         $class:ident, $effect:ident, $external:ident,
         { $( $role:tt $field:ident : $ty:ty = $at:expr ),* } [ $($pieces:tt)* ] )*) => {
         impl Op {
-            /// What the first row that the word's format matches makes of it. Bits that the row has no field for are ignored.
+            /// What the first row that the word's format matches makes of it. Bits that the row has no field for are
+            /// ignored.
             pub(super) fn disassemble(word: u64) -> Result<Self, DecodeError> {
                 $( if word & $mask == $base & $mask {
                     let row = || -> Result<$name, DecodeReason> {

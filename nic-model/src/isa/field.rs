@@ -64,8 +64,14 @@ macro_rules! number {
 }
 number!(u8, u16, u32);
 
+/// A flag. One that is used, by its role, is the predicate: then the condition codes decide.
 impl Field for bool {
     type At = Bits;
+    fn uses(&self, see: &mut dyn FnMut(Place)) {
+        if *self {
+            see(Place::Flags);
+        }
+    }
     fn put(&self, at: Bits, word: &mut u64) -> Result<(), EncodeError> {
         at.put(word, u32::from(*self));
         Ok(())

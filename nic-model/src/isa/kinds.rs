@@ -162,11 +162,12 @@ coded! {
         /// Not Z and N = V: signed lhs > rhs.
         Gt = 11 "bgt",
     }
-    [reads Place::Flags, if Eq | Ne | Minus | Plus | CarrySet | CarryClear | OverflowSet | OverflowClear | Ge | Lt | Le | Gt]
+    [reads Place::Flags, if Eq | Ne | Minus | Plus | CarrySet | CarryClear | OverflowSet | OverflowClear
+        | Ge | Lt | Le | Gt]
 
-    /// How long before a branch its condition codes are known. The Linux driver always says [`Known::Late`]; the vendor's
-    /// assembler says [`Known::Early`] where no instruction shortly before can set them (in its test firmware: not within
-    /// three). What the core gains by it is not documented.
+    /// How long before a branch its condition codes are known. The Linux driver always says [`Known::Late`]; the
+    /// vendor's assembler says [`Known::Early`] where no instruction shortly before can set them (in its test firmware:
+    /// not within three). What the core gains by it is not documented.
     Known {
         /// Long enough: the codes were set some instructions ago.
         Early = 0 "",

@@ -35,7 +35,8 @@ pub enum Step {
 /// A register that an instruction can name.
 ///
 /// Numbers are those of four-context mode. In eight-context mode each context owns half as many registers: the core
-/// then ignores bit 4 of the number ([`ContextMode::register`] and [`ContextMode::transfer`] give the number that counts).
+/// then ignores bit 4 of the number ([`ContextMode::register`] and [`ContextMode::transfer`] give the number that
+/// counts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reg {
     /// `gprA_n`, `gprB_n`: general purpose register `n` of the running context, 0 to 31.
@@ -196,7 +197,8 @@ impl ContextMode {
 /// Something an instruction reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A register: as a use its source side, as a definition its destination side (see [`Reg::Xfer`], [`Reg::Neighbour`]).
+    /// A register: as a use its source side, as a definition its destination side (see [`Reg::Xfer`],
+    /// [`Reg::Neighbour`]).
     Reg(Reg),
     /// The local memory pointer with this number.
     LocalPointer(u8),

@@ -116,15 +116,15 @@ macro_rules! see_field {
 for_each_nic_op!(define_rows);
 
 impl Op {
-    /// What the instruction reads, in no particular order and perhaps twice. Transfer registers that a command takes its
-    /// data from later are not among them.
+    /// What the instruction reads, in no particular order and perhaps twice. Transfer registers that a command takes
+    /// its data from later are not among them.
     pub fn uses(&self) -> Vec<Place> {
         let mut places = Vec::new();
         self.see_places(&mut |place| places.push(place), &mut |_| {});
         places
     }
 
-    /// What the instruction writes, in no particular order and perhaps twice. Transfer registers that a command fills
+    /// What the instruction writes, in no particular order and perhaps twice; if it is predicated, only perhaps. Transfer registers that a command fills
     /// later are not among them. An instruction with a result also replaces the previous result and its left operand.
     pub fn defs(&self) -> Vec<Place> {
         let mut places = Vec::new();
