@@ -15,6 +15,8 @@ impl Errno {
     pub const ENOENT: Errno = Errno(2);
     /// Out of memory.
     pub const ENOMEM: Errno = Errno(12);
+    /// Permission denied: the verifier's usual answer to an unsafe access.
+    pub const EACCES: Errno = Errno(13);
     /// Bad address.
     pub const EFAULT: Errno = Errno(14);
     /// Busy.
@@ -34,6 +36,7 @@ impl Errno {
             Errno::EPERM => "EPERM",
             Errno::ENOENT => "ENOENT",
             Errno::ENOMEM => "ENOMEM",
+            Errno::EACCES => "EACCES",
             Errno::EFAULT => "EFAULT",
             Errno::EBUSY => "EBUSY",
             Errno::EEXIST => "EEXIST",

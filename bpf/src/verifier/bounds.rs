@@ -9,7 +9,7 @@ mod branch;
 #[cfg(test)]
 mod tests;
 
-pub use branch::{assume, taken};
+pub use branch::{assume, assume_of_itself, taken};
 
 use super::tnum::Tnum;
 
@@ -177,6 +177,23 @@ impl Bounds {
     pub(super) fn ranges_from_bits(&mut self) {
         self.low.learn_bits(self.bits.low32());
         self.wide.learn_bits(self.bits);
+        self.only_value();
+    }
+
+    /// Bits and unsigned range may have one value in common and no more.
+    fn only_value(&mut self) {
+        let (umin, umax) = (self.wide.umin, self.wide.umax);
+        let next = self.bits.next_above(umin);
+        let only = if self.bits.contains(umin) {
+            (next > umax).then_some(umin)
+        } else if next == self.bits.umax() || next <= umax && self.bits.next_above(next) > umax {
+            Some(next)
+        } else {
+            None
+        };
+        if let Some(value) = only {
+            *self = Self::known(value);
+        }
     }
 
     fn bits_from_ranges(&mut self) {

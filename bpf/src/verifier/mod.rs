@@ -1,15 +1,116 @@
 //! The verifier: decides whether Linux would take a program, and what was seen while deciding.
 //!
-//! Three rooms never share a function: what an instruction demands, whether a state proves it, and what state comes
-//! next. Exploration walks the paths with them.
+//! Three rooms never share a function: what an instruction demands (`demand`), whether a state proves it (`prove`), and
+//! what state comes next (`transfer`). Exploration (`explore`) walks every path with them and compares states where
+//! paths may meet (`prune`). It decides as Linux 6.18 does for a privileged program on x86-64; what that kernel's verifier
+//! knows and this one does not is answered with [`Verdict::Unsupported`].
+//!
+//! ```text
+//! Program → cfg → explore ┬ demand → prove → transfer ┐ → stack_depth → xlate → VerifiedProgram
+//!                         └──── observe, prune ◄──────┘
+//! ```
 
 mod bounds;
+mod cfg;
+mod ctx;
+mod demand;
+mod explore;
 mod explored;
+mod liveness;
+mod log;
+mod observe;
+mod pointer;
+mod prove;
+mod prune;
+mod stack_depth;
+mod state;
 mod tnum;
+mod transfer;
+mod verdict;
+mod xlate;
 
 pub use bounds::{Bounds, Range};
+pub use ctx::{CtxAccess, Field, Holds, SK_BUFF, SK_BUFF_TAIL, Types, XDP_MD, access, fields};
 pub use explored::{
     AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Pointer,
     PointerSeen, SlotSeen, Span,
 };
 pub use tnum::Tnum;
+pub use verdict::{Rejection, Verdict, VerifiedProgram};
+
+use crate::diag::{At, Diagnostic};
+use crate::errno::Errno;
+use crate::program::Program;
+use explore::Ended;
+use verdict::Stop;
+
+/// What a program is verified for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Memory accesses must be aligned wherever they go (`BPF_F_STRICT_ALIGNMENT`). Otherwise only those to the stack and
+    /// atomic ones.
+    pub strict_alignment: bool,
+    /// The program is loaded for a device, as an offloaded one is: an XDP program may then choose the receive queue.
+    pub device_bound: bool,
+    /// A lookup in an array with a constant key below its size is known to find an entry, as Linux concludes from 6.14
+    /// on.
+    pub constant_array_keys: bool,
+    /// How much of the walk is written down: 0 nothing but the reason of a refusal, 1 the path that was refused, 2 every
+    /// path.
+    pub log_level: u8,
+}
+
+impl Default for Options {
+    /// A program for the host.
+    fn default() -> Self {
+        Self { strict_alignment: false, device_bound: false, constant_array_keys: true, log_level: 0 }
+    }
+}
+
+/// Verifies a program as Linux 6.18 would for a privileged user on x86-64.
+pub fn verify(program: Program, options: &Options) -> Verdict {
+    verify_logged(program, options).0
+}
+
+/// As [`verify`], with the log that [`Options::log_level`] asks for.
+pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
+    if program.insns.is_empty() || program.insns.len() > cfg::MAX_SLOTS {
+        let actual = program.insns.len();
+        let stop = Stop::refused(Errno::E2BIG, format!("program has {actual} instructions"));
+        return refuse(&program, Ended::early(stop));
+    }
+    let functions = match cfg::functions(&program) {
+        Ok(functions) => functions,
+        Err(stop) => return refuse(&program, Ended::early(stop)),
+    };
+    let program = Program { functions, ..program };
+    match explore::explore(&program, options) {
+        Ok((explored, log)) => {
+            let (xlated, origin) = xlate::xlate(&program, explored.slots());
+            (Verdict::Accepted(VerifiedProgram { program, xlated, origin, explored }), log)
+        }
+        Err(ended) => refuse(&program, ended),
+    }
+}
+
+fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
+    let at = ended.slot.map_or_else(
+        || At::Named(program.name.clone()),
+        |slot| At::Insn {
+            program: program.name.clone(),
+            slot,
+            text: log::insn(program, slot),
+            source: program.line_of(slot).cloned(),
+        },
+    );
+    match ended.stop {
+        Stop::Unsupported(diagnostic) => (Verdict::Unsupported(diagnostic.at(at)), ended.log),
+        Stop::Refused(errno, lines) => {
+            let reason = lines.last().map_or("", String::as_str);
+            let diagnostic = Diagnostic::new("verifier-rejected", reason).at(at);
+            let mut log = ended.log;
+            lines.iter().for_each(|line| log.extend([line, "\n"]));
+            (Verdict::Rejected(Rejection { errno, lines, diagnostic, processed: ended.processed }), log)
+        }
+    }
+}

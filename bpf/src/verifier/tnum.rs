@@ -83,6 +83,31 @@ impl Tnum {
         other.mask & !self.mask == 0 && other.value & !self.mask == self.value
     }
 
+    /// The smallest value above `bound`; the largest there is, if none lies above.
+    pub const fn next_above(self, bound: u64) -> u64 {
+        if bound >= self.umax() {
+            return self.umax();
+        }
+        if bound < self.value {
+            return self.value;
+        }
+        // Where `bound` first departs from the known bits, going down, decides: all unknown bits above follow it.
+        let departs = (bound ^ self.value) & !self.mask;
+        let below = match departs.leading_zeros() {
+            64 => 0,
+            zeros => u64::MAX >> zeros,
+        };
+        let followed = (bound & self.mask & !below) | self.value;
+        if departs != 0 && bound & (below ^ (below >> 1)) == 0 {
+            // The known bit is 1 where `bound` has 0: everything below may be at its least.
+            return followed;
+        }
+        // Otherwise an unknown bit above, 0 in `bound`, must become 1: the lowest such, with those below it at 0.
+        let candidates = self.mask & !bound & !below;
+        let bit = candidates & candidates.wrapping_neg();
+        (followed & !(bit.wrapping_sub(1) & self.mask)) | bit
+    }
+
     /// Whether the two have a value in common.
     pub const fn overlaps(self, other: Tnum) -> bool {
         (self.value ^ other.value) & !self.mask & !other.mask == 0
@@ -188,6 +213,12 @@ impl Tnum {
         Self { value: self.value & low, mask: self.mask & low }
     }
 
+    /// The low `bytes` bytes in the opposite order, zero-extended.
+    pub const fn swap_bytes(self, bytes: u32) -> Self {
+        let up = 64 - bytes * 8;
+        Self { value: self.value.swap_bytes() >> up, mask: self.mask.swap_bytes() >> up }
+    }
+
     /// The low 32 bits, zero-extended.
     pub const fn low32(self) -> Self {
         self.cast(4)
@@ -274,6 +305,9 @@ mod tests {
                     }
                     assert!(t.cast(4).contains(v & 0xffff_ffff) && t.cast(1).contains(v & 0xff));
                     assert!(t.sign_extend(32).contains(v as i32 as u64) && t.sign_extend(8).contains(v as i8 as u64));
+                    for bytes in [2, 4, 8] {
+                        assert!(t.swap_bytes(bytes).contains(v.swap_bytes() >> (64 - 8 * bytes)));
+                    }
                     assert!(t.neg().contains(v.wrapping_neg()));
                 }
             }
@@ -305,6 +339,16 @@ mod tests {
         }
         assert!(Tnum::range(0, u64::MAX).is_unknown());
         assert_eq!(Tnum::range(u64::MAX, u64::MAX), Tnum::known(u64::MAX));
+    }
+
+    #[test]
+    fn the_next_value_is_the_smallest_above() {
+        for t in small() {
+            for bound in 0..1 << WIDTH {
+                let wanted = values(t).find(|v| *v > bound).unwrap_or(t.umax());
+                assert_eq!(t.next_above(bound), wanted, "{t} above {bound}");
+            }
+        }
     }
 
     #[test]

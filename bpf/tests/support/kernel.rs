@@ -145,6 +145,24 @@ impl Kernel {
         })
     }
 
+    /// Loads a program and keeps the verifier's log, at level 1 or 2, whether it is accepted or not.
+    pub fn verify(&self, prog_type: u32, bytes: &[u8], level: u32, flags: u32) -> (Result<KernelProg, i32>, String) {
+        let mut log = vec![0u8; if level > 1 { 16 << 20 } else { 1 << 20 }];
+        let answer = Attr::new()
+            .u32(0, prog_type)
+            .u32(4, (bytes.len() / 8) as u32)
+            .ptr(8, bytes.as_ptr())
+            .ptr(16, c"GPL".as_ptr())
+            .u32(24, level)
+            .u32(28, log.len() as u32)
+            .ptr(32, log.as_mut_ptr())
+            .u32(44, flags)
+            .descriptor(cmd::PROG_LOAD);
+        let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+        log.truncate(end);
+        (answer.map(KernelProg), String::from_utf8_lossy(&log).into_owned())
+    }
+
     /// Creates a map.
     pub fn create_map(
         &self,

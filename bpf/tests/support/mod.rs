@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod arith;
 pub mod asm;
 pub mod both;
 pub mod kernel;
+pub mod rng;

@@ -1,7 +1,7 @@
 //! Arithmetic on [`Bounds`]: what is known of a result from what is known of the operands.
 
 use super::{Bounds, Range};
-use crate::insn::{AluOp, Operand, Width};
+use crate::insn::{AluOp, ByteOrder, Operand, Width};
 use crate::verifier::tnum::Tnum;
 
 impl<const BITS: u32> Range<BITS> {
@@ -67,6 +67,9 @@ impl<const BITS: u32> Range<BITS> {
     }
 }
 
+/// The unsigned ends of a range.
+type Ends = (u64, u64);
+
 /// The amount of a shift, if it is one constant below the width; other shifts say nothing about their result.
 fn shift_amount(width: Width, src: &Bounds) -> Option<u32> {
     match width {
@@ -119,7 +122,7 @@ impl Bounds {
         Self::ZERO.alu(width, AluOp::Sub, self)
     }
 
-    fn bitwise(&self, src: &Self, bits: Tnum, ends: fn(Tnum, (u64, u64), (u64, u64)) -> (u64, u64)) -> Self {
+    fn bitwise(&self, src: &Self, bits: Tnum, ends: fn(Tnum, Ends, Ends) -> Ends) -> Self {
         let low = if src.bits.low32().is_const() && bits.low32().is_const() {
             Range::known(bits.low32().value())
         } else {
@@ -172,12 +175,30 @@ impl Bounds {
         out
     }
 
+    /// The number whose low 32 bits are these, and of which the rest is known as here.
+    pub fn with_low(&self, low: u32) -> Self {
+        let mut out = *self;
+        out.bits = self.bits.with_low32(Tnum::known(u64::from(low)));
+        out.low = Range::known(u64::from(low));
+        out.sync();
+        out
+    }
+
     /// Takes the low half as the whole, zero-extended. Does not exchange knowledge.
     fn zero_extend_low(&mut self) {
         self.bits = self.bits.low32();
         let low = self.low;
         let (smin, smax) = if low.smin >= 0 { (low.smin, low.smax) } else { (0, Range::<32>::UMAX as i64) };
         self.wide = Range { umin: low.umin, umax: low.umax, smin, smax };
+    }
+
+    /// The low `bits` bits (16, 32 or 64) in another byte order, zero-extended. Ranges do not survive a swap.
+    pub fn ordered(&self, order: ByteOrder, bits: u8) -> Self {
+        let bytes = u32::from(bits) / 8;
+        match order {
+            ByteOrder::Le => self.truncated(bytes),
+            ByteOrder::Be | ByteOrder::Swap => Self::of_bits(self.bits.swap_bytes(bytes)),
+        }
     }
 
     /// The low 32 bits, zero-extended, as a 32-bit move leaves them.

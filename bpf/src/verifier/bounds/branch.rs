@@ -69,11 +69,32 @@ pub fn assume(width: Width, cond: Cond, holds: bool, a: &mut Bounds, b: &mut Bou
         (Cond::Slt, true) | (Cond::Sge, false) => assume_less(width, Order::SIGNED_STRICT, a, b),
         (Cond::Sle, true) | (Cond::Sgt, false) => assume_less(width, Order::SIGNED, a, b),
     }
-    for side in [a, b] {
-        side.sync();
-        if !side.is_consistent() {
-            side.forget_ranges();
-        }
+    settle(a);
+    settle(b);
+}
+
+/// As [`assume`] for a number compared with itself. Linux does not see that this is decided; on the side that no run
+/// takes it cuts the range's ends off.
+pub fn assume_of_itself(width: Width, cond: Cond, holds: bool, a: &mut Bounds) {
+    let strictly = match (cond, holds) {
+        (Cond::Gt | Cond::Lt, true) | (Cond::Ge | Cond::Le, false) => Order::UNSIGNED_STRICT,
+        (Cond::Sgt | Cond::Slt, true) | (Cond::Sge | Cond::Sle, false) => Order::SIGNED_STRICT,
+        _ => return,
+    };
+    let (mut lower, mut upper) = (*a, *a);
+    assume_less(width, strictly, &mut lower, &mut upper);
+    (a.wide.umax, a.wide.smax, a.low.umax, a.low.smax) =
+        (lower.wide.umax, lower.wide.smax, lower.low.umax, lower.low.smax);
+    (a.wide.umin, a.wide.smin, a.low.umin, a.low.smin) =
+        (upper.wide.umin, upper.wide.smin, upper.low.umin, upper.low.smin);
+    settle(a);
+}
+
+/// Exchanges knowledge after a comparison; what has become contradictory forgets its ranges.
+fn settle(a: &mut Bounds) {
+    a.sync();
+    if !a.is_consistent() {
+        a.forget_ranges();
     }
 }
 
@@ -86,8 +107,8 @@ fn assume_equal(width: Width, a: &mut Bounds, b: &mut Bounds) {
     }
     match width {
         Width::W64 => {
+            // The low ranges learn of it only through the others.
             common(&mut a.wide, &mut b.wide);
-            common(&mut a.low, &mut b.low);
             a.bits = a.bits.intersect(b.bits);
             b.bits = a.bits;
         }

@@ -1,0 +1,156 @@
+//! What is checked without walking: functions, jumps, reachability; and where walked paths may meet.
+
+use super::verdict::{Proof, Stop};
+use crate::errno::Errno;
+use crate::insn::{Callee, Insn, Wide};
+use crate::program::{Function, MapType, Program};
+
+/// Most instructions a program may have, in slots (`BPF_COMPLEXITY_LIMIT_INSNS`).
+pub(super) const MAX_SLOTS: usize = 1_000_000;
+
+/// What is known of a slot from the shape of the program.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Point {
+    /// Paths may be compared here.
+    pub prune: bool,
+    /// Control may come here other than from the slot before.
+    pub jump: bool,
+}
+
+/// The program's functions by first slot: the main one, and those that are called.
+pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
+    let mut starts = vec![0];
+    for (slot, insn) in program.insns.iter().enumerate() {
+        if let (Some(start), Insn::Call { .. }) = (insn.function(slot), insn) {
+            let inside = usize::try_from(start).ok().filter(|s| *s < program.insns.len());
+            starts.push(inside.ok_or_else(|| Stop::invalid("call to invalid destination"))?);
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    let named = |start: usize| program.functions.iter().find(|f| f.start == start).map(|f| f.name.clone());
+    Ok(starts
+        .into_iter()
+        .map(|start| Function { start, name: named(start).unwrap_or_else(|| format!("subprog_{start}")) })
+        .collect())
+}
+
+/// Checks the shape of the program, whose functions are complete, and tells where paths may meet.
+pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
+    functions_are_closed(program)?;
+    references(program)?;
+    reachable(program)
+}
+
+/// The slots of each function.
+fn extents(program: &Program) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let ends = program.functions.iter().skip(1).map(|f| f.start).chain([program.insns.len()]);
+    program.functions.iter().zip(ends).map(|(f, end)| f.start..end)
+}
+
+/// Jumps stay in their function, and control does not run off its end.
+fn functions_are_closed(program: &Program) -> Proof {
+    for extent in extents(program) {
+        for slot in extent.clone() {
+            let insn = &program.insns[slot];
+            if let Some(target) = insn.target(slot)
+                && !usize::try_from(target).is_ok_and(|t| extent.contains(&t))
+            {
+                return Err(Stop::invalid(format!("jump out of range from insn {slot} to {target}")));
+            }
+        }
+        if program.insns[extent.end - 1].falls_through() {
+            return Err(Stop::invalid("last insn is not an exit or jmp"));
+        }
+    }
+    Ok(())
+}
+
+/// Wide loads are whole and name maps that are there.
+fn references(program: &Program) -> Proof {
+    let mut slot = 0;
+    while let Some(insn) = program.insns.get(slot) {
+        if let Insn::LoadImm64 { value, .. } = *insn {
+            if program.insns.get(slot + 1) != Some(&Insn::Pad) {
+                return Err(Stop::invalid("invalid bpf_ld_imm64 insn"));
+            }
+            if let Wide::Map(map) | Wide::MapValue { map, .. } = value {
+                let Some(spec) = program.maps.get(map.0 as usize) else {
+                    let line = format!("fd {} is not pointing to valid bpf_map", map.0);
+                    return Err(Stop::refused(Errno(9), line));
+                };
+                if spec.ty == MapType(0) || spec.ty.name().is_none() {
+                    let line = format!("fd {} is not pointing to valid bpf_map", map.0);
+                    return Err(Stop::refused(Errno(9), line));
+                }
+                if let Wide::MapValue { off, .. } = value {
+                    direct_value(spec.ty, spec.max_entries, spec.value_size, off)?;
+                }
+            }
+        }
+        slot += insn.slots();
+    }
+    Ok(())
+}
+
+/// Only an array of one entry has a value whose address is known when the program is loaded.
+fn direct_value(ty: MapType, max_entries: u32, value_size: u32, off: u32) -> Proof {
+    if off >= 1 << 29 {
+        return Err(Stop::invalid(format!("direct value offset of {off} is not allowed")));
+    }
+    if ty != MapType::ARRAY {
+        return Err(Stop::invalid("no direct value access support for this map type"));
+    }
+    if max_entries != 1 || off >= value_size {
+        let errno = if max_entries != 1 { Errno(524) } else { Errno::EINVAL };
+        let line = format!("invalid access to map value pointer, value_size={value_size} off={off}");
+        return Err(Stop::refused(errno, line));
+    }
+    Ok(())
+}
+
+/// Every slot can be reached, and no jump goes into the middle of a wide load.
+fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
+    let mut points = vec![Point::default(); program.insns.len()];
+    let mut seen = vec![false; program.insns.len()];
+    let mut todo = vec![0];
+    let mark = |points: &mut Vec<Point>, slot: usize| points[slot] = Point { prune: true, jump: true };
+    while let Some(slot) = todo.pop() {
+        if std::mem::replace(&mut seen[slot], true) {
+            continue;
+        }
+        let insn = &program.insns[slot];
+        let target = insn.target(slot).map(|t| t as usize);
+        match *insn {
+            Insn::Pad => {}
+            Insn::Exit => continue,
+            Insn::Branch { .. } => points[slot].prune = true,
+            Insn::Call { callee: Callee::Local(_) } => {
+                points[slot].prune = true;
+                let start = insn.function(slot).expect("a local call names a function") as usize;
+                mark(&mut points, start);
+                todo.push(start);
+                mark(&mut points, slot + 1);
+            }
+            _ => {}
+        }
+        if let Some(target) = target {
+            mark(&mut points, target);
+            todo.push(target);
+        }
+        if insn.falls_through() {
+            todo.push(slot + insn.slots());
+        }
+    }
+    let mut slot = 0;
+    while let Some(insn) = program.insns.get(slot) {
+        if !seen[slot] {
+            return Err(Stop::invalid(format!("unreachable insn {slot}")));
+        }
+        if insn.slots() == 2 && seen[slot + 1] {
+            return Err(Stop::invalid(format!("jump into the middle of ldimm64 insn {slot}")));
+        }
+        slot += insn.slots();
+    }
+    Ok(points)
+}

@@ -1,0 +1,307 @@
+//! The verifier's words: names of kinds, registers as the kernel's log shows them.
+
+use std::fmt::Write;
+
+use super::bounds::{Bounds, Range};
+use super::explored::Kind;
+use super::state::{Added, PacketRange, StackByte, StackSlot, State, Value};
+use crate::helpers;
+use crate::insn::text::Names;
+use crate::insn::{AluOp, Callee, Insn, Reg};
+use crate::program::{MapIndex, Program};
+
+/// The kernel's name of a kind.
+pub(super) const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uninit => "?",
+        Kind::Scalar => "scalar",
+        Kind::Ctx => "ctx",
+        Kind::Packet => "pkt",
+        Kind::PacketMeta => "pkt_meta",
+        Kind::PacketEnd => "pkt_end",
+        Kind::Stack { .. } => "fp",
+        Kind::MapPtr(_) => "map_ptr",
+        Kind::MapValue(_) => "map_value",
+        Kind::MapValueOrNull(_) => "map_value_or_null",
+        Kind::Mem { .. } => "mem",
+        Kind::MemOrNull { .. } => "mem_or_null",
+    }
+}
+
+/// The kernel's sign of an operation.
+pub(super) const fn op_sign(op: AluOp) -> &'static str {
+    match op {
+        AluOp::Add => "+=",
+        AluOp::Sub => "-=",
+        AluOp::Mul => "*=",
+        AluOp::Div => "/=",
+        AluOp::Sdiv => "s/=",
+        AluOp::Mod => "%=",
+        AluOp::Smod => "s%=",
+        AluOp::Or => "|=",
+        AluOp::And => "&=",
+        AluOp::Xor => "^=",
+        AluOp::Lsh => "<<=",
+        AluOp::Rsh => ">>=",
+        AluOp::Arsh => "s>>=",
+    }
+}
+
+/// Signed, decimal if it fits 16 bits.
+fn signed(v: i64) -> String {
+    if i16::try_from(v).is_ok() { v.to_string() } else { format!("{v:#x}") }
+}
+
+/// Unsigned, decimal if it fits 16 bits.
+fn unsigned(v: u64) -> String {
+    if u16::try_from(v).is_ok() { v.to_string() } else { format!("{v:#x}") }
+}
+
+/// The ranges that say something, those with one value together: `smin=umin=1,smax=umax=5`.
+fn ranges(b: &Bounds, parts: &mut Vec<String>) {
+    // A 32-bit signed value is shown sign-extended only where it is shown in decimal.
+    let low = |v: i64| if i16::try_from(v).is_ok() { v as u64 } else { Range::<32>::unsigned(v) };
+    let (w, l) = (&b.wide, &b.low);
+    let all = [
+        ("smin", true, w.smin as u64, w.smin == i64::MIN),
+        ("smax", true, w.smax as u64, w.smax == i64::MAX),
+        ("umin", false, w.umin, w.umin == 0),
+        ("umax", false, w.umax, w.umax == u64::MAX),
+        ("smin32", true, low(l.smin), l.smin == Range::<32>::SMIN),
+        ("smax32", true, low(l.smax), l.smax == Range::<32>::SMAX),
+        ("umin32", false, l.umin, l.umin == 0),
+        ("umax32", false, l.umax, l.umax == Range::<32>::UMAX),
+    ];
+    let mut shown = all.map(|(_, _, _, omit)| omit);
+    for first in 0..all.len() {
+        if shown[first] {
+            continue;
+        }
+        let (name, is_signed, value, _) = all[first];
+        let negative = |is_signed: bool, v: u64| is_signed && (v as i64) < 0;
+        let mut part = format!("{name}=");
+        // Every second entry is the same end of another range.
+        for other in (first + 2..all.len()).step_by(2) {
+            let (name, other_signed, v, _) = all[other];
+            if !shown[other] && v == value && negative(other_signed, v) == negative(is_signed, value) {
+                shown[other] = true;
+                part += name;
+                part += "=";
+            }
+        }
+        part += &if is_signed { signed(value as i64) } else { unsigned(value) };
+        parts.push(part);
+    }
+}
+
+/// A register or spilled register as the log shows it; `depth` is the frame it is shown from.
+pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
+    if let Some(c) = v.constant() {
+        return signed(c as i64);
+    }
+    let mut out = kind_name(v.kind).to_owned();
+    if let Kind::Stack { frame } = v.kind {
+        if usize::from(frame) != depth {
+            let _ = write!(out, "[{frame}]");
+        }
+        if let Some(off) = v.fixed_offset() {
+            out += &signed(off);
+            return out;
+        }
+    }
+    let mut parts = Vec::new();
+    if v.id != 0 {
+        parts.push(if v.added == Added::No { format!("id={}", v.id) } else { format!("id={}{:+}", v.id, v.off) });
+    }
+    if let Kind::MapPtr(map) | Kind::MapValue(map) | Kind::MapValueOrNull(map) = v.kind
+        && let Some(spec) = program.maps.get(map.0 as usize)
+    {
+        if !spec.name.is_empty() {
+            parts.push(format!("map={}", spec.name));
+        }
+        parts.push(format!("ks={},vs={}", spec.key_size, spec.value_size));
+    }
+    if !v.is_number() && v.off != 0 {
+        parts.push(format!("off={}", signed(i64::from(v.off))));
+    }
+    if v.kind.is_packet_bound() {
+        parts.push(match v.range {
+            PacketRange::Bytes(n) => format!("r={n}"),
+            PacketRange::AtEnd => format!("r={}", unsigned(-1i64 as u64)),
+            PacketRange::BeyondEnd => format!("r={}", unsigned(-2i64 as u64)),
+        });
+    }
+    if let Kind::Mem { size } | Kind::MemOrNull { size } = v.kind {
+        parts.push(format!("sz={}", unsigned(u64::from(size))));
+    }
+    match v.var.constant() {
+        Some(0) => {}
+        Some(c) => parts.push(format!("imm={}", signed(c as i64))),
+        None => {
+            ranges(&v.var, &mut parts);
+            if !v.var.bits.is_unknown() {
+                parts.push(format!("var_off={}", v.var.bits));
+            }
+        }
+    }
+    format!("{out}({})", parts.join(","))
+}
+
+fn slot(slot: &StackSlot, index: usize, depth: usize, program: &Program) -> Option<String> {
+    let at = (index + 1) * 8;
+    if slot.bytes.iter().all(|b| *b == StackByte::Invalid) {
+        return None;
+    }
+    let letter = |b: &StackByte| match b {
+        StackByte::Invalid => '?',
+        StackByte::Misc => 'm',
+        StackByte::Zero => '0',
+        StackByte::Spill => 'r',
+    };
+    let letters: String = slot.bytes.iter().rev().map(letter).collect();
+    let what = if slot.is_spill() {
+        // What lies above a spill of part of the slot, and the spill.
+        format!("{}{}", letters.split('r').next().unwrap_or(""), value(&slot.spilled, depth, program))
+    } else {
+        letters
+    };
+    Some(format!("fp-{at}={what}"))
+}
+
+/// Registers and stack slots to show, a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub regs: u16,
+    pub slots: u64,
+}
+
+impl Shown {
+    pub(super) const NOTHING: Shown = Shown { regs: 0, slots: 0 };
+    pub(super) const ALL: Shown = Shown { regs: u16::MAX, slots: u64::MAX };
+}
+
+/// The running function's registers and stack on one line, each with a space before it.
+pub(super) fn state(state: &State, shown: Shown, program: &Program) -> String {
+    let (frame, depth) = (state.frame(), state.depth());
+    let mut out = if depth == 0 { String::new() } else { format!(" frame{depth}:") };
+    for reg in Reg::all().filter(|r| shown.regs & 1 << r.index() != 0 && frame.reg(*r).kind != Kind::Uninit) {
+        let _ = write!(out, " R{}={}", reg.index(), value(frame.reg(reg), depth, program));
+    }
+    for (i, s) in frame.stack.iter().enumerate().filter(|(i, _)| shown.slots >> i & 1 == 1) {
+        if let Some(text) = slot(s, i, depth, program) {
+            let _ = write!(out, " {text}");
+        }
+    }
+    out
+}
+
+/// The log of an exploration, as Linux writes it: at level 1 the path that was refused, at level 2 every path.
+#[derive(Debug)]
+pub(super) struct Log {
+    level: u8,
+    text: String,
+    /// Where the last line with an instruction ends and how long it is, while nothing follows it.
+    last_insn: Option<(usize, usize)>,
+    /// What changed or was looked at since the last state was shown.
+    pub touched: Shown,
+}
+
+impl Log {
+    pub(super) fn new(level: u8) -> Self {
+        Self { level, text: String::new(), last_insn: None, touched: Shown::ALL }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.level > 0
+    }
+
+    /// Where the log stands, to come back to when a path ended well.
+    pub(super) fn position(&self) -> usize {
+        self.text.len()
+    }
+
+    /// A path ended well: at level 1 it is forgotten.
+    pub(super) fn rewind(&mut self, position: usize) {
+        if self.level == 1 {
+            self.text.truncate(position);
+            self.last_insn = None;
+        }
+    }
+
+    pub(super) fn line(&mut self, line: &str) {
+        if self.is_on() {
+            self.text += line;
+            self.text.push('\n');
+        }
+    }
+
+    /// A path that was put off is taken up.
+    pub(super) fn resumed(&mut self, from: usize, to: usize, state_now: &State, program: &Program) {
+        if self.is_on() {
+            self.line(&format!("\nfrom {from} to {to}:{}", state(state_now, Shown::ALL, program)));
+            self.touched = Shown::ALL;
+        }
+    }
+
+    /// An instruction is about to be walked.
+    pub(super) fn insn(&mut self, slot: usize, opcode: u8, state: &State, program: &Program) {
+        if self.is_on() {
+            if self.touched != Shown::NOTHING {
+                self.state(slot, state, program);
+            }
+            let line = format!("{slot}: ({opcode:02x}) {}", insn(program, slot));
+            self.line(&line);
+            self.last_insn = Some((self.text.len(), line.len() + 1));
+        }
+    }
+
+    /// Shows what was touched, behind the instruction if that is the last line.
+    pub(super) fn state(&mut self, slot: usize, state_now: &State, program: &Program) {
+        if !self.is_on() {
+            return;
+        }
+        match self.last_insn {
+            Some((end, len)) if end == self.text.len() => {
+                self.text.pop();
+                let column = (len + 4).max(40).next_multiple_of(8);
+                self.text += &" ".repeat(column - len - 1);
+                self.text.push(';');
+            }
+            _ => {
+                let _ = write!(self.text, "{slot}:");
+            }
+        }
+        self.line(&state(state_now, self.touched, program));
+        self.touched = Shown::NOTHING;
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// Names that occur in one instruction.
+struct InsnNames<'a> {
+    program: &'a Program,
+    helper: Option<String>,
+}
+
+impl Names for InsnNames<'_> {
+    fn helper(&self, _: u32) -> Option<&str> {
+        self.helper.as_deref()
+    }
+
+    fn map(&self, map: MapIndex) -> Option<&str> {
+        self.program.maps.get(map.0 as usize).map(|m| m.name.as_str())
+    }
+}
+
+/// The instruction at a slot as the verifier prints it.
+pub(super) fn insn(program: &Program, slot: usize) -> String {
+    let insn = &program.insns[slot];
+    let helper = match insn {
+        Insn::Call { callee: Callee::Helper(id) } => helpers::name(*id),
+        _ => None,
+    };
+    insn.verifier(&InsnNames { program, helper }).to_string()
+}

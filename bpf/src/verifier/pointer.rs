@@ -1,0 +1,141 @@
+//! Arithmetic with pointers: what is allowed, and what comes out.
+
+use super::bounds::{Bounds, Range};
+use super::explored::Kind;
+use super::log::{kind_name, op_sign};
+use super::state::{MAX_OFFSET, PacketRange, Value};
+use super::verdict::Stop;
+use crate::insn::{AluOp, Reg, Width};
+
+/// `dst op src` where at least one side is a pointer.
+///
+/// `fresh_id` names the new variable part if the result needs one.
+pub(super) fn math(
+    width: Width,
+    op: AluOp,
+    dst_reg: Reg,
+    dst: &Value,
+    src: &Value,
+    fresh_id: u32,
+) -> Result<Value, Stop> {
+    let r = dst_reg.index();
+    match (dst.is_pointer(), src.is_pointer()) {
+        (true, true) if op == AluOp::Sub => Ok(Value::ANY_NUMBER),
+        (true, true) => Err(Stop::denied(format!("R{r} pointer {} pointer prohibited", op_sign(op)))),
+        (true, false) => moved(width, op, r, dst, &src.var, false, fresh_id),
+        _ => moved(width, op, r, src, &dst.var, true, fresh_id),
+    }
+}
+
+/// `ptr op by`, or `by op ptr` where `reversed`, both written to register `r`.
+fn moved(
+    width: Width,
+    op: AluOp,
+    r: usize,
+    ptr: &Value,
+    by: &Bounds,
+    reversed: bool,
+    fresh_id: u32,
+) -> Result<Value, Stop> {
+    let name = kind_name(ptr.kind);
+    if by.constant().is_some() && !by.is_consistent() || !by.wide.is_consistent() {
+        return Ok(Value::ANY_NUMBER);
+    }
+    if width == Width::W32 {
+        // Linux lets a privileged program have the meaningless difference.
+        if op == AluOp::Sub {
+            return Ok(Value::ANY_NUMBER);
+        }
+        return Err(Stop::denied(format!("R{r} 32-bit pointer arithmetic prohibited")));
+    }
+    if ptr.kind.may_be_null() {
+        return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited, null-check it first")));
+    }
+    let known = by.constant().map(|v| v as i64);
+    match ptr.kind {
+        Kind::Ctx | Kind::MapValue(_) | Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::Mem { .. } => {}
+        Kind::MapPtr(_) if known == Some(0) && op == AluOp::Add => {}
+        _ => return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited"))),
+    }
+    sane(by, 0, name)?;
+    sane(&ptr.var, ptr.off, name)?;
+    let mut out = Value { def32: 0, ..*ptr };
+    out.var.low = Range::FULL;
+    let shifted = match (op, known) {
+        (AluOp::Add, Some(k)) => i64::from(ptr.off).checked_add(k),
+        (AluOp::Sub, Some(k)) => i64::from(ptr.off).checked_sub(k),
+        _ => None,
+    };
+    match op {
+        AluOp::Add | AluOp::Sub => {}
+        AluOp::And | AluOp::Or | AluOp::Xor => {
+            return Err(Stop::denied(format!("R{r} bitwise operator {} on pointer prohibited", op_sign(op))));
+        }
+        _ => return Err(Stop::denied(format!("R{r} pointer arithmetic with {} operator prohibited", op_sign(op)))),
+    }
+    if op == AluOp::Sub {
+        if reversed {
+            return Err(Stop::denied(format!("R{r} tried to subtract pointer from scalar")));
+        }
+        if matches!(ptr.kind, Kind::Stack { .. }) {
+            return Err(Stop::denied(format!("R{r} subtraction from stack pointer prohibited")));
+        }
+    }
+    if let Some(off) = shifted.and_then(|o| i32::try_from(o).ok()) {
+        out.off = off;
+    } else {
+        out.var = by_variable(op, &ptr.var, by);
+        if ptr.kind.is_packet() {
+            out.id = fresh_id;
+            // What was compared with the packet's end was this pointer before it moved up.
+            if op == AluOp::Add || by.wide.smin < 0 {
+                out.range = PacketRange::NONE;
+            }
+        }
+    }
+    sane(&out.var, out.off, name)?;
+    out.var.sync();
+    Ok(out)
+}
+
+/// The variable part after a variable is added or subtracted. Pointers carry no 32-bit range.
+fn by_variable(op: AluOp, ptr: &Bounds, by: &Bounds) -> Bounds {
+    let (p, v) = (&ptr.wide, &by.wide);
+    let mut wide = Range::FULL;
+    if op == AluOp::Add {
+        if let (Some(min), Some(max)) = (p.smin.checked_add(v.smin), p.smax.checked_add(v.smax)) {
+            (wide.smin, wide.smax) = (min, max);
+        }
+        if let (Some(min), Some(max)) = (p.umin.checked_add(v.umin), p.umax.checked_add(v.umax)) {
+            (wide.umin, wide.umax) = (min, max);
+        }
+        return Bounds { bits: ptr.bits.add(by.bits), wide, low: Range::FULL };
+    }
+    if let (Some(min), Some(max)) = (p.smin.checked_sub(v.smax), p.smax.checked_sub(v.smin)) {
+        (wide.smin, wide.smax) = (min, max);
+    }
+    if p.umin >= v.umax {
+        (wide.umin, wide.umax) = (p.umin - v.umax, p.umax - v.umin);
+    }
+    Bounds { bits: ptr.bits.sub(by.bits), wide, low: Range::FULL }
+}
+
+/// Offsets stay far from where they would wrap.
+fn sane(var: &Bounds, off: i32, name: &str) -> Result<(), Stop> {
+    let out_of_reach = |v: i64| v >= MAX_OFFSET || v <= -MAX_OFFSET;
+    if let Some(v) = var.constant().map(|v| v as i64).filter(|v| out_of_reach(*v)) {
+        return Err(Stop::invalid(format!("math between {name} pointer and {v} is not allowed")));
+    }
+    if out_of_reach(i64::from(off)) {
+        return Err(Stop::invalid(format!("{name} pointer offset {off} is not allowed")));
+    }
+    let smin = var.wide.smin;
+    if smin == i64::MIN {
+        let what = "register with unbounded min value is not allowed";
+        return Err(Stop::invalid(format!("math between {name} pointer and {what}")));
+    }
+    if out_of_reach(smin) {
+        return Err(Stop::invalid(format!("value {smin} makes {name} pointer be out of bounds")));
+    }
+    Ok(())
+}

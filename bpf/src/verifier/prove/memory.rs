@@ -1,0 +1,302 @@
+//! Memory: is every byte an access may reach one that it may touch?
+
+use super::Setting;
+use crate::errno::Errno;
+use crate::insn::Reg;
+use crate::maps::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
+use crate::program::{MapIndex, ProgType};
+use crate::verifier::ctx::{self, CtxAccess, Holds};
+use crate::verifier::demand::{Access, Direction, Stored};
+use crate::verifier::explored::Kind;
+use crate::verifier::log::kind_name;
+use crate::verifier::state::{MAX_OFFSET, MAX_STACK, StackByte, StackPlace, State, Value};
+use crate::verifier::tnum::Tnum;
+use crate::verifier::verdict::{Proof, Stop};
+
+/// An access through something that is no pointer to memory.
+pub(super) fn invalid(base: Reg, kind: Kind) -> Stop {
+    Stop::denied(format!("R{} invalid mem access '{}'", base.index(), kind_name(kind)))
+}
+
+/// Proves a load's, store's or atomic operation's access.
+pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -> Proof {
+    let ptr = state.reg(access.base);
+    aligned(setting, ptr, access)?;
+    let off = access.off + i64::from(ptr.off);
+    match ptr.kind {
+        Kind::MapValue(map) => {
+            map_permits(setting, map, off, access.size, access.dir)?;
+            region(access.base, ptr, off, access.size, setting.map(map).value_size, false, Region::MapValue)
+        }
+        Kind::Mem { size } => region(access.base, ptr, off, access.size, size, false, Region::Memory),
+        Kind::Ctx => context(setting, ptr, access),
+        Kind::Stack { .. } => stack(state, ptr, access),
+        Kind::Packet | Kind::PacketMeta => {
+            if access.dir == Direction::Write && setting.program.ty == ProgType::SocketFilter {
+                return Err(Stop::denied("cannot write into packet"));
+            }
+            packet(access.base, ptr, off, access.size, false)
+        }
+        Kind::MapPtr(_) if access.dir == Direction::Read => {
+            let reason = format!("R{} is a map and is read as the kernel's own structure", access.base.index());
+            Err(Stop::unsupported("verifier-map-struct", reason))
+        }
+        kind => Err(invalid(access.base, kind)),
+    }
+}
+
+/// Linux does not ask for alignment on machines that have cheap unaligned accesses, but for the stack and for atomic
+/// operations.
+fn aligned(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
+    let on_stack = matches!(ptr.kind, Kind::Stack { .. });
+    if access.size == 1 || !(setting.options.strict_alignment || access.aligned || on_stack) {
+        return Ok(());
+    }
+    // Ethernet headers leave the network header aligned to 4 bytes when the packet starts 2 bytes behind.
+    let lead = if ptr.kind.is_packet() { 2 } else { 0 };
+    let fixed = i64::from(ptr.off) + access.off + lead;
+    if ptr.var.bits.add(Tnum::known(fixed as u64)).is_aligned(u64::from(access.size)) {
+        return Ok(());
+    }
+    let (var, own, off, size) = (ptr.var.bits, ptr.off, access.off, access.size);
+    if ptr.kind.is_packet() {
+        return Err(Stop::denied(format!("misaligned packet access off {lead}+{var}+{own}+{off} size {size}")));
+    }
+    let what = match ptr.kind {
+        Kind::MapValue(_) => "value ",
+        Kind::Ctx => "context ",
+        Kind::Stack { .. } => "stack ",
+        _ => "",
+    };
+    Err(Stop::denied(format!("misaligned {what}access off {var}+{own}+{off} size {size}")))
+}
+
+/// Whether programs may access a map this way at all.
+pub(super) fn map_permits(setting: Setting<'_>, map: MapIndex, off: i64, size: u32, dir: Direction) -> Proof {
+    let spec = setting.map(map);
+    let (barred, what) = match dir {
+        Direction::Write => (BPF_F_RDONLY_PROG, "write into"),
+        Direction::Read => (BPF_F_WRONLY_PROG, "read from"),
+    };
+    if spec.flags & barred == 0 {
+        return Ok(());
+    }
+    Err(Stop::denied(format!("{what} map forbidden, value_size={} off={off} size={size}", spec.value_size)))
+}
+
+/// What a bounded piece of memory is called.
+#[derive(Clone, Copy)]
+pub(super) enum Region {
+    MapValue,
+    Packet,
+    Memory,
+}
+
+/// Whether `size` bytes at `off` lie in `len` bytes.
+fn inside(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empty_ok: bool, what: Region) -> Proof {
+    if off >= 0 && (size > 0 || empty_ok) && off as u64 + u64::from(size) <= u64::from(len) {
+        return Ok(());
+    }
+    let line = match what {
+        Region::MapValue => format!("invalid access to map value, value_size={len} off={off} size={size}"),
+        Region::Memory => format!("invalid access to memory, mem_size={len} off={off} size={size}"),
+        Region::Packet => {
+            let (r, id) = (base.index(), ptr.id);
+            format!("invalid access to packet, off={off} size={size}, R{r}(id={id},off={off},r={len})")
+        }
+    };
+    Err(Stop::denied(line))
+}
+
+/// Proves an access to memory of known length at both ends of the pointer's range.
+pub(super) fn region(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empty_ok: bool, what: Region) -> Proof {
+    let r = base.index();
+    let (smin, umax) = (ptr.var.wide.smin, ptr.var.wide.umax);
+    let lowest = off.checked_add(smin).filter(|v| i32::try_from(*v).is_ok());
+    if smin < 0 && lowest.is_none_or(|v| v < 0) {
+        return Err(negative(base));
+    }
+    let outside = |which| format!("R{r} {which} value is outside of the allowed memory range");
+    inside(base, ptr, lowest.unwrap_or(i64::MAX >> 1), size, len, empty_ok, what).map_err(|s| s.and(outside("min")))?;
+    if umax >= MAX_OFFSET as u64 {
+        let advice = "make sure to bounds check any such access";
+        return Err(Stop::denied(format!("R{r} unbounded memory access, {advice}")));
+    }
+    inside(base, ptr, off + umax as i64, size, len, empty_ok, what).map_err(|s| s.and(outside("max")))
+}
+
+fn negative(base: Reg) -> Stop {
+    let advice = "either use unsigned index or do a if (index >=0) check.";
+    Stop::denied(format!("R{} min value is negative, {advice}", base.index()))
+}
+
+/// Proves an access to packet data: what was compared with the packet's end counts from the variable part on.
+pub(super) fn packet(base: Reg, ptr: &Value, off: i64, size: u32, empty_ok: bool) -> Proof {
+    if ptr.var.wide.smin < 0 {
+        return Err(negative(base));
+    }
+    let outside = format!("R{} offset is outside of the packet", base.index());
+    match ptr.range.bytes() {
+        Some(range) => {
+            let range = u32::from(range);
+            inside(base, ptr, off, size, range, empty_ok, Region::Packet).map_err(|s| s.and(outside))
+        }
+        None => Err(Stop::invalid(outside)),
+    }
+}
+
+/// A pointer that may not have been moved.
+pub(super) fn unmoved(base: Reg, ptr: &Value) -> Proof {
+    let (name, r) = (kind_name(ptr.kind), base.index());
+    if ptr.off < 0 {
+        return Err(Stop::denied(format!("negative offset {name} ptr R{r} off={} disallowed", ptr.off)));
+    }
+    if ptr.off != 0 {
+        return Err(Stop::denied(format!("dereference of modified {name} ptr R{r} off={} disallowed", ptr.off)));
+    }
+    if ptr.var.constant() != Some(0) {
+        return Err(Stop::denied(format!("variable {name} access var_off={} disallowed", ptr.var.bits)));
+    }
+    Ok(())
+}
+
+fn context(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
+    unmoved(access.base, ptr)?;
+    let write = access.dir == Direction::Write;
+    let wanted = CtxAccess { off: access.off, size: access.size, write, sign_extends: access.sign_extends };
+    match ctx::access(setting.program.ty, setting.options.device_bound, wanted) {
+        Some(field) if field.holds == Holds::Socket => {
+            let reason = format!("the context's field `{}` is read, and sockets are not modelled", field.name);
+            Err(Stop::unsupported("verifier-socket", reason))
+        }
+        Some(_) => Ok(()),
+        None => Err(Stop::denied(format!("invalid bpf_context access off={} size={}", access.off, access.size))),
+    }
+}
+
+/// Where an access to the stack may start, from the frame's top, and the end of the highest; both ends are the same
+/// place for a constant offset.
+#[derive(Clone, Copy)]
+pub(super) struct StackReach {
+    /// The lowest first byte.
+    pub min: i64,
+    /// The highest first byte.
+    pub max: i64,
+}
+
+/// Proves that an access stays on the stack, and tells where it may go.
+pub(super) fn on_stack(base: Reg, ptr: &Value, off: i64, size: i64, dir: Direction) -> Result<StackReach, Stop> {
+    let r = base.index();
+    let which = match dir {
+        Direction::Read => "read from",
+        Direction::Write => "write to",
+    };
+    let reach = match ptr.var.constant() {
+        Some(var) => {
+            let at = (var as i64).saturating_add(off);
+            StackReach { min: at, max: at }
+        }
+        None => {
+            let (smin, smax) = (ptr.var.wide.smin, ptr.var.wide.smax);
+            if smax >= MAX_OFFSET || smin <= -MAX_OFFSET {
+                return Err(Stop::denied(format!("invalid unbounded variable-offset {which} stack R{r}")));
+            }
+            StackReach { min: smin + off, max: smax + off }
+        }
+    };
+    let below = reach.min < -MAX_STACK || reach.min > -1;
+    if !below && reach.max.saturating_add(size) <= 0 {
+        return Ok(reach);
+    }
+    let errno = if below { Errno::EACCES } else { Errno::EINVAL };
+    let line = if ptr.var.bits.is_const() {
+        format!("invalid {which} stack R{r} off={} size={size}", reach.min)
+    } else {
+        format!("invalid variable-offset {which} stack R{r} var_off={} off={off} size={size}", ptr.var.bits)
+    };
+    Err(Stop::refused(errno, line))
+}
+
+fn stack(state: &State, ptr: &Value, access: &Access) -> Proof {
+    let Kind::Stack { frame } = ptr.kind else { unreachable!("the caller looked at the kind") };
+    let off = access.off + i64::from(ptr.off);
+    let reach = on_stack(access.base, ptr, off, i64::from(access.size), access.dir)?;
+    let fixed = ptr.var.bits.is_const();
+    let frame_index = usize::from(frame);
+    match (access.dir, fixed) {
+        (Direction::Read, true) => stack_load(state, frame_index, reach.min, access),
+        (Direction::Read, false) if !access.to_register => {
+            let why = "variable offset stack pointer cannot be passed into helper function";
+            let (var, size) = (ptr.var.bits, access.size);
+            Err(Stop::denied(format!("{why}; var_off={var} off={off} size={size}")))
+        }
+        (Direction::Read, false) => initialised(state, access.base, ptr, frame_index, reach, i64::from(access.size)),
+        (Direction::Write, true) => stack_store(state, frame_index, reach.min, access),
+        (Direction::Write, false) => Ok(()),
+    }
+}
+
+/// A load of aligned bytes at a constant offset: a pointer comes back whole or not at all.
+fn stack_load(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+    let place = StackPlace::of(off);
+    let slot = state.frames[frame].slot(place.slot);
+    let size = access.size as usize;
+    let spill = slot.spill_size();
+    if slot.is_spill() {
+        if size == 8 && spill == 8 {
+            return Ok(());
+        }
+        if !slot.spilled.is_number() {
+            return Err(Stop::denied("invalid size of register fill"));
+        }
+        if !access.to_register || (size <= spill && place.byte == 0) {
+            return Ok(());
+        }
+    }
+    for (i, byte) in slot.bytes[place.byte..place.byte + size].iter().enumerate() {
+        // A privileged program may read what it never wrote.
+        if *byte == StackByte::Spill && !slot.is_spill() {
+            return Err(Stop::denied(format!("invalid read from stack off {off}+{i} size {size}")));
+        }
+    }
+    Ok(())
+}
+
+/// A store of aligned bytes at a constant offset: a pointer goes whole, and none into a caller's frame that points to a
+/// callee's.
+fn stack_store(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+    let Stored::Reg(src) = access.stored else { return Ok(()) };
+    let value = state.reg(src);
+    if !value.is_pointer() {
+        return Ok(());
+    }
+    if access.size != 8 {
+        return Err(Stop::denied("invalid size of register spill"));
+    }
+    debug_assert!(off % 8 == 0, "stack accesses are aligned");
+    if frame != state.depth() && matches!(value.kind, Kind::Stack { .. }) {
+        return Err(Stop::invalid("cannot spill pointers to stack into stack frame of the caller"));
+    }
+    Ok(())
+}
+
+/// Proves that every byte from `reach.min` on may be read: all were written, or hold pointers that a privileged program
+/// may leak, or were never written, which it may read too.
+pub(super) fn initialised(state: &State, base: Reg, ptr: &Value, frame: usize, reach: StackReach, size: i64) -> Proof {
+    let frame = &state.frames[frame];
+    for (i, off) in (reach.min..reach.max + size).enumerate() {
+        let place = StackPlace::of(off);
+        let slot = frame.slot(place.slot);
+        if slot.bytes[place.byte] != StackByte::Spill || slot.is_spill() {
+            continue;
+        }
+        let r = base.index();
+        let at = if ptr.var.bits.is_const() {
+            format!("off {}+{i}", reach.min)
+        } else {
+            format!("var_off {}+{i}", ptr.var.bits)
+        };
+        return Err(Stop::denied(format!("invalid read from stack R{r} {at} size {size}")));
+    }
+    Ok(())
+}

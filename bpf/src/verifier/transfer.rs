@@ -1,0 +1,314 @@
+//! The state after an instruction, given that its demands were proved.
+
+mod branch;
+mod call;
+mod memory;
+
+use super::bounds::Bounds;
+use super::explored::Kind;
+use super::liveness::Liveness;
+use super::log::Log;
+use super::pointer;
+use super::prove::{Setting, operand};
+use super::state::{Added, State, Value};
+use crate::insn::{AluOp, AtomicOp, ByteOrder, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+
+/// What is carried along all paths.
+pub(super) struct Walk<'a> {
+    /// The program and what was asked.
+    pub setting: Setting<'a>,
+    /// What is read and written where.
+    pub live: Liveness,
+    /// By slot, whether its 32-bit result must be zero-extended.
+    pub zext: Vec<bool>,
+    /// By function, the bytes of its own stack that were touched.
+    pub depths: Vec<u32>,
+    /// The largest offset of a byte of packet data that may be accessed.
+    pub max_packet_offset: u32,
+    /// What is written of the walk.
+    pub log: Log,
+    last_id: u32,
+}
+
+/// Where a path goes on.
+pub(super) enum Next {
+    /// At one slot.
+    Goto(usize),
+    /// At one slot, and another path with its own state at another.
+    Fork {
+        /// Where this path goes on.
+        here: usize,
+        /// Where the other path starts.
+        slot: usize,
+        /// Its state.
+        state: Box<State>,
+    },
+    /// Nowhere.
+    End,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(setting: Setting<'a>) -> Self {
+        let program = setting.program;
+        Self {
+            setting,
+            live: Liveness::new(),
+            zext: vec![false; program.insns.len()],
+            depths: vec![0; program.functions.len()],
+            max_packet_offset: 0,
+            log: Log::new(setting.options.log_level),
+            last_id: 0,
+        }
+    }
+
+    /// An id that no value has.
+    fn fresh_id(&mut self) -> u32 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A register of the running function is read: all of it, or its low half.
+    fn read(&mut self, state: &mut State, reg: Reg, wide: bool) {
+        self.log.touched.regs |= 1 << reg.index();
+        // R10 never changes, so nothing depends on it.
+        if reg == Reg::R10 {
+            return;
+        }
+        self.live.read(state.depth(), reg, wide);
+        let def32 = state.reg(reg).def32;
+        if wide && def32 != 0 {
+            self.zext[def32 as usize - 1] = true;
+            state.frame_mut().regs[reg.index()].def32 = 0;
+        }
+    }
+
+    fn read_operand(&mut self, state: &mut State, src: Operand, wide: bool) {
+        if let Operand::Reg(reg) = src {
+            self.read(state, reg, wide);
+        }
+    }
+
+    /// A register of the running function is written, by a 32-bit operation at `def32` if there is one.
+    fn write(&mut self, state: &mut State, reg: Reg, value: Value, def32: Option<usize>) {
+        self.log.touched.regs |= 1 << reg.index();
+        self.live.wrote(state.depth(), reg);
+        state.set(reg, Value { def32: def32.map_or(0, |slot| slot as u32 + 1), ..value });
+    }
+
+    /// Moves a state over the instruction at `slot`.
+    pub(super) fn step(&mut self, state: &mut State, slot: usize, insn: &Insn) -> Next {
+        let narrow = |is_narrow: bool| is_narrow.then_some(slot);
+        match *insn {
+            Insn::Alu { width, op, dst, src } => {
+                let wide = width == Width::W64;
+                self.read_operand(state, src, wide);
+                self.read(state, dst, wide);
+                let other = split_sign(state, op, dst, src);
+                let value = self.alu(state, width, op, dst, src);
+                self.write(state, dst, value, narrow(!wide));
+                if let Some(other) = other {
+                    return Next::Fork { here: slot + 1, slot, state: other };
+                }
+            }
+            Insn::Mov { width, dst, src, sext } => {
+                let wide = width == Width::W64;
+                self.read_operand(state, src, wide);
+                let value = self.moved(state, width, src, sext);
+                self.write(state, dst, value, narrow(!wide));
+            }
+            Insn::Neg { width, dst } => {
+                let wide = width == Width::W64;
+                self.read(state, dst, wide);
+                let old = *state.reg(dst);
+                let value = if old.is_number() { Value::number(old.var.negate(width)) } else { Value::ANY_NUMBER };
+                self.write(state, dst, value, narrow(!wide));
+            }
+            Insn::End { order, dst, bits } => {
+                let wide = bits == 64;
+                self.read(state, dst, wide);
+                let old = *state.reg(dst);
+                let value = match (order, bits) {
+                    _ if !old.is_number() => Value::ANY_NUMBER,
+                    (ByteOrder::Le, 64) => old,
+                    _ => Value::number(old.var.ordered(order, bits)),
+                };
+                self.write(state, dst, value, narrow(!wide));
+            }
+            Insn::LoadImm64 { dst, value } => {
+                let value = match value {
+                    Wide::Value(v) => Value::number(Bounds::known(v)),
+                    Wide::Map(map) => Value::pointer(Kind::MapPtr(map)),
+                    Wide::MapValue { map, off } => Value { off: off as i32, ..Value::pointer(Kind::MapValue(map)) },
+                    Wide::Func { .. } => unreachable!("its demand cannot be proved"),
+                };
+                self.write(state, dst, value, None);
+                return Next::Goto(slot + 2);
+            }
+            Insn::Pad => unreachable!("no jump goes into a wide load, and wide loads are stepped over"),
+            Insn::Load { size, sext, dst, base, off } => {
+                self.read(state, base, true);
+                let value = self.load(state, base, i64::from(off), size, sext);
+                let from_ctx = state.reg(base).kind == Kind::Ctx && value.is_pointer();
+                self.write(state, dst, value, narrow(size != Size::D && !sext && !from_ctx));
+            }
+            Insn::Store { size, base, off, src } => {
+                if let Operand::Reg(reg) = src {
+                    let whole = size == Size::D || state.reg(reg).is_pointer();
+                    self.read(state, reg, whole);
+                }
+                self.read(state, base, true);
+                self.store(state, base, i64::from(off), size, src);
+            }
+            Insn::Atomic { op, fetch, size, base, off, src } => {
+                let whole = size == Size::D || state.reg(src).is_pointer();
+                self.read(state, src, whole);
+                self.read(state, base, true);
+                if op == AtomicOp::Cmpxchg {
+                    self.read(state, Reg::R0, size == Size::D);
+                }
+                let old = self.load(state, base, i64::from(off), size, false);
+                self.store_unknown(state, base, i64::from(off), size);
+                if fetch {
+                    let result = if op == AtomicOp::Cmpxchg { Reg::R0 } else { src };
+                    self.write(state, result, old, narrow(size != Size::D));
+                }
+            }
+            Insn::LoadPacket { mode, .. } => {
+                self.read(state, Reg::R6, true);
+                if let PacketMode::Ind(reg) = mode {
+                    self.read(state, reg, true);
+                }
+                self.clobber_caller_saved(state);
+                self.write(state, Reg::R0, Value::ANY_NUMBER, Some(slot));
+            }
+            Insn::Jump { off, .. } => return Next::Goto(slot.wrapping_add_signed(off as isize + 1)),
+            Insn::Branch { width, cond, dst, src, off } => {
+                let wide = width == Width::W64;
+                self.read(state, dst, wide);
+                self.read_operand(state, src, wide);
+                let target = slot.wrapping_add_signed(isize::from(off) + 1);
+                return self.branch(state, slot, width, cond, dst, src, target);
+            }
+            Insn::Call { callee: Callee::Local(off) } => {
+                return self.call_local(state, slot, slot.wrapping_add_signed(off as isize + 1));
+            }
+            Insn::Call { callee: Callee::Helper(id) } => self.call_helper(state, id),
+            Insn::Call { .. } => unreachable!("its demand cannot be proved"),
+            Insn::Exit => return self.exit(state),
+        }
+        Next::Goto(slot + 1)
+    }
+
+    fn alu(&mut self, state: &State, width: Width, op: AluOp, dst: Reg, src: Operand) -> Value {
+        let (left, right) = (*state.reg(dst), operand(state, src));
+        if left.is_pointer() || right.is_pointer() {
+            let id = self.last_id + 1;
+            let value = pointer::math(width, op, dst, &left, &right, id)
+                .unwrap_or_else(|_| unreachable!("pointer arithmetic was proved"));
+            if value.id == id {
+                self.last_id = id;
+            }
+            return value;
+        }
+        let mut var = left.var.alu(width, op, &right.var);
+        if !var.is_consistent() {
+            var.forget_ranges();
+        }
+        let mut out = Value::number(var);
+        // `r1 = r2; r1 += 4` keeps the two tied, so that a later bound on one bounds the other.
+        let by = match width {
+            Width::W64 => right.var.constant().and_then(|v| i32::try_from(v as i64).ok()),
+            Width::W32 => right.var.low_constant().map(|v| v as i32),
+        };
+        let off = match (op, by) {
+            (AluOp::Add, Some(by)) => Some(by),
+            (AluOp::Sub, Some(by)) => by.checked_neg(),
+            _ => None,
+        };
+        let fits = width == Width::W64 || left.var.width() <= 32;
+        if let (Some(off), Added::No, true) = (off, left.added, fits)
+            && left.id != 0
+            && src != Operand::Reg(dst)
+        {
+            let added = if width == Width::W64 { Added::Wide } else { Added::Low };
+            (out.id, out.added, out.off) = (left.id, added, off);
+        }
+        out
+    }
+
+    fn moved(&mut self, state: &mut State, width: Width, src: Operand, sext: Option<u8>) -> Value {
+        let Operand::Reg(reg) = src else {
+            let value = operand(state, src);
+            let var = if width == Width::W32 { value.var.zero_extended() } else { value.var };
+            return Value::number(var);
+        };
+        let value = *state.reg(reg);
+        if !value.is_number() {
+            return match (width, sext) {
+                (Width::W64, None) => value,
+                (Width::W64, Some(_)) => Value::ANY_NUMBER,
+                (Width::W32, _) => Value::number(Bounds::UNKNOWN.zero_extended()),
+            };
+        }
+        // The copy stays tied to the source if it is the same number.
+        let same = match (width, sext) {
+            (_, Some(bits)) => value.var.wide.umax < 1 << (bits - 1),
+            (Width::W32, None) => value.var.width() <= 32,
+            (Width::W64, None) => true,
+        };
+        let mut out = if same {
+            self.tie(&mut state.frame_mut().regs[reg.index()]);
+            *state.reg(reg)
+        } else {
+            Value::number(value.var)
+        };
+        out.var = match (width, sext) {
+            (_, Some(bits)) => value.var.sign_extended(u32::from(bits), width),
+            (Width::W32, None) => value.var.zero_extended(),
+            (Width::W64, None) => return out,
+        };
+        out
+    }
+
+    /// Gives a number an id to share with a copy. A number that was moved away from its id by a constant gets a new one.
+    fn tie(&mut self, value: &mut Value) {
+        if !value.is_number() {
+            return;
+        }
+        if value.added != Added::No {
+            value.untie();
+        }
+        if value.id == 0 && !value.var.bits.is_const() {
+            value.id = self.fresh_id();
+        }
+    }
+
+    /// R0 to R5 are undefined after a call.
+    fn clobber_caller_saved(&mut self, state: &mut State) {
+        for reg in [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
+            self.write(state, reg, Value::UNINIT, None);
+        }
+    }
+}
+
+/// A number that is 0 or -1, as a shift by all but the sign bit leaves it, is masked with a constant: Linux looks at the
+/// two one by one. The state is left with -1, and the one returned has 0.
+fn split_sign(state: &mut State, op: AluOp, dst: Reg, src: Operand) -> Option<Box<State>> {
+    let value = *state.reg(dst);
+    let masked = matches!(op, AluOp::And | AluOp::Or) && operand(state, src).constant().is_some();
+    if !masked || !value.is_number() {
+        return None;
+    }
+    let (wide, low) = (&value.var.wide, &value.var.low);
+    let one_of = if (wide.smin, wide.smax) == (-1, 0) {
+        |_: &Bounds, v: u64| Bounds::known(v)
+    } else if (low.smin, low.smax) == (-1, 0) {
+        |b: &Bounds, v: u64| b.with_low(v as u32)
+    } else {
+        return None;
+    };
+    let mut other = Box::new(state.clone());
+    other.frame_mut().regs[dst.index()].var = one_of(&value.var, 0);
+    state.frame_mut().regs[dst.index()].var = one_of(&value.var, u64::MAX);
+    Some(other)
+}

@@ -1,0 +1,278 @@
+//! Conditional jumps: which way, and what each way teaches.
+
+use super::{Next, Walk};
+use crate::insn::{AluOp, Cond, Operand, Reg, Width};
+use crate::verifier::bounds::{self, Bounds};
+use crate::verifier::explored::Kind;
+use crate::verifier::prove::operand;
+use crate::verifier::state::{Added, MAX_PACKET_OFFSET, PacketRange, State, Value};
+
+/// Registers and slots that a refined number may teach at once; Linux keeps no more.
+const MAX_TIED: usize = 6;
+
+impl Walk<'_> {
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one instruction")]
+    pub(super) fn branch(
+        &mut self,
+        state: &mut State,
+        slot: usize,
+        width: Width,
+        cond: Cond,
+        dst: Reg,
+        src: Operand,
+        target: usize,
+    ) -> Next {
+        let (left, right) = (*state.reg(dst), operand(state, src));
+        match decided(width, cond, &left, &right) {
+            Some(true) => return Next::Goto(target),
+            Some(false) => return Next::Goto(slot + 1),
+            None => {}
+        }
+        let mut taken = Box::new(state.clone());
+        if left.is_number() && right.is_number() {
+            for (side, holds) in [(&mut *taken, true), (&mut *state, false)] {
+                learn(side, width, cond, holds, dst, src, &left.var, &right.var);
+            }
+        } else if width == Width::W64 {
+            learn_pointers(&mut taken, state, cond, dst, src, &left, &right);
+        }
+        Next::Fork { here: slot + 1, slot: target, state: taken }
+    }
+}
+
+/// Whether the comparison is decided by what is known.
+fn decided(width: Width, cond: Cond, left: &Value, right: &Value) -> Option<bool> {
+    if left.kind.is_packet_bound() && right.kind.is_packet_bound() && width == Width::W64 {
+        return packet_decided(cond, left, right);
+    }
+    if left.is_pointer() || right.is_pointer() {
+        let is_zero = |v: &Value| match width {
+            Width::W64 => v.constant() == Some(0),
+            Width::W32 => v.is_number() && v.var.low_constant() == Some(0),
+        };
+        let pointer = if is_zero(right) {
+            left
+        } else if is_zero(left) {
+            right
+        } else {
+            return None;
+        };
+        return match cond {
+            Cond::Eq if pointer.kind.is_never_null() => Some(false),
+            Cond::Ne if pointer.kind.is_never_null() => Some(true),
+            _ => None,
+        };
+    }
+    bounds::taken(width, cond, &left.var, &right.var)
+}
+
+/// A pointer known to lie at the packet's end, or beyond it, compared with that end once more.
+fn packet_decided(cond: Cond, left: &Value, right: &Value) -> Option<bool> {
+    let (cond, range) = match (left.kind, right.kind) {
+        (_, Kind::PacketEnd) => (cond, left.range),
+        (Kind::PacketEnd, _) => (mirrored(cond), right.range),
+        _ => return None,
+    };
+    match (range, cond) {
+        (PacketRange::BeyondEnd, Cond::Le) | (PacketRange::BeyondEnd, Cond::Lt) => Some(false),
+        (PacketRange::BeyondEnd, Cond::Gt) | (PacketRange::BeyondEnd, Cond::Ge) => Some(true),
+        (PacketRange::AtEnd, Cond::Lt) => Some(false),
+        (PacketRange::AtEnd, Cond::Ge) => Some(true),
+        _ => None,
+    }
+}
+
+/// The comparison with its sides exchanged.
+fn mirrored(cond: Cond) -> Cond {
+    match cond {
+        Cond::Gt => Cond::Lt,
+        Cond::Ge => Cond::Le,
+        Cond::Lt => Cond::Gt,
+        Cond::Le => Cond::Ge,
+        Cond::Sgt => Cond::Slt,
+        Cond::Sge => Cond::Sle,
+        Cond::Slt => Cond::Sgt,
+        Cond::Sle => Cond::Sge,
+        other => other,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a comparison, its outcome, and both of its sides")]
+fn learn(
+    state: &mut State,
+    width: Width,
+    cond: Cond,
+    holds: bool,
+    dst: Reg,
+    src: Operand,
+    left: &Bounds,
+    right: &Bounds,
+) {
+    let (mut a, mut b) = (*left, *right);
+    if src == Operand::Reg(dst) {
+        bounds::assume_of_itself(width, cond, holds, &mut a);
+        b = a;
+    } else {
+        bounds::assume(width, cond, holds, &mut a, &mut b);
+    }
+    state.frame_mut().regs[dst.index()].var = a;
+    if let Operand::Reg(src) = src {
+        state.frame_mut().regs[src.index()].var = b;
+        teach_tied(state, src);
+    }
+    teach_tied(state, dst);
+}
+
+/// What was learnt of a register holds of all numbers tied to it.
+fn teach_tied(state: &mut State, reg: Reg) {
+    let known = *state.reg(reg);
+    if !known.is_number() || known.id == 0 {
+        return;
+    }
+    let depth = state.depth();
+    let mut count = 0;
+    for frame in (0..=depth).rev() {
+        let tied = |v: &Value| v.is_number() && v.id == known.id;
+        let f = &state.frames[frame];
+        if !f.regs.iter().any(tied) && !f.stack.iter().any(|s| s.is_spill() && tied(&s.spilled)) {
+            continue;
+        }
+        let f = state.frame_at_mut(frame);
+        let mut teach = |value: &mut Value, is_self: bool| {
+            if !tied(value) {
+                return;
+            }
+            count += 1;
+            if count > MAX_TIED {
+                value.untie();
+            } else if let (false, Some(var)) = (is_self, at_distance(&known, value)) {
+                value.var = var;
+            }
+        };
+        for (index, value) in f.regs.iter_mut().enumerate() {
+            teach(value, frame == depth && index == reg.index());
+        }
+        if f.stack.iter().any(|s| s.is_spill() && tied(&s.spilled)) {
+            for slot in std::rc::Rc::make_mut(&mut f.stack).iter_mut().filter(|s| s.is_spill()) {
+                teach(&mut slot.spilled, false);
+            }
+        }
+    }
+}
+
+/// The bounds of a number tied to `known`, which lies as far from it as their offsets say.
+fn at_distance(known: &Value, other: &Value) -> Option<Bounds> {
+    if (known.added, known.off) == (other.added, other.off) {
+        return Some(known.var);
+    }
+    let delta = i64::from(other.off) - i64::from(known.off);
+    let width = match (known.added, other.added) {
+        (Added::No | Added::Wide, Added::No | Added::Wide) => Width::W64,
+        // What is behind the low half fits it.
+        (Added::Low, Added::No | Added::Low) | (Added::No | Added::Wide, Added::Low) => Width::W32,
+        (Added::Low, Added::Wide) => return None,
+    };
+    let mut out = known.var.alu(width, AluOp::Add, &Bounds::known(delta as u64));
+    if !out.is_consistent() {
+        out.forget_ranges();
+    }
+    Some(out)
+}
+
+/// Comparisons in which a pointer takes part: with null, and of the packet with its end.
+fn learn_pointers(
+    taken: &mut State,
+    fallen: &mut State,
+    cond: Cond,
+    dst: Reg,
+    src: Operand,
+    left: &Value,
+    right: &Value,
+) {
+    let equality = matches!(cond, Cond::Eq | Cond::Ne);
+    if let Operand::Reg(src_reg) = src {
+        if left.is_pointer() && right.is_pointer() && left.kind.may_be_null() != right.kind.may_be_null() && equality {
+            let equal = if cond == Cond::Eq { taken } else { fallen };
+            let maybe = if left.kind.may_be_null() { dst } else { src_reg };
+            let value = &mut equal.frame_mut().regs[maybe.index()];
+            value.kind = value.kind.not_null();
+            return;
+        }
+        learn_packet(taken, fallen, cond, left, right, dst, src_reg);
+        return;
+    }
+    if equality && left.kind.may_be_null() && src == Operand::Imm(0) {
+        resolve_null(taken, left.id, cond == Cond::Eq);
+        resolve_null(fallen, left.id, cond == Cond::Ne);
+    }
+}
+
+/// All pointers that are null together turn out to be null, or not to be.
+fn resolve_null(state: &mut State, id: u32, is_null: bool) {
+    state.update_where(
+        |v| v.kind.may_be_null() && v.id == id,
+        |v| {
+            if is_null {
+                v.kind = Kind::Scalar;
+            } else {
+                v.kind = v.kind.not_null();
+            }
+            v.id = 0;
+        },
+    );
+}
+
+/// `packet < end` and its seven relatives, and the same between metadata and packet: on the side where the pointer does
+/// not lie beyond, the bytes before it may be accessed.
+fn learn_packet(taken: &mut State, fallen: &mut State, cond: Cond, left: &Value, right: &Value, dst: Reg, src: Reg) {
+    // Written as `pointer cond end`.
+    let (cond, pointer, reg) = if bounded_by(left, right) {
+        (cond, left, dst)
+    } else if bounded_by(right, left) {
+        (mirrored(cond), right, src)
+    } else {
+        return;
+    };
+    // The side on which the pointer is not beyond the end, and whether it is then strictly below it.
+    let (within, beyond, strictly) = match cond {
+        Cond::Gt => (fallen, taken, false),
+        Cond::Ge => (fallen, taken, true),
+        Cond::Lt => (taken, fallen, true),
+        Cond::Le => (taken, fallen, false),
+        _ => return,
+    };
+    vouch(within, pointer, strictly);
+    let value = &mut beyond.frame_mut().regs[reg.index()];
+    if value.kind == Kind::Packet {
+        value.range = if strictly { PacketRange::AtEnd } else { PacketRange::BeyondEnd };
+    }
+}
+
+/// Whether `end` ends what `pointer` points into: the packet's end, or for metadata the packet's own start.
+fn bounded_by(pointer: &Value, end: &Value) -> bool {
+    match pointer.kind {
+        Kind::Packet => end.kind == Kind::PacketEnd,
+        Kind::PacketMeta => end.kind == Kind::Packet && end.fixed_offset() == Some(0) && end.id == 0,
+        _ => false,
+    }
+}
+
+/// The bytes before `pointer` exist, and the one at it where it is strictly below the end.
+fn vouch(state: &mut State, pointer: &Value, strictly: bool) {
+    if pointer.off < 0 || (pointer.off == 0 && strictly) {
+        return;
+    }
+    let umax = pointer.var.wide.umax;
+    if umax > MAX_PACKET_OFFSET || umax + pointer.off as u64 > MAX_PACKET_OFFSET {
+        return;
+    }
+    let range = (pointer.off as u64 + u64::from(strictly)).min(u64::from(u16::MAX)) as u16;
+    state.update_where(
+        |v| v.kind == pointer.kind && v.id == pointer.id,
+        |v| {
+            // One that was found to be at the end or beyond is not on this path, but for other registers' sake.
+            let before = v.range.bytes().unwrap_or(0);
+            v.range = PacketRange::Bytes(before.max(range));
+        },
+    );
+}

@@ -1,0 +1,122 @@
+//! What the verifier answers.
+
+use super::explored::Explored;
+use crate::diag::Diagnostic;
+use crate::errno::Errno;
+use crate::program::Program;
+
+/// The verifier's answer. The last two are never confused: one is Linux's judgement, the other our limit.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Linux would load the program.
+    Accepted(VerifiedProgram),
+    /// Linux would refuse it.
+    Rejected(Rejection),
+    /// It uses something this verifier does not model; nothing is said about it.
+    Unsupported(Diagnostic),
+}
+
+impl Verdict {
+    /// The program, if accepted.
+    pub fn accepted(self) -> Option<VerifiedProgram> {
+        match self {
+            Verdict::Accepted(program) => Some(program),
+            _ => None,
+        }
+    }
+}
+
+/// Why Linux would refuse a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// What bpf(2) would return.
+    pub errno: Errno,
+    /// The log that says why, in the kernel's words; the last line is the reason.
+    pub lines: Vec<String>,
+    /// The same for people, with the place.
+    pub diagnostic: Diagnostic,
+    /// Instructions walked before it was refused.
+    pub processed: u32,
+}
+
+impl Rejection {
+    /// The last line of the log.
+    pub fn reason(&self) -> &str {
+        self.lines.last().map_or("", String::as_str)
+    }
+}
+
+/// A program that the verifier accepted; there is no other way to make one.
+#[derive(Debug, Clone)]
+pub struct VerifiedProgram {
+    pub(super) program: Program,
+    pub(super) xlated: Program,
+    pub(super) origin: Vec<usize>,
+    pub(super) explored: Explored,
+}
+
+impl VerifiedProgram {
+    /// The program as it was given.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The program as it runs: instructions that no path reached are gone, branches that only go one way are jumps, and
+    /// jumps to the next instruction are gone. This is what engines and JITs take.
+    pub fn xlated(&self) -> &Program {
+        &self.xlated
+    }
+
+    /// For each slot of [`VerifiedProgram::xlated`] the slot of [`VerifiedProgram::program`] it was.
+    pub fn origin(&self) -> &[usize] {
+        &self.origin
+    }
+
+    /// What exploration saw, by slot of [`VerifiedProgram::program`]. For imitating a driver only; true of every run is
+    /// only [`crate::facts::Facts`].
+    pub fn explored(&self) -> &Explored {
+        &self.explored
+    }
+}
+
+/// Why exploration ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Linux refuses: error number and log.
+    Refused(Errno, Vec<String>),
+    /// We do not know.
+    Unsupported(Box<Diagnostic>),
+}
+
+impl Stop {
+    /// A refusal with one line of log.
+    pub(super) fn refused(errno: Errno, line: impl Into<String>) -> Self {
+        Stop::Refused(errno, vec![line.into()])
+    }
+
+    /// `EACCES`, the usual number for an unsafe access.
+    pub(super) fn denied(line: impl Into<String>) -> Self {
+        Self::refused(Errno::EACCES, line)
+    }
+
+    /// `EINVAL`, the usual number for a malformed program.
+    pub(super) fn invalid(line: impl Into<String>) -> Self {
+        Self::refused(Errno::EINVAL, line)
+    }
+
+    /// Something that is not modelled here.
+    pub(super) fn unsupported(code: &'static str, reason: impl Into<String>) -> Self {
+        Stop::Unsupported(Box::new(Diagnostic::new(code, reason)))
+    }
+
+    /// One more line of log.
+    pub(super) fn and(mut self, line: impl Into<String>) -> Self {
+        if let Stop::Refused(_, lines) = &mut self {
+            lines.push(line.into());
+        }
+        self
+    }
+}
+
+/// Proved, or why not.
+pub(super) type Proof = Result<(), Stop>;
