@@ -1,1 +1,40 @@
-//! Placeholder.
+//! From BPF to the card: translation of verified programs into the card's instruction set, or every reason why not.
+//!
+//! [`compile`] is a pure function. Between two passes stands a type with a name:
+//!
+//! ```text
+//! VerifiedProgram ──admit──▶ Admitted ──opt──▶ Admitted ──lower──▶ Assembly ──place──▶ Placed ──encode──▶ Image
+//!                     │      actions           rewritten           instructions        addresses          words
+//!                     └────▶ refusals          across slots        with labels                              │ link
+//!                                                                                                           ▼
+//!                                                                                             words of a code store
+//! ```
+//!
+//! - `admit` answers every question about the program: which memory a pointer reaches, how far a shift goes,
+//!   whether the card has the helper. What has an answer is an `Action`, what has none a [`Refusal`].
+//! - `opt` rewrites actions across instructions.
+//! - `lower` turns actions into instructions, one family a file, on the register convention of `lower::home`.
+//! - `place` gives labels their addresses, `encode` instructions their words.
+//!
+//! [`Mode::Driver`] does what the Linux nfp driver does, word for word, so that what it accepts, what it costs and what it
+//! computes are those of cards in use. It reads the record of exploration ([`bpf::verifier::Explored`]), as the driver
+//! does, not the facts.
+
+mod action;
+mod admit;
+mod asm;
+mod compile;
+mod encode;
+mod image;
+mod link;
+mod listing;
+mod lower;
+mod opt;
+mod place;
+mod refusal;
+
+pub use compile::{Mode, compile, compile_for_tables};
+pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind};
+pub use link::Firmware;
+pub use listing::Listing;
+pub use refusal::{Refusal, Rule};

@@ -1,0 +1,185 @@
+//! A translated program, before it is loaded.
+
+use std::fmt;
+
+use bpf::insn::Reg;
+use bpf::program::{MapIndex, Program};
+use nic_model::isa::Op;
+
+pub use crate::asm::{External, Origin};
+
+/// A translated program: instructions for a code store, with what the loader has to fill in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// The program it came from.
+    pub(crate) program: Program,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) words: Vec<u64>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) relocations: Vec<Relocation>,
+    pub(crate) entries: Vec<(External, u16)>,
+    pub(crate) maps: Vec<MapPlacement>,
+    pub(crate) stack: u32,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A word that depends on where the program is loaded, or on the firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relocation {
+    /// Index of the word.
+    pub at: u32,
+    /// What it needs.
+    pub kind: RelocationKind,
+    /// The code address that stands in the word: counted from the program's start, or a mark that says it is open.
+    pub address: u16,
+}
+
+/// What a word needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelocationKind {
+    /// A branch inside the program: the program's place is added.
+    Branch,
+    /// A branch to what stands behind the body, or to the firmware.
+    External(External),
+    /// A return address as a constant: the program's place is added.
+    Address,
+}
+
+impl RelocationKind {
+    /// The Linux driver's number for it, which it keeps in bits 56 to 63 of an unrelocated word.
+    pub const fn tag(self) -> u8 {
+        match self {
+            RelocationKind::Branch => 1,
+            RelocationKind::External(External::Out) => 2,
+            RelocationKind::External(External::Abort) => 3,
+            RelocationKind::External(External::Save) => 4,
+            RelocationKind::External(External::Restore) => 5,
+            RelocationKind::External(External::Done) => 6,
+            RelocationKind::External(External::Helper(_)) => 7,
+            RelocationKind::Address => 8,
+        }
+    }
+}
+
+/// Where a map of the program lives, and how the card uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapPlacement {
+    /// Which of the program's maps.
+    pub map: MapIndex,
+    /// The number by which the program names it.
+    pub table: u32,
+    /// It lives on the card; other maps stay on the host and are only named.
+    pub on_card: bool,
+    /// Words (4 bytes each) of a value that the program adds to atomically. The card keeps them big endian, so the host
+    /// swaps them on its way in and out.
+    pub atomic_words: Vec<u32>,
+}
+
+/// An instruction that the Linux driver translates wrongly, and so this image does too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note {
+    /// Slot of the instruction.
+    pub slot: usize,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// A fault of the Linux driver's translator that images share, because cards in use have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A 64-bit addition or subtraction of -2^31, or a comparison with it, takes it for +2^31.
+    LeastConstant,
+    /// Division by 1 shifts by whatever the instruction before had as its left operand.
+    DivisionByOne,
+    /// A register through which memory was copied holds another part of it than the last load's.
+    CopyLeavesOther {
+        /// The register.
+        reg: Reg,
+    },
+    /// A 64-bit left shift by a register that may hold 0: then the low half is copied to the high one.
+    LeftShiftByZero {
+        /// The register.
+        by: Reg,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::LeastConstant => f.write_str("-2147483648 is taken for 2147483648"),
+            Fault::DivisionByOne => f.write_str("a division by 1 shifts by an unrelated amount"),
+            Fault::CopyLeavesOther { reg } => {
+                write!(f, "{reg} does not hold the last load's value after a copy through it")
+            }
+            Fault::LeftShiftByZero { by } => {
+                write!(f, "a left shift by {by} copies the low half to the high one where {by} is 0")
+            }
+        }
+    }
+}
+
+impl Image {
+    /// The instructions.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// The words before they are relocated, without parity: branches inside the program hold addresses counted from its
+    /// start.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words as the Linux driver keeps them on the host: [`Image::words`] with the relocation's number in bits 56
+    /// to 63.
+    pub fn tagged_words(&self) -> Vec<u64> {
+        let mut words = self.words.clone();
+        for relocation in &self.relocations {
+            words[relocation.at as usize] |= u64::from(relocation.kind.tag()) << 56;
+        }
+        words
+    }
+
+    /// Words that a loader has to change, ascending.
+    pub fn relocations(&self) -> &[Relocation] {
+        &self.relocations
+    }
+
+    /// Where each word came from.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// The slot each word came from, for words of the program's body.
+    pub fn slot_of(&self, word: usize) -> Option<usize> {
+        match self.origins.get(word) {
+            Some(Origin::Slot(slot)) => Some(*slot as usize),
+            _ => None,
+        }
+    }
+
+    /// The program it came from, by whose slots and lines [`Image::origins`] counts.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Words of the program's own instructions: without prologue, epilogue and padding.
+    pub fn body_words(&self) -> usize {
+        self.origins.iter().filter(|origin| matches!(origin, Origin::Slot(_))).count()
+    }
+
+    /// Its maps.
+    pub fn maps(&self) -> &[MapPlacement] {
+        &self.maps
+    }
+
+    /// Bytes of stack of the deepest chain of calls, frames aligned to 64.
+    pub fn stack_bytes(&self) -> u32 {
+        self.stack
+    }
+
+    /// Instructions that the card will not compute as BPF defines them.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+}

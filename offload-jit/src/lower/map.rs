@@ -1,0 +1,77 @@
+//! Values of maps: reads and atomic additions at 40-bit addresses in the card's external memory.
+
+use bpf::insn::{Reg as BpfReg, Size};
+use nic_model::isa::{Address, AluOp, Cond, Dst, Reg, Swap};
+
+use super::Lowering;
+use super::home::{ADDRESS, Home, SCRATCH};
+use crate::action::Addend;
+use crate::asm::Command;
+
+/// Largest addend that an addition can carry in the command itself.
+const SHORT_ADDEND: u32 = 0xffff;
+
+impl Lowering<'_> {
+    /// `dst` = bytes of a value.
+    pub(super) fn load_value(&mut self, size: Size, dst: BpfReg, base: BpfReg, off: i16, zext: bool) {
+        let address = self.value_address(base, off);
+        self.read(address, size);
+        self.take_read(size, Home::of(dst), zext);
+    }
+
+    /// The address of `base + off`: low half at port A, high half at port B.
+    pub(super) fn value_address(&mut self, base: BpfReg, off: i16) -> Address {
+        let base = Home::of(base);
+        if off == 0 {
+            return Address::wide(base.high.b(), base.low.a());
+        }
+        // The upper half takes the carry, or the borrow of a negative offset.
+        let (first, second) = if off > 0 { (AluOp::Add, AluOp::AddCarry) } else { (AluOp::Sub, AluOp::SubCarry) };
+        let off = self.asm.narrow_operand(off.unsigned_abs().into(), SCRATCH.b());
+        self.asm.alu(Dst::to(SCRATCH.a()), base.low.a(), first, off);
+        self.asm.alu(Dst::to(SCRATCH.b()), base.high.b(), second, 0u8);
+        Address::wide(SCRATCH.b(), SCRATCH.a())
+    }
+
+    /// `*(base + off) += src`. An addend of 16 bits goes along in the command and nothing is waited for; a larger one
+    /// stands in transfer registers, written in the slots behind the command.
+    pub(super) fn atomic_add(&mut self, wide: bool, base: BpfReg, off: i16, src: BpfReg, addend: Addend) {
+        let src = Home::of(src);
+        // The offset's constant, where it needs a register, is built before the test that uses the same scratch bank A.
+        let (first, second) = if off >= 0 { (AluOp::Add, AluOp::AddCarry) } else { (AluOp::Sub, AluOp::SubCarry) };
+        let off_operand = self.asm.wide_operand(off.unsigned_abs().into(), SCRATCH.b());
+        let (long, end) = (self.asm.label(), self.asm.label());
+        if addend == Addend::Either {
+            self.asm.constant(Dst::to(SCRATCH.a()), SHORT_ADDEND);
+            self.asm.alu(Dst::NONE, SCRATCH.a(), AluOp::Sub, src.low.b());
+            self.asm.alu(Dst::NONE, 0u8, AluOp::SubCarry, src.high.b());
+            // The address, where there is one to compute, is computed in the branch's delay slots.
+            self.asm.branch(Cond::CarryClear, long, if off == 0 { 0 } else { 2 });
+        }
+        let base = Home::of(base);
+        let address = if off == 0 {
+            Address::wide(base.high.b(), base.low.a())
+        } else {
+            self.asm.alu(Dst::to(ADDRESS.a()), base.low.a(), first, off_operand);
+            self.asm.alu(Dst::to(ADDRESS.b()), base.high.a(), second, 0u8);
+            Address::wide(ADDRESS.b(), ADDRESS.a())
+        };
+        if addend != Addend::Long {
+            self.asm.add_short(address, wide, src.low.b(), SCRATCH.a());
+        }
+        if addend == Addend::Either {
+            self.asm.jump(end, 0);
+        }
+        self.asm.bind(long);
+        if addend != Addend::Short {
+            // The length field tells 64 bits from 32; the addend follows in the slots before the context goes.
+            let (units, slots) = if wide { (5, 2) } else { (1, 1) };
+            self.asm.command(Command::MEM_ADD, 0, address, units, Swap::After(slots));
+            self.asm.copy(Dst::to(Reg::Xfer(0)), src.low.a());
+            if wide {
+                self.asm.copy(Dst::to(Reg::Xfer(1)), src.high.a());
+            }
+        }
+        self.asm.bind(end);
+    }
+}

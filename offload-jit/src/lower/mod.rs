@@ -1,0 +1,156 @@
+//! Lowering: actions become instructions of the card, one family a file.
+//!
+//! Every action is translated by itself, in the program's order; what crosses instructions was settled before
+//! ([`crate::opt`]). The order and choice of instructions is the Linux driver's.
+
+mod alu;
+mod call;
+mod context;
+mod frame;
+mod function;
+mod home;
+mod jump;
+mod map;
+mod mul;
+mod packet;
+mod reciprocal;
+mod shift;
+mod stack;
+
+pub(crate) use function::FRAME_ALIGN;
+
+use bpf::program::MapIndex;
+
+use crate::action::{Action, Sink, Source};
+use crate::admit::{Admitted, Frame, HeadLimits, Hook};
+use crate::asm::{Assembly, External, Label, Origin};
+
+/// A translation under way.
+struct Lowering<'a> {
+    asm: Assembly,
+    /// The function being translated.
+    frame: Frame,
+    frames: &'a [Frame],
+    /// A label for every slot, and one after the last.
+    slots: Vec<Label>,
+    head: HeadLimits,
+    /// Number of each map on the card, by the program's index.
+    tables: &'a [u32],
+}
+
+/// Translates a program. `tables` has the card's number for each of the program's maps.
+pub(crate) fn lower(program: &Admitted, tables: &[u32]) -> Assembly {
+    let mut asm = Assembly::default();
+    let slots = (0..=program.steps.len()).map(|_| asm.label()).collect();
+    let main = Frame { start: 0, depth: 0, saves: false };
+    let mut lowering = Lowering {
+        asm,
+        frame: program.frames.first().copied().unwrap_or(main),
+        frames: &program.frames,
+        slots,
+        head: program.head,
+        tables,
+    };
+    lowering.asm.set_origin(Origin::Prologue);
+    lowering.prologue();
+    for (slot, step) in program.steps.iter().enumerate() {
+        lowering.asm.set_origin(Origin::Slot(slot as u32));
+        lowering.asm.bind(lowering.slots[slot]);
+        lowering.enter(slot);
+        lowering.action(&step.action);
+    }
+    lowering.asm.bind(lowering.slots[program.steps.len()]);
+    lowering.asm.set_origin(Origin::Epilogue);
+    match program.hook {
+        Hook::Xdp => lowering.epilogue_xdp(),
+        Hook::Tc => lowering.epilogue_tc(),
+    }
+    if program.frames.iter().skip(1).any(|frame| frame.saves) {
+        lowering.save_and_restore();
+    }
+    lowering.asm.set_origin(Origin::Padding);
+    lowering.padding();
+    lowering.asm
+}
+
+/// The card's number of a map; a map without one is no map the program names.
+pub(crate) fn table(tables: &[u32], map: MapIndex) -> u32 {
+    tables.get(map.0 as usize).copied().unwrap_or(0)
+}
+
+impl Lowering<'_> {
+    /// Goes over to another function where one begins.
+    fn enter(&mut self, slot: usize) {
+        if slot == 0 {
+            return;
+        }
+        if let Some(frame) = self.frames.iter().find(|frame| frame.start == slot) {
+            self.frame = *frame;
+            self.enter_function();
+        }
+    }
+
+    fn slot_label(&self, slot: usize) -> Label {
+        // Verified jumps stay inside.
+        self.slots[slot.min(self.slots.len() - 1)]
+    }
+
+    /// Whether the function at `slot` saves R6 to R9.
+    fn saves_registers(&self, slot: usize) -> bool {
+        self.frames.iter().any(|frame| frame.start == slot && frame.saves)
+    }
+
+    fn action(&mut self, action: &Action) {
+        match *action {
+            Action::Nothing => {}
+            Action::Move { width, dst, src } => self.move_register(width, dst, src),
+            Action::FrameTop { dst } => self.frame_top(dst),
+            Action::Constant { dst, value } => self.constant(dst, value),
+            Action::Wide { dst, value } => self.wide_constant(dst, value),
+            Action::Table { dst, map } => {
+                self.wide_constant(dst, table(self.tables, map).into());
+            }
+            Action::Alu { width, op, dst, src, zext } => self.arithmetic(width, op, dst, src, zext),
+            Action::Negate { width, dst, zext } => self.negate(width, dst, zext),
+            Action::Shift { width, kind, dst, amount, zext } => self.shift(width, kind, dst, amount, zext),
+            Action::Multiply { dst, by, product } => self.multiply(dst, by, product),
+            Action::Divide { dst, by } => self.divide(dst, by),
+            Action::ToBig { dst, bits } => self.big_endian(dst, bits),
+            Action::Classic { size, index, offset, zext } => self.load_classic(size, index, offset, zext),
+            Action::Load { size, dst, base, off, from, zext } => match from {
+                Source::Context(field) => self.load_field(dst, field),
+                Source::Packet(at) => match at.window {
+                    Some(window) => self.load_window(size, dst, base, off, window, zext),
+                    None => self.load_packet(size, dst, base, off, zext),
+                },
+                Source::Stack(at) => self.load_stack(size, dst, base, off, at, zext),
+                Source::MapValue => self.load_value(size, dst, base, off, zext),
+            },
+            Action::Store { size, base, off, src, to } => match to {
+                Sink::Packet(_) => self.store_packet(size, base, off, src),
+                Sink::Stack(at) => self.store_stack(size, base, off, src, at),
+            },
+            Action::Copy(ref run) => self.copy_run(run),
+            Action::SelectQueue { src } => self.select_queue(src),
+            Action::AtomicAdd { wide, base, off, src, addend } => self.atomic_add(wide, base, off, src, addend),
+            Action::Jump { to } => self.asm.jump(self.slot_label(to), 0),
+            Action::Branch { width, cond, dst, src, negated, to } => self.branch(width, cond, dst, src, negated, to),
+            Action::CallLocal { to } => self.call_local(to),
+            Action::CallMap { helper, key } => self.call_map(helper, key),
+            Action::CallRandom => self.call_random(),
+            Action::CallEvent { data } => self.call_event(data),
+            Action::AdjustHead { certain } => self.adjust_head(certain),
+            Action::AdjustTail => self.adjust_tail(),
+            Action::Exit => self.exit(),
+        }
+    }
+
+    /// The main function goes to the epilogue, others back to their caller.
+    fn exit(&mut self) {
+        if self.frame.start == 0 {
+            self.asm.branch_external(None, External::Out, 0);
+        } else {
+            self.leave_function();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Why a program stays on the host: one reason for each rule broken, with where, which limit, and what would lift it.
+
+use std::fmt;
+
+use bpf::diag::{At, Diagnostic};
+use bpf::helpers;
+use bpf::insn::{Callee, Insn, Names};
+use bpf::program::{MapIndex, Program};
+
+macro_rules! rules {
+    ($( $(#[$doc:meta])* $rule:ident $id:literal $code:literal ),* $(,)?) => {
+        /// What a program broke. The list follows what the Linux driver's verifier hook and translator check.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule { $( $(#[$doc])* $rule ),* }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[ $( Rule::$rule ),* ];
+
+            /// Stable name for tools.
+            pub const fn id(self) -> &'static str {
+                match self { $( Rule::$rule => $id ),* }
+            }
+
+            const fn code(self) -> &'static str {
+                match self { $( Rule::$rule => $code ),* }
+            }
+        }
+    };
+}
+
+rules! {
+    /// The program's type.
+    ProgramType "program-type" "offload-program-type",
+    /// An instruction the translator has no handler for.
+    Opcode "opcode" "offload-opcode",
+    /// A sign-extending move, which the driver takes for a plain one.
+    SignExtension "sign-extension" "offload-sign-extension",
+    /// R10 used otherwise than as an address or in a 64-bit move.
+    FramePointer "frame-pointer" "offload-frame-pointer",
+    /// A constant that the driver truncates.
+    PacketOffset "packet-offset" "offload-packet-offset",
+    /// A helper the translator does not know.
+    Helper "helper" "offload-helper",
+    /// A kernel function.
+    KernelFunction "kernel-function" "offload-kernel-function",
+    /// A helper, or a part of one, that this card's firmware lacks.
+    FirmwareHelper "firmware-helper" "offload-firmware-helper",
+    /// A pointer argument of a helper.
+    HelperArgument "helper-argument" "offload-helper-argument",
+    /// Flags of `bpf_perf_event_output`.
+    EventFlags "event-flags" "offload-event-flags",
+    /// Memory that the card has not got.
+    PointerKind "pointer-kind" "offload-pointer-kind",
+    /// An instruction that meets different kinds of pointer on different paths.
+    PointerChanges "pointer-changes" "offload-pointer-changes",
+    /// A stack address that is not constant enough.
+    StackOffset "stack-offset" "offload-stack-offset",
+    /// A context field, or its size.
+    Context "context" "offload-context",
+    /// A store of an immediate.
+    StoreImmediate "store-immediate" "offload-store-immediate",
+    /// A plain store to a map's value.
+    MapStore "map-store" "offload-map-store",
+    /// An address in a map's value that is not constant, or outside of it.
+    MapOffset "map-offset" "offload-map-offset",
+    /// The address of a map's value as a constant, as global data needs it.
+    MapValueAddress "map-value-address" "offload-map-value-address",
+    /// The address of a function.
+    FunctionAddress "function-address" "offload-function-address",
+    /// A word of a map's value read in one place and added to atomically in another.
+    MapWordUse "map-word-use" "offload-map-word-use",
+    /// An atomic counter that an update may set to something other than 0.
+    AtomicInitial "atomic-initial" "offload-atomic-initial",
+    /// An atomic operation other than adding a number to a map's value.
+    Atomic "atomic" "offload-atomic",
+    /// Factors of a multiplication.
+    Multiply "multiply" "offload-multiply",
+    /// Operands of a division.
+    Divide "divide" "offload-divide",
+    /// A tc return code.
+    TcExit "tc-exit" "offload-tc-exit",
+    /// Bytes of stack.
+    StackSize "stack-size" "offload-stack-size",
+    /// Instructions of the card.
+    Length "length" "offload-length",
+    /// How far into the packet the program reaches.
+    PacketReach "packet-reach" "offload-packet-reach",
+    /// A map's type.
+    MapType "map-type" "offload-map-type",
+    /// A map's flags.
+    MapFlags "map-flags" "offload-map-flags",
+    /// Bytes of a key.
+    MapKey "map-key" "offload-map-key",
+    /// Bytes of a value.
+    MapValue "map-value" "offload-map-value",
+    /// Bytes of key and value together.
+    MapElement "map-element" "offload-map-element",
+    /// Entries of all maps together.
+    MapEntries "map-entries" "offload-map-entries",
+    /// Number of maps.
+    MapCount "map-count" "offload-map-count",
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which rule.
+    pub rule: Rule,
+    /// The whole message.
+    pub diagnostic: Diagnostic,
+}
+
+impl Refusal {
+    /// A reason without a place; the `with_` of [`Diagnostic`] come after.
+    pub(crate) fn new(rule: Rule, reason: impl Into<String>) -> Self {
+        Self { rule, diagnostic: Diagnostic::new(rule.code(), reason) }
+    }
+
+    /// At an instruction.
+    pub(crate) fn at(mut self, program: &Program, slot: usize) -> Self {
+        self.diagnostic = self.diagnostic.at(place(program, slot));
+        self
+    }
+
+    /// About something with a name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.diagnostic = self.diagnostic.at(At::Named(name.to_owned()));
+        self
+    }
+
+    /// Which limit, and by which value.
+    pub(crate) fn limit(mut self, limit: impl fmt::Display, actual: impl fmt::Display) -> Self {
+        self.diagnostic = self.diagnostic.limit(limit, actual);
+        self
+    }
+
+    /// What would lift it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.diagnostic = self.diagnostic.help(help);
+        self
+    }
+
+    /// The slot it is about, if it is about one.
+    pub fn slot(&self) -> Option<usize> {
+        match &self.diagnostic.at {
+            Some(At::Insn { slot, .. }) => Some(*slot),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostic.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Names of a program's maps, and of the helper that one instruction calls.
+struct PlaceNames<'a> {
+    program: &'a Program,
+    helper: Option<String>,
+}
+
+impl Names for PlaceNames<'_> {
+    fn helper(&self, _: u32) -> Option<&str> {
+        self.helper.as_deref()
+    }
+
+    fn map(&self, map: MapIndex) -> Option<&str> {
+        self.program.maps.get(map.0 as usize).map(|spec| spec.name.as_str())
+    }
+}
+
+/// The instruction at `slot` as the verifier prints it; empty where there is none.
+pub(crate) fn insn_text(program: &Program, slot: usize) -> String {
+    let Some(insn) = program.insns.get(slot) else { return String::new() };
+    let helper = match insn {
+        Insn::Call { callee: Callee::Helper(id) } => helpers::name(*id),
+        _ => None,
+    };
+    insn.verifier(&PlaceNames { program, helper }).to_string()
+}
+
+/// The instruction at `slot` as a place.
+pub(crate) fn place(program: &Program, slot: usize) -> At {
+    At::Insn {
+        program: program.name.clone(),
+        slot,
+        text: insn_text(program, slot),
+        source: program.line_of(slot).cloned(),
+    }
+}
