@@ -3,9 +3,10 @@
 use bpf::verifier::VerifiedProgram;
 use nic_model::profile::Capabilities;
 
+use crate::admit::{self, Admitted};
 use crate::image::{Image, MapPlacement};
 use crate::refusal::Refusal;
-use crate::{admit, encode, lower, opt, place};
+use crate::{encode, lower, opt, place};
 
 /// Whose translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,14 +15,22 @@ pub enum Mode {
     Driver,
 }
 
-/// Translates a program for a card. Maps get the card's numbers 1, 2 and so on, in the program's order.
+/// Translates a program for a card. The maps that it keeps there get the card's numbers 1, 2 and so on, in the program's
+/// order; maps that stay on the host get the numbers behind them.
 ///
 /// # Errors
 /// Every reason why the card does not take the program. A program that is too long is told so only when nothing else is
 /// wrong with it.
 pub fn compile(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<Image, Vec<Refusal>> {
-    let tables: Vec<u32> = (1..).take(program.program().maps.len()).collect();
-    compile_for_tables(program, card, mode, &tables)
+    let admitted = admit(program, card, mode)?;
+    let mut tables = vec![0; program.program().maps.len()];
+    let (on_card, on_host): (Vec<_>, Vec<_>) = admitted.maps.iter().partition(|used| used.on_card);
+    for (number, used) in (1..).zip(on_card.into_iter().chain(on_host)) {
+        if let Some(table) = tables.get_mut(used.map.0 as usize) {
+            *table = number;
+        }
+    }
+    translate(program, admitted, card, &tables)
 }
 
 /// As [`compile`], with the card's number for each of the program's maps.
@@ -34,9 +43,22 @@ pub fn compile_for_tables(
     mode: Mode,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
-    let Mode::Driver = mode;
+    translate(program, admit(program, card, mode)?, card, tables)
+}
+
+fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<Admitted, Vec<Refusal>> {
+    match mode {
+        Mode::Driver => admit::admit(program.program(), program.explored(), card),
+    }
+}
+
+fn translate(
+    program: &VerifiedProgram,
+    mut admitted: Admitted,
+    card: &Capabilities,
+    tables: &[u32],
+) -> Result<Image, Vec<Refusal>> {
     let source = program.program();
-    let mut admitted = admit::admit(source, program.explored(), card)?;
     opt::rewrite(&mut admitted, source);
     let assembly = lower::lower(&admitted, tables);
     let placed = place::place(assembly, &source.name, *card.max_instructions).map_err(|refusal| vec![refusal])?;
