@@ -14,7 +14,8 @@ dir=$(cd "$dir" && pwd)
 
 if [ ! -x "$dir/objdump" ]; then
     if ! ls /usr/src/binutils/binutils-*.tar.* >/dev/null 2>&1; then
-        apt-get install -y --no-install-recommends binutils-source >&2
+        apt-get install -y --no-install-recommends binutils-source >&2 ||
+            { apt-get update && apt-get install -y --no-install-recommends binutils-source; } >&2
     fi
     archive=$(ls /usr/src/binutils/binutils-*.tar.* | head -n 1)
 

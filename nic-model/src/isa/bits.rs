@@ -46,22 +46,31 @@ impl Bits {
     }
 
     /// Reads the number out of `word`.
+    #[inline(always)]
     pub(super) fn get(self, word: u64) -> u32 {
-        let mut value = 0;
-        let mut at = 0;
-        for (lo, width) in self.runs {
-            value |= ((word >> lo) & ((1 << width) - 1)) << at;
+        let [(lo, width), rest @ ..] = self.runs;
+        let mut value = word >> lo & ((1 << width) - 1);
+        let mut at = width;
+        for (lo, width) in rest {
+            if width == 0 {
+                break;
+            }
+            value |= (word >> lo & ((1 << width) - 1)) << at;
             at += width;
         }
         value as u32
     }
 
     /// Writes the number into `word`; bits of `value` above [`Self::max`] are the caller's mistake and are dropped.
+    #[inline(always)]
     pub(super) fn put(self, word: &mut u64, value: u32) {
         let mut value = u64::from(value);
-        *word &= !self.mask();
         for (lo, width) in self.runs {
-            *word |= (value & ((1 << width) - 1)) << lo;
+            if width == 0 {
+                break;
+            }
+            let mask = (1 << width) - 1;
+            *word = *word & !(mask << lo) | (value & mask) << lo;
             value >>= width;
         }
     }

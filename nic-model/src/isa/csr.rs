@@ -130,16 +130,19 @@ impl Csr {
     }
 }
 
+// The word that would name `UstorDataLwr` is the older core's `urd` or `uwr`, which this core does not have.
 impl Field for Csr {
     type At = Bits;
     fn put(&self, at: Bits, word: &mut u64) -> Result<(), EncodeError> {
+        if *self == Self::CODE_DATA_LOW {
+            return Err(EncodeError::NoSuchCsr { csr: *self });
+        }
         self.0.put(at, word)
     }
     fn get(at: Bits, word: u64) -> Result<Self, DecodeReason> {
-        // Number 1 is listed by binutils as the older core's `urd`/`uwr`, which this core does not have.
-        match u16::get(at, word)? {
-            1 => Err(DecodeReason::UnknownCode { what: "local CSR", code: 1 }),
-            number => Ok(Self(number)),
+        match Self(u16::get(at, word)?) {
+            Self::CODE_DATA_LOW => Err(DecodeReason::UnknownCode { what: "local CSR", code: 1 }),
+            csr => Ok(csr),
         }
     }
     fn uses(&self, see: &mut dyn FnMut(Place)) {

@@ -1,6 +1,7 @@
 //! Words to instructions.
 
 use super::ecc::PAYLOAD;
+use super::encode::encode;
 use super::error::{DecodeError, DecodeReason};
 use super::field::Field;
 use super::lone::Lone;
@@ -19,7 +20,7 @@ macro_rules! define_decode {
         impl Op {
             /// What the first row that the word's format matches makes of it. Bits that the row has no field for are
             /// ignored.
-            pub(super) fn disassemble(word: u64) -> Result<Self, DecodeError> {
+            fn disassemble(word: u64) -> Result<Self, DecodeError> {
                 $( if word & $mask == $base & $mask {
                     let row = || -> Result<$name, DecodeReason> {
                         Ok($name { $( $field: Field::get($at, word)? ),* })
@@ -50,7 +51,7 @@ pub fn decode(word: u64) -> Result<Op, DecodeError> {
     }
     let op = Op::disassemble(word)?;
     let refuse = |reason| Err(DecodeError { word, row: Some(op.row_name()), reason });
-    match op.assemble() {
+    match encode(&op) {
         Ok(again) if again == word => Ok(op),
         Ok(again) => refuse(DecodeReason::StrayBits { bits: again ^ word }),
         Err(rule) => refuse(DecodeReason::Rule(rule)),

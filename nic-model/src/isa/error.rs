@@ -1,5 +1,6 @@
 //! Why an instruction cannot be encoded or a word cannot be decoded.
 
+use super::csr::Csr;
 use super::operand::{Bank, Reg};
 use super::wait::AddressMode;
 use std::fmt;
@@ -57,6 +58,11 @@ pub enum EncodeError {
     WriteBothWithoutBank,
     /// An `immed` of 0 without destination, which every listing shows as `nop`: use that.
     ReadsAsNop,
+    /// Instructions cannot reach this local CSR.
+    NoSuchCsr {
+        /// The CSR.
+        csr: Csr,
+    },
     /// The command form has no such address mode.
     NoSuchAddressMode {
         /// The mode.
@@ -71,11 +77,8 @@ pub enum EncodeError {
         /// Length field, one less than the count.
         length: u8,
     },
-    /// The fields fit their places, but the word would be refused or mean another instruction.
-    ReadsBackAs {
-        /// The word.
-        word: u64,
-    },
+    /// General purpose register 0 latched as a left operand: its bits are those of [`super::Idle::Zero`], say that.
+    RegisterZeroIsIdle,
 }
 
 impl fmt::Display for EncodeError {
@@ -99,11 +102,12 @@ impl fmt::Display for EncodeError {
             }
             Self::WriteBothWithoutBank => write!(f, "gpr_wrboth needs a general purpose register as destination"),
             Self::ReadsAsNop => write!(f, "an immed of 0 without destination is listed as nop: use nop"),
+            Self::NoSuchCsr { csr } => write!(f, "local CSR {:#x} is out of the reach of instructions", csr.address()),
             Self::NoSuchAddressMode { mode } => write!(f, "this form of command has no address mode {mode:?}"),
             Self::UnknownCommand { target_action, token, length } => {
                 write!(f, "no command has target and action {target_action:#x}, token {token}, length {length}")
             }
-            Self::ReadsBackAs { word } => write!(f, "its word {word:#x} would be refused or mean another instruction"),
+            Self::RegisterZeroIsIdle => write!(f, "register 0 as a latched left operand is written as an idle zero"),
         }
     }
 }

@@ -70,6 +70,7 @@ impl Companion for Left {
     fn put_beside(self, ports: Ports, port: Port, src: Source, word: &mut u64) -> Result<(), EncodeError> {
         match self {
             Self::Idle(idle) => idle.put_beside(ports, port, src, word),
+            Self::Reg(Reg::Gpr(_, 0)) => Err(EncodeError::RegisterZeroIsIdle),
             Self::Reg(reg) => {
                 check_ports(reg.into(), src)?;
                 ports.put_source(port, reg.into(), word)

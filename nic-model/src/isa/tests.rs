@@ -136,7 +136,7 @@ macro_rules! define_sample {
 table::for_each_nic_op!(define_sample);
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(50_000))]
 
     #[test]
     fn what_encodes_decodes_to_itself(row in 0..MAKERS.len(), bytes in prop::collection::vec(any::<u8>(), 24)) {
