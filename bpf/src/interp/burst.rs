@@ -3,15 +3,15 @@
 use super::arith::{alu, holds, sign_extend};
 use super::decode::{Code, atomic_of};
 use super::observer::{MemAccess, MemAccessKind, Observer};
-use super::op::{Op, Opcode, lane, with_operations};
+use super::op::{Lane, Op, Opcode, with_operations};
 use crate::insn::{AluOp, AtomicOp, Cond, Size, Width};
 use crate::memory::{Fault, FaultKind, Guard};
 
 /// Registers, and where the run is.
 #[derive(Debug, Clone)]
 pub(super) struct Cpu {
-    /// R0 to R10; the rest is there so that no index needs a check.
-    pub r: [u64; 16],
+    /// R0 to R10.
+    pub r: [u64; Lane::COUNT],
     /// Next operation. After a fault: the one that faulted.
     pub pc: usize,
     /// Operations retired less `pc`, wrapping: straight-line code retires by moving `pc` alone.
@@ -63,7 +63,7 @@ pub(super) enum Stop {
     /// Call of a row of the helper table.
     Helper(u32),
     /// Call of the helper whose number is in a register.
-    HelperIn(u8),
+    HelperIn(Lane),
     /// The guest's fault.
     Fault(Fault),
 }
@@ -155,7 +155,7 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
             observer.insn(code.slot_of(pc));
         }
         pc += 1;
-        let (dst, src) = (lane(op.dst), lane(op.src));
+        let (dst, src) = (op.dst as usize, op.src as usize);
 
         macro_rules! faulty {
             ($result:expr) => {

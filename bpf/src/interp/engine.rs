@@ -5,6 +5,7 @@ use super::context::{ContextInput, SkbFields};
 use super::decode::{Code, row};
 use super::machine::{Call, Machine};
 use super::observer::{HelperCall, Observer};
+use super::op::Lane;
 use crate::diag::Diagnostic;
 use crate::env::Env;
 use crate::errno::Errno;
@@ -89,6 +90,8 @@ struct Frame {
 pub struct Engine {
     config: EngineConfig,
     machine: Machine,
+    /// Callers of the frames in use.
+    frames: [Frame; MAX_FRAMES - 1],
 }
 
 impl Engine {
@@ -98,7 +101,7 @@ impl Engine {
     /// A map that cannot be created, or what does not fit the address space (`arena-full`).
     pub fn new(config: EngineConfig, maps: &[MapSpec]) -> Result<Engine, Diagnostic> {
         let machine = Machine::new(&config, maps)?;
-        Ok(Engine { config, machine })
+        Ok(Engine { config, machine, frames: Default::default() })
     }
 
     /// Runs a program on a packet.
@@ -109,7 +112,7 @@ impl Engine {
         env: &mut dyn Env,
         observer: &mut O,
     ) -> Outcome {
-        let mut cpu = Cpu { r: [0; 16], pc: 0, skew: 0 };
+        let mut cpu = Cpu { r: [0; Lane::COUNT], pc: 0, skew: 0 };
         let end = if self.machine.load(&self.config, &input.context, input.packet, code.uses_stack) {
             cpu.r[1] = u64::from(self.machine.context_address());
             cpu.r[10] = u64::from(self.machine.frame_pointer(0));
@@ -134,14 +137,13 @@ impl Engine {
         env: &mut dyn Env,
         observer: &mut O,
     ) -> Result<(), Fault> {
-        let mut frames = [Frame::default(); MAX_FRAMES - 1];
         let mut depth = 0;
         loop {
             match burst(code, cpu, self.machine.view(), self.config.budget, observer) {
                 Stop::Exit if depth == 0 => return Ok(()),
                 Stop::Exit => {
                     depth -= 1;
-                    let frame = frames[depth];
+                    let frame = self.frames[depth];
                     cpu.r[6..10].copy_from_slice(&frame.saved);
                     cpu.r[10] = u64::from(self.machine.frame_pointer(depth));
                     cpu.jump(frame.pc);
@@ -149,7 +151,7 @@ impl Engine {
                 }
                 Stop::Call(target) => {
                     let fault = |kind| Err(Fault::of(kind).at(code.slot_of(cpu.pc - 1)));
-                    let Some(frame) = frames.get_mut(depth) else { return fault(FaultKind::CallDepth) };
+                    let Some(frame) = self.frames.get_mut(depth) else { return fault(FaultKind::CallDepth) };
                     if cpu.retired() > self.config.budget {
                         return fault(FaultKind::Budget);
                     }
@@ -161,7 +163,7 @@ impl Engine {
                 }
                 Stop::Helper(row) => self.helper(code, ty, row as usize, cpu, env, observer)?,
                 Stop::HelperIn(register) => {
-                    let id = cpu.r[super::op::lane(register)];
+                    let id = cpu.r[register as usize];
                     let unknown = || Fault::of(FaultKind::UnknownHelper(id as u32)).at(code.slot_of(cpu.pc - 1));
                     let row = u32::try_from(id).ok().and_then(row).ok_or_else(unknown)?;
                     self.helper(code, ty, row as usize, cpu, env, observer)?;

@@ -9,18 +9,44 @@ use crate::insn::{AluOp, Cond, Operand, Reg, Width};
 pub(super) struct Op {
     pub code: Opcode,
     /// Destination or left-hand register; the address register of a store.
-    pub dst: u8,
+    pub dst: Lane,
     /// Source register; the address register of a load.
-    pub src: u8,
+    pub src: Lane,
     /// Jumps: index of the operation to go to. Memory: offset, sign-extended. Otherwise see [`Opcode`].
     pub at: u32,
     /// Immediate, already extended to 64 bits.
     pub imm: u64,
 }
 
+/// A register, as a type whose every value indexes an array of [`Lane::COUNT`], so that the engine checks none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Lane {
+    L0,
+    L1,
+    L2,
+    L3,
+    L4,
+    L5,
+    L6,
+    L7,
+    L8,
+    L9,
+    L10,
+}
+
+impl Lane {
+    pub const COUNT: usize = Reg::COUNT;
+}
+
+const LANES: [Lane; Lane::COUNT] = {
+    use Lane::*;
+    [L0, L1, L2, L3, L4, L5, L6, L7, L8, L9, L10]
+};
+
 impl Op {
     pub const fn new(code: Opcode) -> Op {
-        Op { code, dst: 0, src: 0, at: 0, imm: 0 }
+        Op { code, dst: Lane::L0, src: Lane::L0, at: 0, imm: 0 }
     }
 
     /// An operation of two operands. An immediate is sign-extended, and of a 32-bit operation cut to its low half.
@@ -34,11 +60,11 @@ impl Op {
     }
 
     pub const fn dst(self, reg: Reg) -> Op {
-        Op { dst: reg.index() as u8, ..self }
+        Op { dst: LANES[reg.index()], ..self }
     }
 
     pub const fn src(self, reg: Reg) -> Op {
-        Op { src: reg.index() as u8, ..self }
+        Op { src: LANES[reg.index()], ..self }
     }
 }
 
@@ -190,12 +216,6 @@ with_operations! { opcodes
     Exit,
     /// Ends the run with fault `at` of the code's list; stands for what has no operation. Not an instruction.
     Trap,
-}
-
-/// Number of a register that reads and writes may index with, in an array of 16.
-#[inline(always)]
-pub(super) const fn lane(register: u8) -> usize {
-    (register & 15) as usize
 }
 
 const _: () = assert!(size_of::<Op>() == 16);

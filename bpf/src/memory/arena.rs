@@ -195,9 +195,12 @@ impl Arena {
     /// Makes `len` bytes from offset `off` the live part of a region; what would lie outside it is cut off.
     pub fn set_live(&mut self, id: RegionId, off: u32, len: u32) {
         let region = &mut self.regions[id.index()];
-        region.live_off = off.min(region.len);
-        region.live_len = len.min(region.len - region.live_off);
-        self.rewrite_windows(id.index());
+        let off = off.min(region.len);
+        let len = len.min(region.len - off);
+        if (off, len) != (region.live_off, region.live_len) {
+            (region.live_off, region.live_len) = (off, len);
+            self.rewrite_windows(id.index());
+        }
     }
 
     /// Allows or forbids stores to a region by the guest.
