@@ -175,7 +175,7 @@ impl Explorer<'_> {
         self.waiting.push(Waiting { slot, state, segment, jumps_since: self.jumps_since, from, log });
         if self.waiting.len() > MAX_WAITING {
             let line = format!("The sequence of {} jumps is too complex.", self.waiting.len());
-            return Err(Stop::refused(Errno::E2BIG, line));
+            return Err(Stop::refused(Errno::EFAULT, line));
         }
         Ok(())
     }

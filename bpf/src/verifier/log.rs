@@ -28,16 +28,14 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// The kernel's sign of an operation.
+/// The kernel's sign of an operation in its refusals, where signed and unsigned division look the same.
 pub(super) const fn op_sign(op: AluOp) -> &'static str {
     match op {
         AluOp::Add => "+=",
         AluOp::Sub => "-=",
         AluOp::Mul => "*=",
-        AluOp::Div => "/=",
-        AluOp::Sdiv => "s/=",
-        AluOp::Mod => "%=",
-        AluOp::Smod => "s%=",
+        AluOp::Div | AluOp::Sdiv => "/=",
+        AluOp::Mod | AluOp::Smod => "%=",
         AluOp::Or => "|=",
         AluOp::And => "&=",
         AluOp::Xor => "^=",
@@ -124,7 +122,7 @@ pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
     if !v.is_number() && v.off != 0 {
         parts.push(format!("off={}", signed(i64::from(v.off))));
     }
-    if v.kind.is_packet_bound() {
+    if v.kind.is_packet() {
         parts.push(match v.range {
             PacketRange::Bytes(n) => format!("r={n}"),
             PacketRange::AtEnd => format!("r={}", unsigned(-1i64 as u64)),

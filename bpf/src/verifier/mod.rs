@@ -106,8 +106,7 @@ fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
     match ended.stop {
         Stop::Unsupported(diagnostic) => (Verdict::Unsupported(diagnostic.at(at)), ended.log),
         Stop::Refused(errno, lines) => {
-            let reason = lines.last().map_or("", String::as_str);
-            let diagnostic = Diagnostic::new("verifier-rejected", reason).at(at);
+            let diagnostic = Diagnostic::new("verifier-rejected", verdict::reason(&lines)).at(at);
             let mut log = ended.log;
             lines.iter().for_each(|line| log.extend([line, "\n"]));
             (Verdict::Rejected(Rejection { errno, lines, diagnostic, processed: ended.processed }), log)

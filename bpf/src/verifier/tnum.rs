@@ -242,8 +242,11 @@ impl Tnum {
 }
 
 impl fmt::Display for Tnum {
-    /// As the verifier's log prints it: `(value; mask)`, hexadecimal, unknown bits 0 in the value.
+    /// As the verifier's log prints it: `(value; mask)`, hexadecimal, unknown bits 0 in the value; a constant in decimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_const() {
+            return write!(f, "{}", self.value as i64);
+        }
         write!(f, "({:#x}; {:#x})", self.value, self.mask)
     }
 }

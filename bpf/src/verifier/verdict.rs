@@ -31,7 +31,7 @@ impl Verdict {
 pub struct Rejection {
     /// What bpf(2) would return.
     pub errno: Errno,
-    /// The log that says why, in the kernel's words; the last line is the reason.
+    /// The log that says why, in the kernel's words; the last line is the reason, but for states shown after it.
     pub lines: Vec<String>,
     /// The same for people, with the place.
     pub diagnostic: Diagnostic,
@@ -40,9 +40,9 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The last line of the log.
+    /// The kernel's sentence.
     pub fn reason(&self) -> &str {
-        self.lines.last().map_or("", String::as_str)
+        reason(&self.lines)
     }
 }
 
@@ -77,6 +77,12 @@ impl VerifiedProgram {
     pub fn explored(&self) -> &Explored {
         &self.explored
     }
+}
+
+/// The last line that is a sentence and not a state.
+pub(super) fn reason(lines: &[String]) -> &str {
+    let is_state = |line: &&String| line.starts_with("cur state:") || line.starts_with("old state:");
+    lines.iter().rfind(|line| !is_state(line)).map_or("", String::as_str)
 }
 
 /// Why exploration ends early.

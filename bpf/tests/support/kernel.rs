@@ -145,9 +145,9 @@ impl Kernel {
         })
     }
 
-    /// Loads a program and keeps the verifier's log, at level 1 or 2, whether it is accepted or not.
+    /// Loads a program and keeps the verifier's log, at level 0 to 2, whether it is accepted or not.
     pub fn verify(&self, prog_type: u32, bytes: &[u8], level: u32, flags: u32) -> (Result<KernelProg, i32>, String) {
-        let mut log = vec![0u8; if level > 1 { 16 << 20 } else { 1 << 20 }];
+        let mut log = vec![0u8; [0, 1 << 20, 16 << 20][level.min(2) as usize]];
         let answer = Attr::new()
             .u32(0, prog_type)
             .u32(4, (bytes.len() / 8) as u32)
@@ -155,7 +155,7 @@ impl Kernel {
             .ptr(16, c"GPL".as_ptr())
             .u32(24, level)
             .u32(28, log.len() as u32)
-            .ptr(32, log.as_mut_ptr())
+            .ptr(32, if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() })
             .u32(44, flags)
             .descriptor(cmd::PROG_LOAD);
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());

@@ -5,5 +5,6 @@
 pub mod arith;
 pub mod asm;
 pub mod both;
+pub mod generate;
 pub mod kernel;
 pub mod rng;

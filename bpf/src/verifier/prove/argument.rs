@@ -26,7 +26,6 @@ fn map_argument(state: &State, proto: &HelperProto) -> Option<MapIndex> {
 }
 
 /// Kinds that memory arguments may have, as Linux lists them.
-const KEY_KINDS: &str = "fp, pkt, pkt_meta, map_key, map_value";
 const MEMORY_KINDS: &str = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_";
 
 /// Proves that argument `index` is what the helper takes.
@@ -51,7 +50,7 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, proto: &HelperProto, ind
             memory::unmoved(reg, value)
         }
         ArgKind::MapKey | ArgKind::MapValue => {
-            of_kind(reg, value, is_memory(value.kind, false), KEY_KINDS)?;
+            of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)?;
             let Some(map) = map_argument(state, proto) else {
                 let what = if kind == ArgKind::MapKey { "key" } else { "value" };
                 return Err(Stop::denied(format!("invalid map_ptr to access map->{what}")));
@@ -62,7 +61,7 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, proto: &HelperProto, ind
         }
         ArgKind::MemOrNull if value.is_zero() => Ok(()),
         ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
-            of_kind(reg, value, is_memory(value.kind, true), MEMORY_KINDS)
+            of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)
         }
         ArgKind::Size | ArgKind::SizeOrZero => {
             of_kind(reg, value, value.is_number(), "scalar")?;
@@ -79,12 +78,8 @@ fn of_kind(reg: Reg, value: &Value, fits: bool, expected: &str) -> Proof {
     Err(Stop::denied(format!("R{r} type={name} expected={expected}")))
 }
 
-fn is_memory(kind: Kind, lent: bool) -> bool {
-    match kind {
-        Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) => true,
-        Kind::Mem { .. } => lent,
-        _ => false,
-    }
+fn is_memory(kind: Kind) -> bool {
+    matches!(kind, Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem { .. })
 }
 
 /// Proves a size, and the memory in the argument before it.

@@ -1,0 +1,30 @@
+//! The programs of this project are accepted, and every instruction that stays was walked.
+
+use bpf::object::Object;
+use bpf::verifier::{Options, Verdict, verify_logged};
+
+#[test]
+fn the_scenarios_programs_are_accepted() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&dir).expect("the programs are part of the project") {
+        let path = entry.expect("a directory can be read").path();
+        if path.extension().is_none_or(|e| e != "o") {
+            continue;
+        }
+        let object = Object::parse(&std::fs::read(&path).expect("a file can be read")).expect("it is an object");
+        for entry in object.programs() {
+            let name = format!("{} {}", path.display(), entry.name);
+            let program = object.program(Some(&entry.name), None).expect("it is a program");
+            let verified = match verify_logged(program, &Options { log_level: 1, ..Options::default() }) {
+                (Verdict::Accepted(verified), _) => verified,
+                (other, log) => panic!("{name}: {other:?}\n{log}"),
+            };
+            let slots = verified.explored().slots();
+            assert!(verified.origin().iter().all(|slot| slots[*slot].visited()), "{name}");
+            assert_eq!(verified.origin().len(), verified.xlated().insns.len(), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there are objects in {}", dir.display());
+}
