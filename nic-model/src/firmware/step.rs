@@ -99,3 +99,19 @@ pub struct MapRoutine {
     /// After the accesses: release of a lock, restoring of pointers.
     pub after: Routine,
 }
+
+impl Default for MapRoutine {
+    /// Nothing around the operation and its accesses; descriptors of 24 bytes (nfp.md §5.5) at the start of IMEM.
+    fn default() -> Self {
+        MapRoutine {
+            before: Routine::default(),
+            per_key_word: 0,
+            descriptors: MemoryKind::Imem,
+            descriptor_offset: 0,
+            descriptor_bytes: 24,
+            enter: Routine::default(),
+            per_access: 0,
+            after: Routine::default(),
+        }
+    }
+}

@@ -90,7 +90,8 @@ pub enum Action {
     Read(ByteOrder),
     /// Transfer registers to memory.
     Write(ByteOrder),
-    /// Reads a number, changes it and writes it back, in one step.
+    /// Reads a number, changes it and writes it back, in one step; several 32-bit numbers side by side where the
+    /// command's bytes hold them.
     ///
     /// The atomic engine is big-endian whatever the token says: a 32-bit number lies in memory most significant byte
     /// first. A 64-bit number is two such words, the *low* word at the lower address; that is how the Linux driver lays

@@ -219,6 +219,7 @@ impl CardMaps {
 
     /// Carries out a call; `false` where there is no such map.
     pub(super) fn call(&self, store: &mut Store, call: &mut MapCall) -> bool {
+        call.log.clear();
         let Some(card_map) = self.get(call.table) else { return false };
         let map = &card_map.map;
         let mut region = Region { store, base: card_map.base, bytes: map.region_size() };

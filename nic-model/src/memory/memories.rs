@@ -96,22 +96,32 @@ impl Memories {
             Action::Read(order) => {
                 self.stores[index].read(offset, buf);
                 words::from_bytes(buf, order, cargo.words);
-                self.record(command, |table, offset| Event::Read { table, offset, bytes: buf.to_vec() });
+                self.record(command, offset, |table, offset| Event::Read { table, offset, bytes: buf.to_vec() });
             }
             Action::Write(order) => {
                 words::to_bytes(cargo.words, order, buf);
                 self.stores[index].write(offset, buf);
-                self.record(command, |table, offset| Event::Write { table, offset, bytes: buf.to_vec() });
+                self.record(command, offset, |table, offset| Event::Write { table, offset, bytes: buf.to_vec() });
             }
             Action::Atomic { op, wide, fetch } => {
-                let high = if wide { cargo.words[1] } else { 0 };
-                let operand = u64::from(high) << 32 | u64::from(cargo.words[0]);
-                let before = atomic::change(&mut self.stores[index], offset, op, wide, operand);
-                if fetch {
-                    cargo.words[0] = before as u32;
-                    cargo.words[1] = (before >> 32) as u32;
+                let words = if wide { 2 } else { 1 };
+                for (number, offset) in cargo.words[..buf.len() / 4].chunks_exact_mut(words).zip((offset..).step_by(4))
+                {
+                    let operand = number.iter().rev().fold(0, |n, &word| n << 32 | u64::from(word));
+                    let before = atomic::change(&mut self.stores[index], offset, op, wide, operand);
+                    if fetch {
+                        number[0] = before as u32;
+                        number[1..].fill((before >> 32) as u32);
+                    }
+                    self.record(command, offset, |table, offset| Event::Atomic {
+                        table,
+                        offset,
+                        op,
+                        wide,
+                        operand,
+                        before,
+                    });
                 }
-                self.record(command, |table, offset| Event::Atomic { table, offset, op, wide, operand, before });
             }
             Action::Touch(_) => {}
             Action::Map => {
@@ -143,10 +153,10 @@ impl Memories {
         }
     }
 
-    fn record(&mut self, command: &MemCommand, event: impl FnOnce(TableId, u32) -> Event) {
+    fn record(&mut self, command: &MemCommand, offset: u64, event: impl FnOnce(TableId, u32) -> Event) {
         if let Some(log) = &mut self.log
             && self.addresses.memory(command.engine).0 == MemoryKind::Emem
-            && let Some((table, offset)) = self.maps.at(command.offset)
+            && let Some((table, offset)) = self.maps.at(offset)
         {
             log.push(Record { actor: actor(command), event: event(table, offset) });
         }

@@ -1,0 +1,71 @@
+//! The code store: words decoded once, when they are loaded.
+
+use bpf::diag::{At, Diagnostic};
+
+use crate::firmware::{CodeLayout, Entry};
+use crate::isa::{Op, check_ecc, decode};
+
+/// What stands at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// An instruction.
+    Op(Op),
+    /// A door of the firmware.
+    Entry(Entry),
+    /// A word that is no instruction.
+    Undecodable(u64),
+    /// Nothing has been loaded here.
+    Empty,
+}
+
+/// The words of a core's code store. Cores that run the same program share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeStore {
+    slots: Vec<Slot>,
+    start: u16,
+}
+
+impl CodeStore {
+    /// A code store with the firmware's doors and no program.
+    pub fn new(layout: &CodeLayout) -> Self {
+        let mut slots = vec![Slot::Empty; usize::from(layout.words)];
+        for &(address, entry) in &layout.entries {
+            if let Some(slot) = slots.get_mut(usize::from(address)) {
+                *slot = Slot::Entry(entry);
+            }
+        }
+        CodeStore { slots, start: layout.start }
+    }
+
+    /// The same with a program's words at the layout's start. The words are linked: addresses absolute, parity over
+    /// the payload, no tags above it. A word that is no instruction, or whose parity is wrong, traps when it is executed.
+    ///
+    /// # Errors
+    /// `program-too-long` for more words than there is room for.
+    pub fn with_program(layout: &CodeLayout, words: &[u64]) -> Result<Self, Diagnostic> {
+        if words.len() > usize::from(layout.room) {
+            return Err(Diagnostic::new("program-too-long", "the program does not fit the code store")
+                .at(At::Named("code store".to_owned()))
+                .limit(format!("{} words", layout.room), format!("{} words", words.len()))
+                .help("split the program, or use a card with a larger code store"));
+        }
+        let mut code = CodeStore::new(layout);
+        for (slot, &word) in code.slots.iter_mut().skip(usize::from(layout.start)).zip(words) {
+            *slot = match check_ecc(word) {
+                Ok(payload) => decode(payload).map_or(Slot::Undecodable(word), Slot::Op),
+                Err(_) => Slot::Undecodable(word),
+            };
+        }
+        Ok(code)
+    }
+
+    /// Where a program starts.
+    pub fn start(&self) -> u16 {
+        self.start
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, pc: u16) -> Slot {
+        self.slots.get(usize::from(pc)).copied().unwrap_or(Slot::Empty)
+    }
+}

@@ -1,0 +1,286 @@
+//! The core as a component: whose turn it is, and when.
+
+use std::sync::Arc;
+
+use bpf::diag::{At, Diagnostic};
+
+use super::burst::End;
+use super::code::CodeStore;
+use super::context::State;
+use super::machine::{LOCAL_WORDS, Machine};
+use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, PacketId};
+use crate::des::{Component, Outbox, Priority, Time};
+use crate::firmware::{Firmware, VECTOR_WORDS};
+use crate::memory::{Action, Cargo, MapShape, Memories};
+
+/// A flow processing core.
+///
+/// Contexts take turns: the core stays with one until it waits, then goes to the next that is ready, round about. The
+/// choice is made by an event at the end of the burst, so everything that has arrived by then counts.
+#[derive(Debug)]
+pub struct Core {
+    machine: Machine,
+    code: Arc<CodeStore>,
+    firmware: Arc<Firmware>,
+    /// A context whose burst is to be continued.
+    running: Option<usize>,
+    /// It stands still because the command queue is full.
+    stalled: bool,
+    /// Context that had the core last.
+    last: usize,
+    /// Cycle at which the latest burst ended or is to be continued.
+    busy_until: u64,
+    /// Cycle of the event at which the core goes on, if one is scheduled. An earlier one makes a later one stale.
+    resume: Option<u64>,
+}
+
+impl Core {
+    /// A core of a card with these memories.
+    ///
+    /// # Errors
+    /// `core-contexts` for other numbers of contexts than 1 to 4 and 8; `core-stack` for a stack that does not fit the
+    /// context's share of local memory.
+    pub fn new(
+        config: CoreConfig,
+        memories: &Memories,
+        code: Arc<CodeStore>,
+        firmware: Arc<Firmware>,
+    ) -> Result<Core, Diagnostic> {
+        let at = || At::Named(config.id.to_string());
+        if !matches!(config.contexts, 1..=4 | 8) {
+            return Err(Diagnostic::new("core-contexts", "a core cannot have that many contexts")
+                .at(at())
+                .limit("1 to 4, or 8", config.contexts));
+        }
+        let share = LOCAL_WORDS as u32 * 4 / u32::from(config.contexts);
+        let room = share.saturating_sub(4 * VECTOR_WORDS as u32) / 64 * 64;
+        if config.stack_bytes > room {
+            return Err(Diagnostic::new("core-stack", "the stack does not fit local memory")
+                .at(at())
+                .limit(format!("{room} bytes a context"), format!("{} bytes", config.stack_bytes))
+                .help("fewer contexts, or a smaller stack"));
+        }
+        let addresses = *memories.addresses();
+        let request_times =
+            (0..addresses.engines()).map(|n| memories.request_time(crate::memory::EngineId(n))).collect();
+        let mut core = Core {
+            machine: Machine::new(config, addresses, request_times),
+            code,
+            firmware,
+            running: None,
+            stalled: false,
+            last: usize::from(config.contexts) - 1,
+            busy_until: 0,
+            resume: None,
+        };
+        core.set_maps(&memories.maps().shapes());
+        Ok(core)
+    }
+
+    /// What the core is.
+    pub fn config(&self) -> &CoreConfig {
+        &self.machine.config
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> CoreCounters {
+        self.machine.counters
+    }
+
+    /// Whether a context has no packet.
+    pub fn is_free(&self, context: ContextId) -> bool {
+        usize::from(context.0) < usize::from(self.machine.config.contexts)
+            && self.machine.contexts[usize::from(context.0 & 7)].state == State::Free
+    }
+
+    /// Whether all contexts are free.
+    pub fn is_idle(&self) -> bool {
+        (0..self.machine.config.contexts).all(|context| self.is_free(ContextId(context)))
+    }
+
+    /// Replaces the code store; the core must be idle ([`Core::is_idle`]), or its contexts go on in the new program.
+    pub fn load(&mut self, code: Arc<CodeStore>) {
+        self.code = code;
+    }
+
+    /// Tells the firmware of the card's maps ([`crate::memory::CardMaps::shapes`]).
+    pub fn set_maps(&mut self, shapes: &[MapShape]) {
+        self.machine.maps = shapes.to_vec();
+    }
+
+    /// Starts the record of random numbers that programs read; without this call nothing is recorded.
+    pub fn start_random_log(&mut self) {
+        self.machine.random_log = Some(Vec::new());
+    }
+
+    /// The random numbers read so far, in order, each with its packet; the record starts anew.
+    pub fn take_random_log(&mut self) -> Vec<(PacketId, u32)> {
+        self.machine.random_log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What travels with a command of this core, for the engine that it reaches now.
+    pub fn cargo(&mut self, command: &crate::memory::MemCommand) -> Cargo<'_> {
+        self.machine.pull(command.flight);
+        let context = usize::from(command.context.0 & 7);
+        let Machine { flights, contexts, .. } = &mut self.machine;
+        let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
+        Cargo { words: &mut flights.get_mut(command.flight).words, call }
+    }
+
+    /// The core is to look at its contexts at that cycle, if not earlier.
+    fn schedule(&mut self, cycle: u64, outbox: &mut Outbox<CoreIn, CoreOut>) {
+        if self.resume.is_none_or(|resume| cycle < resume) {
+            self.resume = Some(cycle);
+            outbox.wake(self.machine.clock.time(cycle), Priority::Core, self.machine.config.source, CoreIn::Resume);
+        }
+    }
+
+    /// Schedules the next look, given what is known now.
+    fn plan(&mut self, now: Time, outbox: &mut Outbox<CoreIn, CoreOut>) {
+        let machine = &self.machine;
+        let earliest = self.busy_until.max(machine.clock.cycle(now));
+        let cycle_of = |time: Option<Time>| time.map(|time| machine.clock.cycle(time).max(earliest));
+        let next = if self.running.is_some() {
+            if self.stalled {
+                cycle_of(machine.flights.iter().filter(|(_, f)| f.queued).filter_map(|(_, f)| f.taken).min())
+            } else {
+                Some(earliest)
+            }
+        } else if self.contexts().any(|context| machine.contexts[context].state == State::Ready)
+            || self.contexts().any(|context| self.satisfied(context))
+        {
+            Some(earliest)
+        } else {
+            let awaited = |context: ContextId| machine.contexts[usize::from(context.0)].state == State::Waiting;
+            cycle_of(
+                machine
+                    .flights
+                    .iter()
+                    .filter(|(_, f)| f.pending && f.signal != 0 && !f.orphan && awaited(f.context))
+                    .filter_map(|(_, f)| f.back)
+                    .min(),
+            )
+        };
+        if let Some(cycle) = next {
+            self.schedule(cycle, outbox);
+        }
+    }
+
+    fn contexts(&self) -> std::ops::Range<usize> {
+        0..usize::from(self.machine.config.contexts)
+    }
+
+    /// Whether a waiting context has what it waits for already.
+    fn satisfied(&self, context: usize) -> bool {
+        let context = &self.machine.contexts[context];
+        context.state == State::Waiting && context.wake.met_by(context.signals)
+    }
+
+    /// Wakes a context that has what it waits for; the signals it waited for are consumed.
+    fn wake_if_satisfied(&mut self, context: usize) {
+        if self.satisfied(context) {
+            let context = &mut self.machine.contexts[context];
+            context.signals &= !context.wake.signals;
+            context.state = State::Ready;
+        }
+    }
+
+    /// Lets everything reach its context that reaches it by `now`, in order of time, and wakes those that have what they
+    /// wait for. Signals that came before a wait began are all seen by it together.
+    fn deliver(&mut self, now: Time) {
+        while let Some(id) = self.machine.next_delivery(now, None) {
+            let flight = self.machine.flights.get(id);
+            let (context, back) = (usize::from(flight.context.0), flight.back);
+            let began = self.machine.clock.time(self.machine.contexts[context].waiting_since);
+            if back.is_some_and(|back| back > began) {
+                self.wake_if_satisfied(context);
+            }
+            self.machine.deliver(id);
+            if back.is_some_and(|back| back > began) {
+                self.wake_if_satisfied(context);
+            }
+        }
+        for context in self.contexts() {
+            if self.machine.clock.time(self.machine.contexts[context].waiting_since) <= now {
+                self.wake_if_satisfied(context);
+            }
+        }
+        self.machine.flights.retire();
+    }
+
+    /// The next ready context after the one that had the core last.
+    fn choose(&self) -> Option<usize> {
+        let contexts = usize::from(self.machine.config.contexts);
+        (1..=contexts)
+            .map(|step| (self.last + step) % contexts)
+            .find(|&context| self.machine.contexts[context].state == State::Ready)
+    }
+
+    /// The event of this cycle: a burst goes on or a new one begins.
+    fn resume(&mut self, now: Time, cycle: u64) {
+        self.machine.known = cycle;
+        let start = match self.running {
+            Some(context) => {
+                if self.stalled {
+                    self.machine.counters.stall_cycles += cycle - self.busy_until;
+                }
+                self.machine.current = context;
+                cycle
+            }
+            None => {
+                self.deliver(now);
+                let Some(context) = self.choose() else { return };
+                self.last = context;
+                self.machine.current = context;
+                self.machine.contexts[context].state = State::Running;
+                let costs = &self.machine.config.costs;
+                let between = if cycle == self.busy_until { costs.switch } else { costs.wake };
+                self.machine.counters.switch_cycles += u64::from(between);
+                cycle + u64::from(between)
+            }
+        };
+        self.machine.cycle = start;
+        let end = self.machine.burst(&self.code, &self.firmware);
+        self.busy_until = self.machine.cycle;
+        self.running = matches!(end, End::Later | End::QueueFull).then_some(self.machine.current);
+        self.stalled = end == End::QueueFull;
+    }
+}
+
+impl Component for Core {
+    type In = CoreIn;
+    type Out = CoreOut;
+
+    fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut Outbox<CoreIn, CoreOut>) {
+        match event {
+            CoreIn::Begin { context, task } => {
+                if !self.is_free(context) {
+                    return;
+                }
+                let index = usize::from(context.0 & 7);
+                self.machine.contexts[index].begin(task);
+                self.machine.current = index;
+                self.machine.begin_packet();
+                self.plan(now, outbox);
+            }
+            CoreIn::Answer { flight, answer } => {
+                let flight = self.machine.flights.get_mut(flight);
+                flight.taken = Some(answer.taken);
+                flight.back = Some(answer.back);
+                self.plan(now, outbox);
+            }
+            CoreIn::Resume => {
+                let cycle = self.machine.clock.cycle(now);
+                if self.resume != Some(cycle) {
+                    return;
+                }
+                self.resume = None;
+                self.resume(now, cycle);
+                for out in self.machine.out.drain(..) {
+                    outbox.send(self.machine.config.source, out);
+                }
+                self.plan(now, outbox);
+            }
+        }
+    }
+}

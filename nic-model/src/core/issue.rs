@@ -1,0 +1,262 @@
+//! Issuing memory commands.
+
+use super::context::Wake;
+use super::exec::Flow;
+use super::flight::{FIRMWARE_SIGNAL, Flight, Span};
+use super::machine::{Halt, Machine};
+use super::{CoreOut, TrapKind};
+use crate::isa::{AddressMode, Cmd, Command, Source, Swap, Target};
+use crate::memory::{Action, AtomicOp, ByteOrder, Location, MAX_WORDS, MemCommand};
+
+/// What a command of the instruction set asks of a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Meaning {
+    action: Action,
+    bytes: u32,
+    /// The operand is the 16 bits of data that overrides carry.
+    immediate: bool,
+}
+
+/// Overrides of an indirect command, taken from the previous result (Linux driver: `CMD_OVE_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Overrides {
+    /// Length field instead of the word's.
+    length: Option<u32>,
+    /// Data.
+    data: Option<u16>,
+}
+
+impl Overrides {
+    /// Bit 7 takes the length from bits 8 to 12; bits 3 to 5, all set, take data from bits 16 to 31. Other fields can be
+    /// overridden on the hardware; no source at hand says by which bits.
+    fn read(word: u32) -> Option<Overrides> {
+        if word & 0b0100_0111 != 0 {
+            return None;
+        }
+        let data = match word >> 3 & 7 {
+            0 => None,
+            7 => Some((word >> 16) as u16),
+            _ => return None,
+        };
+        let length = (word >> 7 & 1 != 0).then_some(word >> 8 & 31);
+        Some(Overrides { length, data })
+    }
+}
+
+/// The meaning of a memory command, if it is one that this card models. `length` is the length field: units less one.
+fn meaning(command: Command, length: u32) -> Option<Meaning> {
+    if command.target != Target::Mem {
+        return None;
+    }
+    let order = ByteOrder { swap: command.token & 2 != 0, le: command.token & 1 != 0 };
+    let moves = |action, unit| Some(Meaning { action, bytes: (length + 1) * unit, immediate: false });
+    let atomic = |op| {
+        // Token bit 0 fetches, bit 1 says that the operand is immediate. Bit 2 of the length makes it 64 bits; bit 3, which
+        // the driver sets with immediate data, chooses nothing here.
+        let wide = length & 4 != 0;
+        let words = if wide { 2 } else { 1 + (length & 3) };
+        Some(Meaning {
+            action: Action::Atomic { op, wide, fetch: command.token & 1 != 0 },
+            bytes: 4 * words,
+            immediate: command.token & 2 != 0,
+        })
+    };
+    let bitwise = |op| {
+        Some(Meaning {
+            action: Action::Atomic { op, wide: false, fetch: command.token & 1 != 0 },
+            bytes: 4 * (length + 1),
+            immediate: command.token & 2 != 0,
+        })
+    };
+    match (command.action, command.token) {
+        (0, _) => moves(Action::Read(order), 8),
+        (1, _) => moves(Action::Write(order), 8),
+        (2, _) => moves(Action::Write(order), 1),
+        (3, 0) => moves(Action::Read(ByteOrder::BIG), 4),
+        (3, 1) => moves(Action::Read(ByteOrder::BIG), 1),
+        (4, 0) => moves(Action::Write(ByteOrder::BIG), 4),
+        (4, 1 | 3) => bitwise(AtomicOp::Exchange),
+        (5, _) => bitwise(AtomicOp::Set),
+        (6, _) => bitwise(AtomicOp::Clear),
+        (7, _) => atomic(AtomicOp::Add),
+        (8, _) => atomic(AtomicOp::AddSaturating),
+        (9, _) => atomic(AtomicOp::Sub),
+        (10, _) => atomic(AtomicOp::SubSaturating),
+        (15, _) => bitwise(AtomicOp::Xor),
+        (28, _) => moves(Action::Read(order), 4),
+        (31, _) => moves(Action::Write(order), 4),
+        _ => None,
+    }
+}
+
+/// A command about to be issued.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub at: Location,
+    pub bytes: u16,
+    pub action: Action,
+    pub signal: u16,
+    pub push: Span,
+    pub pull: Span,
+    /// First word, where it does not come from a transfer register.
+    pub operand: u32,
+}
+
+impl Machine {
+    pub(super) fn unknown_command(&mut self, command: Command) -> Halt {
+        self.trap(TrapKind::UnknownCommand { target_action: command.target_action(), token: command.token })
+    }
+
+    /// Deferred slots must not branch or give the core away.
+    pub(super) fn check_no_slots(&mut self) -> Result<(), Halt> {
+        if self.context().slots != 0 {
+            return Err(self.unsupported("a branch or a wait in a deferred slot"));
+        }
+        Ok(())
+    }
+
+    /// A memory command.
+    pub(super) fn command(&mut self, op: &Cmd) -> Result<Flow, Halt> {
+        if op.completion.swap != Swap::No {
+            self.check_no_slots()?;
+        }
+        self.touch(op.address.high)?;
+        self.touch(op.address.low)?;
+        self.queue_slot()?;
+        let overrides = if op.indirect.0 {
+            match Overrides::read(self.context().previous) {
+                Some(overrides) => overrides,
+                None => return Err(self.unsupported("this override of an indirect command")),
+            }
+        } else {
+            Overrides { length: None, data: None }
+        };
+        let length = overrides.length.unwrap_or(op.count.length().into());
+        let Some(meaning) = meaning(op.command, length) else { return Err(self.unknown_command(op.command)) };
+        let Meaning { action, bytes, immediate } = meaning;
+        let address = self.address(op)?;
+        let located = match op.address.mode {
+            AddressMode::Sum32 => self.addresses.resolve32(self.config.island, address as u32, bytes),
+            AddressMode::Ab40 | AddressMode::Ba40 => self.addresses.resolve40(address, bytes),
+        };
+        let Some(at) = located else { return Err(self.trap(TrapKind::BadAddress { address, bytes })) };
+        let words = bytes.div_ceil(4);
+        let whole = Span { first: op.xfer, count: words as u8 };
+        let (push, pull, operand) = match action {
+            Action::Read(_) => (whole, Span::default(), 0),
+            Action::Atomic { fetch, .. } if immediate => match overrides.data {
+                Some(data) => (if fetch { whole } else { Span::default() }, Span::default(), u32::from(data)),
+                None => return Err(self.unsupported("an immediate command without immediate data")),
+            },
+            Action::Atomic { fetch: true, .. } => (whole, whole, 0),
+            _ => (Span::default(), whole, 0),
+        };
+        let most = u32::from(self.transfers()).min(MAX_WORDS as u32);
+        let moves = push.count.max(pull.count);
+        if moves != 0 && (words > most || u32::from(op.xfer) + words > u32::from(self.transfers())) {
+            return Err(self.trap(TrapKind::TransferRegisters { first: op.xfer, count: words as u8 }));
+        }
+        // Signal 0 is none.
+        let signal = if op.completion.signal == 0 { 0 } else { 1 << (op.completion.signal & 15) };
+        let words_out = Request { at, bytes: bytes as u16, action, signal, push, pull, operand };
+        self.issue(words_out);
+        Ok(match op.completion.swap {
+            Swap::No => Flow::Next,
+            Swap::After(defer) => {
+                self.context().wake = Wake { signals: signal, any: false };
+                Flow::Wait { defer }
+            }
+        })
+    }
+
+    fn address(&mut self, op: &Cmd) -> Result<u64, Halt> {
+        let read = |machine: &mut Machine, source: Source| machine.read(source);
+        let (high, low) = (read(self, op.address.high)?, read(self, op.address.low)?);
+        Ok(match op.address.mode {
+            AddressMode::Sum32 => u64::from(high.wrapping_add(low)),
+            AddressMode::Ab40 | AddressMode::Ba40 => ((u64::from(high) << 8) + u64::from(low)) & 0xff_ffff_ffff,
+        })
+    }
+
+    /// Makes sure that the command queue has room at this cycle.
+    pub(super) fn queue_slot(&mut self) -> Result<(), Halt> {
+        if self.queued < self.config.costs.command_queue.max(1) {
+            return Ok(());
+        }
+        let now = self.clock.time(self.cycle);
+        let mut unknown = false;
+        let mut freed = 0;
+        self.flights.each(|flight| {
+            if flight.queued {
+                match flight.taken {
+                    Some(taken) if taken <= now => {
+                        flight.queued = false;
+                        freed += 1;
+                    }
+                    Some(_) => {}
+                    None => unknown = true,
+                }
+            }
+        });
+        self.queued -= freed;
+        self.flights.retire();
+        if freed > 0 {
+            return Ok(());
+        }
+        Err(if unknown && self.cycle > self.known { Halt::Later } else { Halt::QueueFull })
+    }
+
+    /// Puts a command into the queue, which has room.
+    pub(super) fn issue(&mut self, request: Request) {
+        let context = self.context_id();
+        let packet = self.context().task.packet;
+        let pull_cycle = self.cycle + u64::from(self.config.costs.pull);
+        let mut words = [0; MAX_WORDS];
+        if request.pull.count == 0 {
+            // Every number of an immediate atomic takes the same operand; the high word of a wide one is zero.
+            let wide = matches!(request.action, Action::Atomic { wide: true, .. });
+            let numbers = if wide { 1 } else { usize::from(request.bytes / 4).min(MAX_WORDS) };
+            words[..numbers].fill(request.operand);
+        }
+        let pending = request.signal != 0 || request.push.count != 0;
+        let flight = self.flights.add(Flight {
+            context,
+            signal: request.signal,
+            push: request.push,
+            pull: request.pull,
+            pull_cycle,
+            taken: None,
+            back: None,
+            queued: true,
+            pending,
+            orphan: false,
+            words,
+        });
+        self.queued += 1;
+        let current = self.context();
+        current.pushing |= request.push.mask();
+        current.pulling |= request.pull.mask();
+        if request.signal == FIRMWARE_SIGNAL {
+            current.firmware_commands += 1;
+            current.unwaited = true;
+            current.signals &= !FIRMWARE_SIGNAL;
+        }
+        let leaves = if request.pull.count == 0 { self.cycle } else { pull_cycle };
+        let engine = usize::from(request.at.engine.0);
+        let arrives = self.clock.time(leaves) + self.request_times[engine];
+        self.counters.commands += 1;
+        self.out.push(CoreOut::Command {
+            arrives,
+            command: MemCommand {
+                core: self.config.id,
+                context,
+                packet,
+                flight,
+                engine: request.at.engine,
+                offset: request.at.offset,
+                bytes: request.bytes,
+                action: request.action,
+            },
+        });
+    }
+}

@@ -1,0 +1,420 @@
+//! Registers and memory of a core, and how instructions get at them.
+
+use super::clock::Clock;
+use super::context::Context;
+use super::flight::{Flights, Span};
+use super::units::{Cam, Running};
+use super::{ContextId, CoreConfig, CoreCounters, CoreOut, FlightId, TrapKind};
+use crate::des::Time;
+use crate::isa::{Bank, ContextMode, Dst, Reg, Source};
+use crate::memory::{AddressMap, MapShape};
+
+/// Words of local memory.
+pub(super) const LOCAL_WORDS: usize = 1024;
+/// Registers of a bank, and transfer registers a side.
+const BANK: usize = 128;
+const TRANSFERS: usize = 256;
+
+/// Why an instruction did not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// It has to be looked at again at its own cycle, when all that has happened until then is known.
+    Later,
+    /// The core stands still until its command queue has room.
+    QueueFull,
+    /// It trapped; [`Machine::fault`] says how.
+    Trap,
+}
+
+/// Everything of a core that instructions touch.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub config: CoreConfig,
+    pub clock: Clock,
+    pub mode: ContextMode,
+    pub addresses: AddressMap,
+    /// From the command queue to each engine.
+    pub request_times: Vec<Time>,
+    pub maps: Vec<MapShape>,
+    /// Both banks, A first.
+    gprs: Box<[u32; 2 * BANK]>,
+    transfer_in: Box<[u32; TRANSFERS]>,
+    transfer_out: Box<[u32; TRANSFERS]>,
+    pub local: Box<[u32; LOCAL_WORDS]>,
+    pub contexts: Box<[Context; 8]>,
+    pub flights: Flights,
+    /// Commands that hold a slot of the queue, as far as the core has noticed.
+    pub queued: u32,
+    pub cam: Cam,
+    pub running: Running,
+    pub random: u64,
+    /// The context whose instructions are executed.
+    pub current: usize,
+    /// Cycle at which the present instruction is executed.
+    pub cycle: u64,
+    /// Cycle up to which everything outside is known.
+    pub known: u64,
+    /// The latest trap.
+    pub fault: TrapKind,
+    /// Outputs of the present burst.
+    pub out: Vec<CoreOut>,
+    /// Random numbers handed out, if they are recorded.
+    pub random_log: Option<Vec<(super::PacketId, u32)>>,
+    pub counters: CoreCounters,
+}
+
+impl Machine {
+    pub(super) fn new(config: CoreConfig, addresses: AddressMap, request_times: Vec<Time>) -> Self {
+        Machine {
+            clock: Clock::new(config.clock),
+            mode: if config.contexts <= 4 { ContextMode::Four } else { ContextMode::Eight },
+            addresses,
+            request_times,
+            maps: Vec::new(),
+            gprs: Box::new([0; 2 * BANK]),
+            transfer_in: Box::new([0; TRANSFERS]),
+            transfer_out: Box::new([0; TRANSFERS]),
+            local: Box::new([0; LOCAL_WORDS]),
+            contexts: Box::new(std::array::from_fn(|_| Context::new())),
+            flights: Flights::default(),
+            queued: 0,
+            cam: Cam::default(),
+            running: Running::default(),
+            random: config.seed,
+            current: 0,
+            cycle: 0,
+            known: 0,
+            fault: TrapKind::OutsideCode,
+            out: Vec::new(),
+            random_log: None,
+            counters: CoreCounters::default(),
+            config,
+        }
+    }
+
+    /// Notes a trap.
+    #[cold]
+    pub(super) fn trap(&mut self, kind: TrapKind) -> Halt {
+        self.fault = kind;
+        Halt::Trap
+    }
+
+    /// The same for what is decodable but has no meaning here.
+    #[cold]
+    pub(super) fn unsupported(&mut self, what: &'static str) -> Halt {
+        self.trap(TrapKind::Unsupported { what })
+    }
+
+    /// The context whose instructions are executed.
+    #[inline]
+    pub(super) fn context(&mut self) -> &mut Context {
+        &mut self.contexts[self.current & 7]
+    }
+
+    #[inline]
+    pub(super) fn context_id(&self) -> ContextId {
+        ContextId(self.current as u8)
+    }
+
+    /// Where a register of a bank lies.
+    #[inline]
+    fn gpr(&self, bank: Bank, n: u8, absolute: bool) -> usize {
+        let index = match (absolute, self.mode) {
+            (true, _) => usize::from(n),
+            (false, ContextMode::Four) => self.current * 32 + usize::from(n),
+            (false, ContextMode::Eight) => self.current * 16 + usize::from(self.mode.register(n)),
+        };
+        (index & (BANK - 1)) + if bank == Bank::A { 0 } else { BANK }
+    }
+
+    /// Transfer registers a side that a context owns.
+    pub(super) const fn transfers(&self) -> u8 {
+        match self.mode {
+            ContextMode::Four => 64,
+            ContextMode::Eight => 32,
+        }
+    }
+
+    fn transfer(&self, context: usize, n: u8) -> usize {
+        let own = usize::from(self.transfers());
+        (context * own + usize::from(n) % own) & (TRANSFERS - 1)
+    }
+
+    /// A general purpose register of the running context.
+    pub(super) fn read_gpr(&self, bank: Bank, n: u8) -> u32 {
+        self.gprs[self.gpr(bank, n, false)]
+    }
+
+    /// Writes one.
+    pub(super) fn write_gpr(&mut self, bank: Bank, n: u8, value: u32) {
+        let at = self.gpr(bank, n, false);
+        self.gprs[at] = value;
+    }
+
+    /// A word of local memory by a pointer's byte address and an offset in words, which is ORed in.
+    #[inline]
+    fn local_index(&mut self, pointer: u8, offset: u8) -> Result<usize, Halt> {
+        let context = self.context();
+        context.settle_pointers();
+        let address = context.local[usize::from(pointer & 3)];
+        let index = (address >> 2 | u32::from(offset)) as usize;
+        if index < LOCAL_WORDS { Ok(index) } else { Err(self.trap(TrapKind::LocalMemory { address })) }
+    }
+
+    fn move_local(&mut self, pointer: u8, by: u32) {
+        let pointer = &mut self.context().local[usize::from(pointer & 3)];
+        *pointer = pointer.wrapping_add(by);
+    }
+
+    /// Makes sure that transfer registers read now hold what they hold at this cycle. Called for all sources of an
+    /// instruction before the first is read, since reading can move pointers.
+    #[inline]
+    pub(super) fn touch(&mut self, source: Source) -> Result<(), Halt> {
+        match source {
+            Source::Reg(Reg::Xfer(n)) if self.context().pushing != 0 => self.settle_transfer(n),
+            Source::Reg(Reg::XferIndex(_)) if self.context().pushing != 0 => {
+                let context = self.context();
+                context.settle_pointers();
+                let n = context.transfer_index;
+                self.settle_transfer(n)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn settle_transfer(&mut self, n: u8) -> Result<(), Halt> {
+        let n = self.mode.transfer(n) % self.transfers();
+        if self.context().pushing >> n & 1 == 0 {
+            return Ok(());
+        }
+        self.settle_deliveries()
+    }
+
+    /// Lets everything reach the running context that reaches it by this cycle.
+    pub(super) fn settle_deliveries(&mut self) -> Result<(), Halt> {
+        let context = self.context_id();
+        let unanswered =
+            self.flights.iter().any(|(_, flight)| flight.context == context && flight.pending && flight.back.is_none());
+        if unanswered && self.cycle > self.known {
+            return Err(Halt::Later);
+        }
+        let now = self.clock.time(self.cycle);
+        while let Some(id) = self.next_delivery(now, Some(context)) {
+            self.deliver(id);
+        }
+        Ok(())
+    }
+
+    /// The command under way whose data and signal come next, by `now`; for one context or for all.
+    pub(super) fn next_delivery(&self, now: Time, context: Option<ContextId>) -> Option<FlightId> {
+        let due = |flight: &super::flight::Flight| {
+            let back = flight.back?;
+            let here = context.is_none_or(|context| flight.context == context);
+            (flight.pending && here && back <= now).then_some(back)
+        };
+        let mut first: Option<(Time, FlightId)> = None;
+        for (id, flight) in self.flights.iter() {
+            if let Some(back) = due(flight)
+                && first.is_none_or(|(earliest, _)| back < earliest)
+            {
+                first = Some((back, id));
+            }
+        }
+        first.map(|(_, id)| id)
+    }
+
+    /// Data and signal of a command reach its context.
+    pub(super) fn deliver(&mut self, id: FlightId) {
+        let flight = self.flights.get_mut(id);
+        flight.pending = false;
+        let (index, push, signal) = (usize::from(flight.context.0), flight.push, flight.signal);
+        if flight.orphan {
+            return;
+        }
+        for i in 0..push.count {
+            let at = self.transfer(index, push.first + i);
+            self.transfer_in[at] = self.flights.get(id).words[usize::from(i)];
+        }
+        if push.count != 0 {
+            self.contexts[index].pushing = self.under_way(index, |flight| flight.push);
+        }
+        let context = &mut self.contexts[index];
+        if signal == super::flight::FIRMWARE_SIGNAL {
+            // Firmware waits for several commands together.
+            context.firmware_commands -= 1;
+            if context.firmware_commands == 0 {
+                context.signals |= signal;
+            }
+        } else {
+            context.signals |= signal;
+        }
+    }
+
+    /// The transfer registers of a context that commands under way still read from or write to.
+    pub(super) fn under_way(&self, context: usize, span: impl Fn(&super::flight::Flight) -> Span) -> u64 {
+        self.flights
+            .iter()
+            .filter(|(_, flight)| usize::from(flight.context.0) == context && flight.pending && !flight.orphan)
+            .fold(0, |mask, (_, flight)| mask | span(flight).mask())
+    }
+
+    /// Pulls the data of a command out of its transfer registers.
+    pub(super) fn pull(&mut self, id: FlightId) {
+        let flight = self.flights.get(id);
+        let (index, span) = (usize::from(flight.context.0), flight.pull);
+        if span.count == 0 {
+            return;
+        }
+        for i in 0..span.count {
+            let value = self.transfer_out[self.transfer(index, span.first + i)];
+            self.flights.get_mut(id).words[usize::from(i)] = value;
+        }
+        self.flights.get_mut(id).pull = Span::default();
+        let pulling = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| usize::from(flight.context.0) == index)
+            .fold(0, |mask, (_, flight)| mask | flight.pull.mask());
+        self.contexts[index].pulling = pulling;
+    }
+
+    /// Pulls what would have been pulled before the running context overwrites one of its transfer registers now.
+    fn pull_before_write(&mut self, n: u8) {
+        let (context, cycle) = (self.context_id(), self.cycle);
+        let covers = |flight: &super::flight::Flight| {
+            flight.context == context && flight.pull.mask() >> n & 1 != 0 && flight.pull_cycle <= cycle
+        };
+        loop {
+            let due = self.flights.iter().find(|(_, flight)| covers(flight)).map(|(id, _)| id);
+            let Some(id) = due else { return };
+            self.pull(id);
+        }
+    }
+
+    /// Reads a source operand; [`Machine::touch`] has been called for it.
+    #[inline]
+    pub(super) fn read(&mut self, source: Source) -> Result<u32, Halt> {
+        match source {
+            Source::Imm(value) => Ok(u32::from(value)),
+            Source::Reg(Reg::Gpr(bank, n)) => Ok(self.gprs[self.gpr(bank, n, false)]),
+            Source::Reg(reg) => self.read_other(reg),
+        }
+    }
+
+    fn read_other(&mut self, reg: Reg) -> Result<u32, Halt> {
+        match reg {
+            Reg::Gpr(bank, n) => Ok(self.gprs[self.gpr(bank, n, false)]),
+            Reg::Absolute(bank, n) => Ok(self.gprs[self.gpr(bank, n, true)]),
+            Reg::Xfer(n) => Ok(self.transfer_in[self.transfer(self.current, self.mode.transfer(n))]),
+            Reg::XferIndex(step) => {
+                let n = self.step_transfer(step);
+                Ok(self.transfer_in[self.transfer(self.current, n)])
+            }
+            Reg::Local { pointer, offset } => Ok(self.local[self.local_index(pointer, offset)?]),
+            Reg::LocalIncrement { pointer } => {
+                let value = self.local[self.local_index(pointer, 0)?];
+                self.move_local(pointer, 4);
+                Ok(value)
+            }
+            Reg::LocalDecrement { pointer } => {
+                let value = self.local[self.local_index(pointer, 0)?];
+                self.move_local(pointer, 4u32.wrapping_neg());
+                Ok(value)
+            }
+            Reg::Neighbour(_) | Reg::NeighbourIndex(_) => Err(self.trap(NEIGHBOUR)),
+        }
+    }
+
+    /// The transfer register that `XferIndex` points to; the index then moves.
+    fn step_transfer(&mut self, step: crate::isa::Step) -> u8 {
+        let own = self.transfers();
+        let context = self.context();
+        context.settle_pointers();
+        let n = context.transfer_index % own;
+        context.transfer_index = match step {
+            crate::isa::Step::Hold => n,
+            crate::isa::Step::Increment => (n + 1) % own,
+            crate::isa::Step::Decrement => (n + own - 1) % own,
+        };
+        n
+    }
+
+    /// Writes a result to its destination.
+    #[inline]
+    pub(super) fn write(&mut self, dst: Dst, value: u32) -> Result<(), Halt> {
+        match dst.reg {
+            None => Ok(()),
+            Some(Reg::Gpr(bank, n)) => {
+                let at = self.gpr(bank, n, false);
+                self.gprs[at] = value;
+                if dst.both {
+                    self.gprs[at ^ BANK] = value;
+                }
+                Ok(())
+            }
+            Some(reg) => self.write_other(reg, dst.both, value),
+        }
+    }
+
+    fn write_other(&mut self, reg: Reg, both: bool, value: u32) -> Result<(), Halt> {
+        match reg {
+            Reg::Gpr(bank, n) | Reg::Absolute(bank, n) => {
+                let at = self.gpr(bank, n, matches!(reg, Reg::Absolute(..)));
+                self.gprs[at] = value;
+                if both {
+                    self.gprs[at ^ BANK] = value;
+                }
+            }
+            Reg::Xfer(n) => {
+                let n = self.mode.transfer(n);
+                self.write_transfer(n, value);
+            }
+            Reg::XferIndex(step) => {
+                let n = self.step_transfer(step);
+                self.write_transfer(n, value);
+            }
+            Reg::Local { pointer, offset } => {
+                let at = self.local_index(pointer, offset)?;
+                self.local[at] = value;
+            }
+            Reg::LocalIncrement { pointer } => {
+                let at = self.local_index(pointer, 0)?;
+                self.local[at] = value;
+                self.move_local(pointer, 4);
+            }
+            Reg::LocalDecrement { pointer } => {
+                let at = self.local_index(pointer, 0)?;
+                self.local[at] = value;
+                self.move_local(pointer, 4u32.wrapping_neg());
+            }
+            Reg::Neighbour(_) | Reg::NeighbourIndex(_) => return Err(self.trap(NEIGHBOUR)),
+        }
+        Ok(())
+    }
+
+    fn write_transfer(&mut self, n: u8, value: u32) {
+        let n = n % self.transfers();
+        if self.context().pulling >> n & 1 != 0 {
+            self.pull_before_write(n);
+        }
+        let at = self.transfer(self.current, n);
+        self.transfer_out[at] = value;
+    }
+
+    /// The next random number, as programs read it.
+    pub(super) fn next_random(&mut self) -> u32 {
+        // splitmix64: any seed will do, and every state is followed by another.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let value = ((z ^ z >> 31) >> 32) as u32;
+        let packet = self.context().task.packet;
+        if let Some(log) = &mut self.random_log {
+            log.push((packet, value));
+        }
+        value
+    }
+}
+
+const NEIGHBOUR: TrapKind = TrapKind::Unsupported { what: "a next-neighbour register" };
