@@ -11,6 +11,7 @@ use super::machine::{LOCAL_WORDS, Machine};
 use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, PacketId};
 use crate::des::{Component, Outbox, Priority, Time};
 use crate::firmware::{Firmware, VECTOR_WORDS};
+use crate::isa::Bank;
 use crate::memory::{Action, Cargo, MapShape, Memories};
 
 /// A flow processing core.
@@ -125,6 +126,11 @@ impl Core {
         let Machine { flights, contexts, .. } = &mut self.machine;
         let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
         Cargo { words: &mut flights.get_mut(command.flight).words, call }
+    }
+
+    /// A general purpose register of a context, by its number in the context.
+    pub fn gpr(&self, context: ContextId, bank: Bank, n: u8) -> u32 {
+        self.machine.gpr_of(usize::from(context.0 & 7), bank, n)
     }
 
     /// The core is to look at its contexts at that cycle, if not earlier.

@@ -45,6 +45,20 @@ impl Machine {
         self.read(src)
     }
 
+    /// The source of a one-operand operator, behind the left operand that only an indirect shift sees.
+    #[inline]
+    fn beside_left(&mut self, rhs: &One<Left>) -> Result<(u32, u32), Halt> {
+        let left = match rhs.beside {
+            Left::Idle(Idle::Constant) => Source::Imm(0),
+            // The bits name register 0 of the other port's bank.
+            Left::Idle(Idle::Zero) => Source::Reg(Reg::Gpr(rhs.port.other(), 0)),
+            Left::Reg(reg) => Source::Reg(reg),
+        };
+        self.touch(left)?;
+        self.touch(rhs.src)?;
+        Ok((self.read(left)?, self.read(rhs.src)?))
+    }
+
     /// The end of an instruction with a result.
     #[inline]
     fn finish(&mut self, left: u32, result: u32) -> Executed {
@@ -182,9 +196,9 @@ impl NicVisitor for Machine {
     #[inline]
     fn alu_move(&mut self, op: &Move) -> Executed {
         self.unpredicated(op.predicate)?;
-        let value = self.one(op.rhs.src)?;
+        let (left, value) = self.beside_left(&op.rhs)?;
         let result = if op.op == AluMove::Not { !value } else { value };
-        self.logic(op.dst, op.cc, 0, result)
+        self.logic(op.dst, op.cc, left, result)
     }
 
     fn pop_count1(&mut self, op: &PopCount1) -> Executed {
@@ -317,10 +331,10 @@ impl NicVisitor for Machine {
 
     fn alu_shf_move(&mut self, op: &ShfMove) -> Executed {
         self.unpredicated(op.predicate)?;
-        let value = self.one(op.rhs.src)?;
+        let (left, value) = self.beside_left(&op.rhs)?;
         let shifted = self.shifted(value, op.shift);
         let result = if op.op == ShiftMove::Not { !shifted } else { shifted };
-        self.logic(op.dst, op.cc, 0, result)
+        self.logic(op.dst, op.cc, left, result)
     }
 
     fn alu_shf(&mut self, op: &AluShf) -> Executed {

@@ -27,7 +27,7 @@ struct Overrides {
 }
 
 impl Overrides {
-    /// Bit 7 takes the length from bits 8 to 12; bits 3 to 5, all set, take data from bits 16 to 31. Other fields can be
+    /// Bit 7 takes the length from bits 8 to 12; 2 in bits 3 to 5 takes data from bits 16 to 31. Other fields can be
     /// overridden on the hardware; no source at hand says by which bits.
     fn read(word: u32) -> Option<Overrides> {
         if word & 0b0100_0111 != 0 {
@@ -35,7 +35,7 @@ impl Overrides {
         }
         let data = match word >> 3 & 7 {
             0 => None,
-            7 => Some((word >> 16) as u16),
+            2 => Some((word >> 16) as u16),
             _ => return None,
         };
         let length = (word >> 7 & 1 != 0).then_some(word >> 8 & 31);

@@ -127,6 +127,13 @@ impl Machine {
         (index & (BANK - 1)) + if bank == Bank::A { 0 } else { BANK }
     }
 
+    /// A register of a bank by its number in a context.
+    pub(super) fn gpr_of(&self, context: usize, bank: Bank, n: u8) -> u32 {
+        let own = BANK / if self.mode == ContextMode::Four { 4 } else { 8 };
+        let index = (context * own + usize::from(n) % own) & (BANK - 1);
+        self.gprs[index + if bank == Bank::A { 0 } else { BANK }]
+    }
+
     /// Transfer registers a side that a context owns.
     pub(super) const fn transfers(&self) -> u8 {
         match self.mode {

@@ -11,7 +11,7 @@ use crate::firmware::{
     Action as Verb, Entry, Firmware, PacketVector, Place, Routine, STACK_BASE_REGISTER, Step, VECTOR_WORDS, Verdict,
 };
 use crate::isa::Bank;
-use crate::memory::{Action, Location, MAX_WORDS, MapOp, MemoryKind, TableId, TouchKind};
+use crate::memory::{Action, AddressMap, Location, MAX_WORDS, MapOp, MemoryKind, TableId, TouchKind};
 
 /// Registers that a map helper may change: R0 to R5 (CoreNIC reserves 12 to 22 of both banks).
 const CLOBBERED: u8 = 12;
@@ -288,9 +288,10 @@ impl Machine {
         let call = &self.context().call;
         let (resume, base) = (call.resume, call.base);
         let result = match call.call.op {
-            MapOp::Lookup => {
-                call.call.found.map_or(0, |offset| crate::memory::AddressMap::emem_address(base + u64::from(offset)))
-            }
+            MapOp::Lookup => call
+                .call
+                .found
+                .map_or(0, |offset| AddressMap::register_pair(AddressMap::emem_address(base + u64::from(offset)))),
             MapOp::Update | MapOp::Delete => call.call.result.map_or_else(bpf::errno::Errno::as_return, |()| 0),
         };
         for n in 0..CLOBBERED {

@@ -8,7 +8,7 @@ pub enum Entry {
     /// The program is done: the result word is in A0.
     Done,
     /// `bpf_map_lookup_elem`: table id in A0, return address in B0, key behind local memory pointer 0. Leaves the value's
-    /// 40-bit address or 0 in R0.
+    /// address ([`crate::memory::AddressMap::register_pair`]) or 0 in R0.
     MapLookup,
     /// `bpf_map_update_elem`: as look-up, value behind pointer 2, flags in R4. Leaves 0 or the negated error in R0.
     MapUpdate,

@@ -123,6 +123,12 @@ impl AddressMap {
         }
     }
 
+    /// A 40-bit address as the two registers of a command hold it, and so as a program holds a pointer into memory: the low
+    /// 32 bits in the low register, the island in the high byte of the high one, which commands shift left by eight.
+    pub const fn register_pair(address: u64) -> u64 {
+        (address >> 32 & 0xff) << 56 | address & 0xffff_ffff
+    }
+
     /// The 40-bit address of a byte of EMEM.
     pub const fn emem_address(offset: u64) -> u64 {
         EMEM_ISLAND << 32 | offset & 0xffff_ffff

@@ -1,0 +1,162 @@
+//! A card of cores and memories alone, for tests: what reaches whom, by one event queue.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::sync::Arc;
+
+use bpf::diag::Diagnostic;
+use bpf::program::MapSpec;
+use nic_model::core::{
+    CodeStore, ContextId, Core, CoreConfig, CoreCosts, CoreId, CoreIn, CoreOut, Outcome, PacketId, Task, TaskKind,
+};
+use nic_model::des::{Component, EventQueue, Frequency, Outbox, Priority, Source, Time};
+use nic_model::firmware::{CodeLayout, Firmware, PacketVector};
+use nic_model::memory::{EngineTiming, MemCommand, Memories, MemoriesConfig, MemoryConfig, MemoryKind, TableId};
+
+/// Bytes of CTM for each packet number.
+pub const GRANULE: u32 = 256;
+/// Bytes before a packet in its buffer.
+pub const HEADROOM: u32 = 128;
+
+/// Memories of the Agilio's sizes, with these times.
+pub fn memories_config(timing: EngineTiming) -> MemoriesConfig {
+    let memory = |bytes| MemoryConfig { bytes, banks: 1, interleave: 64, timing, cache: None };
+    MemoriesConfig {
+        islands: 1,
+        cls: memory(64 << 10),
+        ctm: memory(256 << 10),
+        ctm_packet_bytes: 128 << 10,
+        packet_granule: GRANULE,
+        imem: memory(4 << 20),
+        emem: memory(1 << 30),
+        map_base: 1 << 20,
+    }
+}
+
+/// A core of four contexts at 800 MHz in island 0.
+pub fn core_config(id: u16, costs: CoreCosts) -> CoreConfig {
+    CoreConfig {
+        id: CoreId(id),
+        island: 0,
+        contexts: 4,
+        clock: Frequency::from_hz(800_000_000).expect("not zero"),
+        costs,
+        budget: 1_000_000,
+        stack_bytes: 512,
+        seed: 1,
+        source: Source(id),
+    }
+}
+
+enum Event {
+    Core(usize, CoreIn),
+    Memory(MemCommand),
+}
+
+/// Cores and memories, and the events between them.
+pub struct Bench {
+    pub memories: Memories,
+    pub cores: Vec<Core>,
+    queue: EventQueue<Event>,
+    outbox: Outbox<CoreIn, CoreOut>,
+    /// What came of packets, in order.
+    pub finished: Vec<(Time, ContextId, Outcome)>,
+}
+
+impl Bench {
+    /// One core that runs `words`, with maps of these definitions.
+    pub fn new(
+        config: CoreConfig,
+        timing: EngineTiming,
+        firmware: Firmware,
+        maps: &[MapSpec],
+    ) -> Result<(Bench, Vec<TableId>), Diagnostic> {
+        let mut memories = Memories::new(&memories_config(timing), u32::from(config.contexts));
+        let tables = maps.iter().map(|spec| memories.create_map(spec.clone(), &[])).collect::<Result<_, _>>()?;
+        let code = Arc::new(CodeStore::new(&layout()));
+        let core = Core::new(config, &memories, code, Arc::new(firmware))?;
+        let bench = Bench {
+            memories,
+            cores: vec![core],
+            queue: EventQueue::default(),
+            outbox: Outbox::default(),
+            finished: Vec::new(),
+        };
+        Ok((bench, tables))
+    }
+
+    /// Gives all cores a program.
+    pub fn load(&mut self, words: &[u64]) -> Result<(), Diagnostic> {
+        let code = Arc::new(CodeStore::with_program(&layout(), words)?);
+        for core in &mut self.cores {
+            core.load(Arc::clone(&code));
+        }
+        Ok(())
+    }
+
+    /// Puts a packet into the buffer from granule `number` on, [`HEADROOM`] behind its start.
+    pub fn put_packet(&mut self, number: u32, bytes: &[u8]) -> PacketVector {
+        let at = u64::from(number * GRANULE + HEADROOM);
+        self.memories.store_mut(MemoryKind::Ctm, 0).write(at, bytes);
+        PacketVector::new(bytes.len() as u32, number, HEADROOM)
+    }
+
+    /// The packet that a vector describes.
+    pub fn packet(&self, vector: &PacketVector) -> Vec<u8> {
+        let mut bytes = vec![0; vector.length() as usize];
+        let at = u64::from(vector.number() * GRANULE + vector.offset());
+        self.memories.store(MemoryKind::Ctm, 0).read(at, &mut bytes);
+        bytes
+    }
+
+    /// Gives a context a packet, now.
+    pub fn begin(&mut self, core: usize, context: u8, packet: u64, vector: PacketVector) {
+        let task = Task { packet: PacketId(packet), kind: TaskKind::Program, vector };
+        let now = self.queue.now();
+        self.tell(now, core, CoreIn::Begin { context: ContextId(context), task });
+    }
+
+    fn tell(&mut self, now: Time, core: usize, event: CoreIn) {
+        self.cores[core].handle(now, event, &mut self.outbox);
+        for wake in self.outbox.wakes.drain(..) {
+            self.queue.push(wake.at, wake.priority, wake.source, Event::Core(core, wake.event));
+        }
+        for (source, out) in self.outbox.sends.drain(..) {
+            match out {
+                CoreOut::Command { arrives, command } => {
+                    self.queue.push(arrives, Priority::Memory, source, Event::Memory(command));
+                }
+                CoreOut::Finished { at, context, outcome } => self.finished.push((at, context, outcome)),
+            }
+        }
+    }
+
+    /// Takes one event; `false` when there is none.
+    pub fn step(&mut self) -> bool {
+        let Some((now, event)) = self.queue.pop() else { return false };
+        match event {
+            Event::Core(core, event) => self.tell(now, core, event),
+            Event::Memory(command) => {
+                let core = usize::from(command.core.0);
+                let answer = self.memories.serve(now, &command, self.cores[core].cargo(&command));
+                self.tell(now, core, CoreIn::Answer { flight: command.flight, answer });
+            }
+        }
+        true
+    }
+
+    /// Runs until nothing happens any more.
+    pub fn run(&mut self) {
+        while self.step() {}
+    }
+
+    /// Events taken so far.
+    pub fn events(&self) -> u64 {
+        self.queue.popped()
+    }
+}
+
+/// The code store of the tests: firmware below 64, programs behind it.
+pub fn layout() -> CodeLayout {
+    CodeLayout::new(64, 8000)
+}
