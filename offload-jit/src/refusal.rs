@@ -8,10 +8,10 @@ use bpf::insn::{Callee, Insn, Names};
 use bpf::program::{MapIndex, Program};
 
 macro_rules! rules {
-    ($( $(#[$doc:meta])* $rule:ident $id:literal $code:literal ),* $(,)?) => {
+    ($( #[doc = $doc:literal] $rule:ident $id:literal ),* $(,)?) => {
         /// What a program broke. The list follows what the Linux driver's verifier hook and translator check.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Rule { $( $(#[$doc])* $rule ),* }
+        pub enum Rule { $( #[doc = $doc] $rule ),* }
 
         impl Rule {
             /// Every rule.
@@ -22,8 +22,13 @@ macro_rules! rules {
                 match self { $( Rule::$rule => $id ),* }
             }
 
+            /// What it is about, a phrase with a full stop.
+            pub fn meaning(self) -> &'static str {
+                match self { $( Rule::$rule => $doc.trim() ),* }
+            }
+
             const fn code(self) -> &'static str {
-                match self { $( Rule::$rule => $code ),* }
+                match self { $( Rule::$rule => concat!("offload-", $id) ),* }
             }
         }
     };
@@ -31,75 +36,75 @@ macro_rules! rules {
 
 rules! {
     /// The program's type.
-    ProgramType "program-type" "offload-program-type",
+    ProgramType "program-type",
     /// An instruction the translator has no handler for.
-    Opcode "opcode" "offload-opcode",
+    Opcode "opcode",
     /// A sign-extending move, which the driver takes for a plain one.
-    SignExtension "sign-extension" "offload-sign-extension",
+    SignExtension "sign-extension",
     /// R10 used otherwise than as an address or in a 64-bit move.
-    FramePointer "frame-pointer" "offload-frame-pointer",
+    FramePointer "frame-pointer",
     /// A constant that the driver truncates.
-    PacketOffset "packet-offset" "offload-packet-offset",
+    PacketOffset "packet-offset",
     /// A helper the translator does not know.
-    Helper "helper" "offload-helper",
+    Helper "helper",
     /// A kernel function.
-    KernelFunction "kernel-function" "offload-kernel-function",
+    KernelFunction "kernel-function",
     /// A helper, or a part of one, that this card's firmware lacks.
-    FirmwareHelper "firmware-helper" "offload-firmware-helper",
+    FirmwareHelper "firmware-helper",
     /// A pointer argument of a helper.
-    HelperArgument "helper-argument" "offload-helper-argument",
+    HelperArgument "helper-argument",
     /// Flags of `bpf_perf_event_output`.
-    EventFlags "event-flags" "offload-event-flags",
+    EventFlags "event-flags",
     /// Memory that the card has not got.
-    PointerKind "pointer-kind" "offload-pointer-kind",
+    PointerKind "pointer-kind",
     /// An instruction that meets different kinds of pointer on different paths.
-    PointerChanges "pointer-changes" "offload-pointer-changes",
+    PointerChanges "pointer-changes",
     /// A stack address that is not constant enough.
-    StackOffset "stack-offset" "offload-stack-offset",
+    StackOffset "stack-offset",
     /// A context field, or its size.
-    Context "context" "offload-context",
+    Context "context",
     /// A store of an immediate.
-    StoreImmediate "store-immediate" "offload-store-immediate",
+    StoreImmediate "store-immediate",
     /// A plain store to a map's value.
-    MapStore "map-store" "offload-map-store",
+    MapStore "map-store",
     /// An address in a map's value that is not constant, or outside of it.
-    MapOffset "map-offset" "offload-map-offset",
+    MapOffset "map-offset",
     /// The address of a map's value as a constant, as global data needs it.
-    MapValueAddress "map-value-address" "offload-map-value-address",
+    MapValueAddress "map-value-address",
     /// The address of a function.
-    FunctionAddress "function-address" "offload-function-address",
+    FunctionAddress "function-address",
     /// A word of a map's value read in one place and added to atomically in another.
-    MapWordUse "map-word-use" "offload-map-word-use",
+    MapWordUse "map-word-use",
     /// An atomic counter that an update may set to something other than 0.
-    AtomicInitial "atomic-initial" "offload-atomic-initial",
+    AtomicInitial "atomic-initial",
     /// An atomic operation other than adding a number to a map's value.
-    Atomic "atomic" "offload-atomic",
+    Atomic "atomic",
     /// Factors of a multiplication.
-    Multiply "multiply" "offload-multiply",
+    Multiply "multiply",
     /// Operands of a division.
-    Divide "divide" "offload-divide",
+    Divide "divide",
     /// A tc return code.
-    TcExit "tc-exit" "offload-tc-exit",
+    TcExit "tc-exit",
     /// Bytes of stack.
-    StackSize "stack-size" "offload-stack-size",
+    StackSize "stack-size",
     /// Instructions of the card.
-    Length "length" "offload-length",
+    Length "length",
     /// How far into the packet the program reaches.
-    PacketReach "packet-reach" "offload-packet-reach",
+    PacketReach "packet-reach",
     /// A map's type.
-    MapType "map-type" "offload-map-type",
+    MapType "map-type",
     /// A map's flags.
-    MapFlags "map-flags" "offload-map-flags",
+    MapFlags "map-flags",
     /// Bytes of a key.
-    MapKey "map-key" "offload-map-key",
+    MapKey "map-key",
     /// Bytes of a value.
-    MapValue "map-value" "offload-map-value",
+    MapValue "map-value",
     /// Bytes of key and value together.
-    MapElement "map-element" "offload-map-element",
+    MapElement "map-element",
     /// Entries of all maps together.
-    MapEntries "map-entries" "offload-map-entries",
+    MapEntries "map-entries",
     /// Number of maps.
-    MapCount "map-count" "offload-map-count",
+    MapCount "map-count",
 }
 
 impl fmt::Display for Rule {

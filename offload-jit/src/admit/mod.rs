@@ -4,8 +4,9 @@
 //! its stack, its reach into the packet. Nothing stops at the first refusal. What the rules are is the Linux driver's
 //! business (its verifier hook and its translator), so the record of exploration is read, not the facts.
 //!
-//! Where the driver's translation would be plainly wrong the program is refused instead: sign-extending moves, R10 as an
-//! operand of arithmetic, offsets that the driver cuts to 16 bits.
+//! Three things that the driver takes for others are refused here: sign-extending moves, which it copies plainly, R10 as an
+//! operand of arithmetic, for which it reads scratch registers, and offsets of classic packet loads that it cuts to 16
+//! bits. Faults that show at particular values only are kept, and noted ([`Fault`]).
 
 mod alu;
 mod call;

@@ -1,0 +1,38 @@
+//! `docs/offload-rules.md` is made of the rules themselves.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use offload_jit::Rule;
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Why a card refuses a program\n\n\
+         A program is held against every rule at once. Each refusal has the code `offload-` and the rule's name, the place, \
+         the\nlimit, the value that broke it, and what would lift it. What the limits are is in the card's profile; what the \
+         translator\ncannot express is the same for every card in driver mode.\n\n\
+         | rule | about |\n|---|---|\n",
+    );
+    for rule in Rule::ALL {
+        let _ = writeln!(page, "| `{rule}` | {} |", rule.meaning().trim_end_matches('.'));
+    }
+    page
+}
+
+#[test]
+fn the_page_of_rules_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/offload-rules.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, page()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, page(), "set BLESS to write it anew");
+}
+
+#[test]
+fn names_are_unique() {
+    let mut names: Vec<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Rule::ALL.len());
+}
