@@ -22,7 +22,7 @@ impl Clock {
             (a, b) = (b, a % b);
         }
         let (ps, cycles) = (1_000_000_000_000 / a, frequency.hz() / a);
-        Clock { frequency, ps, cycles, safe_cycle: u64::MAX / ps, safe_ps: u64::MAX / cycles - ps }
+        Clock { frequency, ps, cycles, safe_cycle: u64::MAX / ps, safe_ps: u64::MAX / cycles }
     }
 
     /// When a cycle begins.
