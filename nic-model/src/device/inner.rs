@@ -1,10 +1,27 @@
 //! Events the card schedules for itself.
 
 use super::port::HostToCard;
+use crate::core::CoreId;
+use crate::dispatch::Worker;
+use crate::memory::MemCommand;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inner {
+    /// Frames may enter packet memory again, or reads of host frames may go on: something they wait for has become free.
+    Look,
+    /// A packet is in its buffer.
+    Ready(Slot),
+    /// A core goes on ([`crate::core::CoreIn::Resume`]).
+    Resume(CoreId),
+    /// A command reaches its memory engine.
+    Memory(MemCommand),
+    /// A context is done with its packet. How it ended is kept with the context.
+    Finished(Worker),
     /// A message of the host's has crossed the link.
     Crossed(HostToCard),
 }
+
+/// A packet's place in the card's table of packets in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);

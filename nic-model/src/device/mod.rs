@@ -1,9 +1,33 @@
-//! The card as one component: what the world sees of it.
+//! The card as one component.
+//!
+//! ```text
+//! wire ─▶ mac ─▶ ingress ─▶ packet buffer ─▶ context of a core ─▶ verdict ─▶ reorder ─┬▶ traffic manager ─▶ mac ─▶ wire
+//!                               ▲             │      ▲                 └▶ drop        │
+//!                               │             ▼      │                                └▶ dma ─▶ pcie ─▶ host ring
+//! host ring ─▶ pcie ─▶ dma ─────┘            memory engines
+//! ```
+//! [`port`] is what the world sees. Inside, an event is scheduled only where something must be decided at its time: when a
+//! packet is in its buffer, when a core goes on, when a command reaches its memory, when a context is done. Lines, links
+//! and engines that serve in order know at once when a job will be done, and need none.
 
+mod card;
+mod counters;
+mod held;
+mod host;
 mod inner;
+mod leave;
+mod packets;
 pub mod port;
 pub(crate) mod server;
+mod workers;
 
+pub use card::{Device, PacketCounts};
+pub use counters::{Counter, Measure};
+pub use host::HostSetup;
+pub use inner::Slot;
 pub use port::{
     CardToHost, Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId, RssHash, RxMeta,
 };
+
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,12 @@ impl Buffers {
         Some(Buffer { island: island as u16, number, granules })
     }
 
+    /// Whether an island has as many free granules as a packet of `len` bytes takes, broken up or not.
+    pub fn has_room(&self, len: usize) -> bool {
+        let granules = self.granules_for(len);
+        self.islands.iter().any(|island| island.count >= granules)
+    }
+
     /// A buffer is free again.
     pub fn give_back(&mut self, buffer: Buffer) {
         let island = &mut self.islands[usize::from(buffer.island)];

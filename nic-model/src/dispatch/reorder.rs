@@ -34,7 +34,12 @@ impl<T> Reorder<T> {
 
     /// Whether another packet may begin.
     pub fn has_room(&self) -> bool {
-        self.entries.len() < self.window
+        self.has_room_for(0)
+    }
+
+    /// Whether another packet may begin after `more` that have been promised a place.
+    pub fn has_room_for(&self, more: usize) -> bool {
+        self.entries.len() + more < self.window
     }
 
     /// A packet begins; it has the place after all before it. The caller has seen [`Reorder::has_room`].

@@ -18,6 +18,9 @@ pub struct Dma {
     down: Server,
     reads: Server,
     writes: Server,
+    /// Transfers of a direction end in the order they began, though a short one would be copied sooner.
+    written: Time,
+    completed: Time,
     read_bytes: u64,
     write_bytes: u64,
 }
@@ -53,6 +56,8 @@ impl Dma {
             down: Server::default(),
             reads: Server::default(),
             writes: Server::default(),
+            written: Time::ZERO,
+            completed: Time::ZERO,
             read_bytes: 0,
             write_bytes: 0,
         }
@@ -90,7 +95,9 @@ impl Dma {
         let (_, issued) = self.writes.take(now, Time::from_ps(span));
         let (_, sent) = self.up.take(now, on_link);
         self.write_bytes += bytes + note;
-        issued.max(sent) + e.write_latency.time() + self.copy_time(bytes) + self.link.propagation.time()
+        let done = issued.max(sent) + e.write_latency.time() + self.copy_time(bytes) + self.link.propagation.time();
+        self.written = self.written.max(done);
+        self.written
     }
 
     /// Interrupts the host: a small write from outside the engine, behind all that is on the link.
@@ -116,7 +123,9 @@ impl Dma {
         let on_link = self.wire_time(bytes, self.link.max_payload.0, self.link.completion_header.0);
         let (_, there) = self.down.take(now, on_link);
         let latency = self.engine.read_latency.0;
-        there + self.link.propagation.time() + Time::from_ps(latency - latency / 2) + self.copy_time(bytes)
+        let done = there + self.link.propagation.time() + Time::from_ps(latency - latency / 2) + self.copy_time(bytes);
+        self.completed = self.completed.max(done);
+        self.completed
     }
 
     /// The host writes a register, now. Says when the card sees it.

@@ -30,6 +30,8 @@ pub struct Capabilities {
     pub max_value: Sourced<Bytes>,
     /// Bytes of key and value together, each rounded up to 8.
     pub max_element: Sourced<Bytes>,
+    /// Address of a program's first instruction in the code store; the firmware's lie before it.
+    pub code_start: Sourced<u16>,
     /// Longest program, in instructions of the card.
     pub max_instructions: Sourced<u32>,
     /// Stack of all frames together.

@@ -128,6 +128,10 @@ pub(super) fn check(card: &CardProfile) -> Result<(), ValueError> {
     r.known("capabilities.helpers", &c.helpers, |n| helpers::number(n).is_some(), [].into_iter());
     r.known("capabilities.map_types", &c.map_types, |n| MapType::NAMES[1..].contains(&n), MapType::NAMES.into_iter());
     r.known("capabilities.atomics", &c.atomics, |n| ATOMICS.contains(&n), ATOMICS.into_iter());
+    r.within("capabilities.code_start", u64::from(*c.code_start), 16, 16_000);
+    // Branches have 14 bits of address.
+    let room = (1 << 14) - u64::from(*c.code_start);
+    r.within("capabilities.max_instructions", u64::from(*c.max_instructions), 1, room);
     r.multiple("capabilities.stack", c.stack.0, 64);
     r.within("capabilities.stack", c.stack.0, 64, 1 << 16);
     rules.0

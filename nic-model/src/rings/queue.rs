@@ -116,6 +116,11 @@ impl Queue {
         self.tx_at_hand.extend(&lengths[..count]);
     }
 
+    /// Whether there are frames of the host's whose data has not been asked for.
+    pub fn wants_tx(&self) -> bool {
+        self.tx_announced > 0 || self.tx_asked > 0 || !self.tx_at_hand.is_empty()
+    }
+
     /// Bytes of the next frame to read, if its descriptor is at hand.
     pub fn next_tx(&self) -> Option<u32> {
         self.tx_at_hand.front().copied()
