@@ -224,13 +224,17 @@ impl Map {
         if self.kind.per_cpu { (self.cpus, round8(self.spec.value_size) as usize) } else { (1, 0) }
     }
 
-    /// All entries in the map's order, as user space reads them.
+    /// All entries in the map's order, as user space reads them; no more than the map can hold, whatever a guest has done
+    /// to its links.
     pub fn user_entries(&self, mem: &mut dyn MapMemory) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut log = AccessLog::new();
         let mut entries = Vec::new();
         let mut key = vec![0; self.spec.key_size as usize];
         let mut next = self.next_key(mem, &mut log, None, &mut key);
-        while next.is_ok() {
+        for _ in 0..self.spec.max_entries {
+            if next.is_err() {
+                break;
+            }
             if let Ok(value) = self.user_lookup(mem, &mut log, &key) {
                 entries.push((key.clone(), value));
             }
