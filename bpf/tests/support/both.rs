@@ -45,6 +45,11 @@ impl Both {
         let create = |s: &MapSpec| kernel.create_map(s.ty.0, s.key_size, s.value_size, s.max_entries, s.flags);
         let kernel_maps: Vec<_> =
             specs.iter().map(|s| create(s).expect("the kernel creates the test's maps")).collect();
+        for (spec, map) in specs.iter().zip(&kernel_maps) {
+            if let Some(initial) = &spec.initial {
+                map.update(&[0; 4], initial, 0).expect("the kernel takes the initial value");
+            }
+        }
         let program = kernel.load(ty.number(), &kernel_bytes(&insns, &kernel_maps), "GPL")?;
         let code = Code::new(&Program::from_insns("test", ty, insns, specs.to_vec())).unwrap();
         let config = EngineConfig { strict: true, cpus: possible_cpus() as u32, ..EngineConfig::default() };
@@ -54,6 +59,14 @@ impl Both {
             _ => ContextInput::Skb(SkbFields::default()),
         };
         Ok(Both { program, kernel_maps, engine, code, context })
+    }
+
+    /// Writes an entry on both sides; for per-CPU maps on every processor.
+    pub fn write(&mut self, name: &str, key: &[u8], value: &[u8]) {
+        let (id, map) = self.engine.maps().iter().find(|(_, map)| map.spec().name == name).expect("the map is there");
+        assert!(!map.kind().per_cpu, "per-CPU values are not for this");
+        self.kernel_maps[id.0 as usize].update(key, value, 0).expect("the kernel takes the entry");
+        self.engine.map(id).unwrap().update(key, value, 0).expect("the map takes the entry");
     }
 
     /// What the kernel does with a packet.
