@@ -147,6 +147,12 @@ fn what_is_not_there_is_refused_by_name() {
     let large = MapSpec { name: "huge".to_owned(), ..spec(MapType::ARRAY, 4, 1 << 20, 5000, 0) };
     let refusal = Engine::new(EngineConfig::default(), &[large]).unwrap_err();
     assert_eq!((refusal.code, refusal.headline().contains("huge")), ("map-too-large", true));
+    let many = EngineConfig { cpus: u32::MAX, ..EngineConfig::default() };
+    for maps in [spec(MapType::PERCPU_ARRAY, 4, 1 << 15, u32::MAX, 0), spec(MapType::HASH, 4, 4, 1 << 31, 0)] {
+        assert_eq!(Engine::new(many.clone(), &[maps]).unwrap_err().code, "map-too-large");
+    }
+    let packets = EngineConfig { packet_max: u32::MAX, xdp_headroom: u32::MAX, ..EngineConfig::default() };
+    assert_eq!(Engine::new(packets, &[]).unwrap_err().code, "arena-full");
     let lru = spec(MapType(9), 4, 4, 1, 0);
     let refusal = Engine::new(EngineConfig::default(), &[lru]).unwrap_err();
     assert_eq!(refusal.code, "map-kind-unsupported");

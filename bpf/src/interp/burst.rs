@@ -120,7 +120,7 @@ fn packet_load(mem: &[u8], packet: PacketSpan, offset: i32, size: u32) -> Option
     };
     let off = u32::try_from(off).ok()?;
     let inside = u64::from(off) + u64::from(size) <= u64::from(packet.len);
-    let bytes = mem.get((packet.data + off) as usize..)?.get(..size as usize)?;
+    let bytes = mem.get(packet.data as usize + off as usize..)?.get(..size as usize)?;
     inside.then(|| bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)))
 }
 

@@ -22,7 +22,8 @@ pub const MAX_FRAMES: usize = 8;
 /// What a machine is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Processors (contexts, on a card), each with its own values of per-CPU maps.
+    /// Processors (contexts, on a card), each with its own values of per-CPU maps; at least 1. On a processor beyond them
+    /// per-CPU look-ups find nothing and updates fail with `EINVAL`.
     pub cpus: u32,
     /// Bytes before an XDP packet (kernel: `XDP_PACKET_HEADROOM`, 256).
     pub xdp_headroom: u32,
@@ -69,7 +70,7 @@ pub struct RunInput<'a> {
 pub struct Outcome {
     /// R0 at the end; 0 after a fault.
     pub retval: u64,
-    /// Instructions completed; a wide load counts as one.
+    /// Instructions completed; a wide load counts as one, and a call that faulted counts.
     pub retired: u64,
     /// Why the run ended before its exit.
     pub fault: Option<Fault>,

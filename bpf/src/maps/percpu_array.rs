@@ -14,7 +14,10 @@ pub(super) const KIND: MapKind = MapKind {
     ty: MapType::PERCPU_ARRAY,
     per_cpu: true,
     check,
-    region_size: |spec, cpus| u64::from(round8(spec.value_size)) * u64::from(spec.max_entries) * u64::from(cpus),
+    region_size: |spec, cpus| {
+        let one = u64::from(round8(spec.value_size)) * u64::from(spec.max_entries);
+        one.saturating_mul(u64::from(cpus))
+    },
     elements: |spec, cpus| Elements {
         first: 0,
         stride: round8(spec.value_size),
