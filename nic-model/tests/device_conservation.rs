@@ -5,7 +5,7 @@ mod device_world;
 use device_world::{Left, World};
 use nic_model::des::Time;
 use nic_model::device::PortId;
-use nic_model::profile::{CardProfile, builtin_value, from_value};
+use nic_model::profile::{CardProfile, builtin, builtin_value, from_value};
 use nic_model::yaml::{Value, set};
 use proptest::prelude::*;
 
@@ -110,8 +110,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_packet_has_one_end(traffic in traffic()) {
-        let world = run(scarce(), &traffic);
+    fn every_packet_has_one_end(traffic in traffic(), plenty: bool) {
+        let card = if plenty { builtin("agilio-cx-2x40").unwrap() } else { scarce() };
+        let world = run(card, &traffic);
         world.assert_conserved();
         // Frames leave a port one after the other, and those of one stream in the order they came.
         for port in [PortId(0), PortId(1)] {

@@ -101,6 +101,9 @@ fn a_program_on_one_port_leaves_the_other_alone() {
     assert_eq!(world.device.attach(&[PortId(1)], &verdict(TX)).unwrap_err().code, "card-one-program");
     assert_eq!(world.device.attach(&[PortId(2)], &verdict(TX)).unwrap_err().code, "card-no-port");
     assert_eq!(world.device.attach(&BOTH, &vec![0; 2_801]).unwrap_err().code, "program-too-long");
+    world.offer(Time::from_us(100), 0, 100, udp(0));
+    world.run(Time::from_us(100));
+    assert_eq!(world.device.attach(&[PortId(0)], &verdict(DROP)).unwrap_err().code, "card-busy");
 }
 
 #[test]

@@ -174,11 +174,17 @@ impl Device {
     }
 
     /// Runs a program, linked against [`Device::code_layout`] and the table ids of its maps, on the packets of those
-    /// ports; the others keep theirs. Its maps are created before ([`Device::memories`]). Packets must not be in work.
+    /// ports; the others keep theirs. Its maps are created before ([`Device::memories`]).
     ///
     /// # Errors
-    /// `card-no-port`, `card-one-program` for a program that differs from that of another port, `program-too-long`.
+    /// `card-no-port`; `card-one-program` for a program that differs from that of another port; `program-too-long`;
+    /// `card-busy` while packets are in work.
     pub fn attach(&mut self, ports: &[PortId], words: &[u64]) -> Result<(), Diagnostic> {
+        if self.in_work() > 0 {
+            return Err(Diagnostic::new("card-busy", "a program cannot be attached while packets are in work")
+                .limit("no packets in work", format!("{} packets", self.in_work()))
+                .help("attach programs before the traffic begins"));
+        }
         self.workers.attach(ports, words)
     }
 

@@ -1,7 +1,7 @@
 //! What the parts of a card did: what a search for the bottleneck reads.
 
 use super::card::Device;
-use super::port::{LossPlace, PREAMBLE_AND_GAP};
+use super::port::{FCS, LossPlace, PREAMBLE_AND_GAP};
 use crate::des::Time;
 
 /// One figure of one part.
@@ -79,7 +79,7 @@ impl Device {
         for (port, rx) in self.rx.iter().enumerate() {
             let (frames, bytes) = rx.received();
             // FCS, preamble and gap of every frame.
-            let on_line = (bytes + frames * (super::port::FCS + PREAMBLE_AND_GAP)) * 8;
+            let on_line = (bytes + frames * (FCS + PREAMBLE_AND_GAP)) * 8;
             list.share(format!("mac.rx.{port}.line"), rate.time_of(on_line), 1);
             list.level(format!("mac.rx.{port}.fifo"), rx.peak(), self.card.mac.rx_fifo.0);
             list.count(format!("mac.rx.{port}.frames"), frames);

@@ -26,7 +26,8 @@ pub use counters::{Counter, Measure};
 pub use host::HostSetup;
 pub use inner::Slot;
 pub use port::{
-    CardToHost, Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId, RssHash, RxMeta,
+    CardToHost, FCS, Fate, Frame, HostToCard, In, Inner, LossPlace, MIN_FRAME, Out, PREAMBLE_AND_GAP, PacketId, PortId,
+    QueueId, RssHash, RxMeta, line_bytes,
 };
 
 #[cfg(test)]

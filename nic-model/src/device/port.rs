@@ -93,9 +93,10 @@ pub enum Out {
         /// When the last bit leaves: what the other end of the cable counts from.
         last_bit: Time,
     },
-    /// A message reaches the host.
+    /// A message reaches the host. Packets and completions ascend in `at`, and so do read requests; an interrupt comes
+    /// after what it speaks of.
     Pcie {
-        /// When it is there: its data visible in host memory, a request at the root complex. Now or later; ascends.
+        /// When it is there: its data visible in host memory, a request at the root complex. Now or later.
         at: Time,
         /// The message.
         message: CardToHost,
@@ -246,7 +247,8 @@ pub enum LossPlace {
     Oversize,
     /// The MAC's receive FIFO was full: frames came faster than they can be moved into packet memory.
     MacRxFifo,
-    /// The MAC's receive FIFO was full while its head waited for a packet buffer: all were held by packets in work.
+    /// The MAC's receive FIFO was full while its head waited for a packet buffer, or for room in the order of its port:
+    /// packets in work held them.
     NoPacketBuffer,
     /// The program trapped; the firmware gives the packet up.
     ProgramTrap,
