@@ -41,6 +41,9 @@ impl Device {
             Err(fate) => {
                 self.order[stream].end(turn, None);
                 let packet = self.packets.remove(slot);
+                if packet.kind == TaskKind::Transmit {
+                    self.host_frames[usize::from(packet.port.0)] -= 1;
+                }
                 self.give_up(&packet, fate, post);
             }
         }
