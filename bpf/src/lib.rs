@@ -12,6 +12,7 @@ pub mod btf;
 pub mod diag;
 pub mod env;
 pub mod errno;
+pub mod facts;
 pub mod helpers;
 pub mod insn;
 pub mod interp;

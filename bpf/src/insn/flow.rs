@@ -16,6 +16,9 @@ impl RegSet {
     /// R0 to R5: what a call leaves undefined, but for its result in R0.
     pub const CALLER_SAVED: RegSet = RegSet(0b11_1111);
 
+    /// R0 to R10.
+    pub const ALL: RegSet = RegSet((1 << Reg::COUNT) - 1);
+
     /// The set of one register.
     pub const fn of(reg: Reg) -> Self {
         RegSet(1 << reg.index())

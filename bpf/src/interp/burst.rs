@@ -4,7 +4,7 @@ use super::arith::{alu, holds, sign_extend};
 use super::decode::{Code, atomic_of};
 use super::observer::{MemAccess, MemAccessKind, Observer};
 use super::op::{Lane, Op, Opcode, with_operations};
-use crate::insn::{AluOp, AtomicOp, Cond, Size, Width};
+use crate::insn::{AluOp, AtomicOp, Cond, Reg, Size, Width};
 use crate::memory::{Fault, FaultKind, Guard};
 
 /// Registers, and where the run is.
@@ -153,6 +153,10 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
         };
         if O::INSNS && op.code != Opcode::Trap {
             observer.insn(code.slot_of(pc));
+        }
+        if O::REGISTERS && op.code != Opcode::Trap {
+            observer
+                .registers(code.slot_of(pc), r[..Reg::COUNT].try_into().expect("there are more lanes than registers"));
         }
         pc += 1;
         let (dst, src) = (op.dst as usize, op.src as usize);

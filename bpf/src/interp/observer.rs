@@ -1,6 +1,6 @@
 //! What may watch a run, and substitute what it reads.
 
-use crate::insn::{AtomicOp, Size};
+use crate::insn::{AtomicOp, Reg, Size};
 use crate::maps::{AccessLog, MapId};
 use crate::memory::RegionKind;
 
@@ -68,6 +68,8 @@ pub struct MapOp {
 pub trait Observer {
     /// Whether [`Observer::insn`] is called.
     const INSNS: bool = false;
+    /// Whether [`Observer::registers`] is called.
+    const REGISTERS: bool = false;
     /// Whether [`Observer::span`] is called.
     const SPANS: bool = false;
     /// Whether [`Observer::access`] and [`Observer::loaded`] are called.
@@ -76,6 +78,10 @@ pub trait Observer {
     /// The instruction at `slot` is about to execute.
     #[inline(always)]
     fn insn(&mut self, _slot: usize) {}
+
+    /// The instruction at `slot` is about to execute, with R0 to R10 like this.
+    #[inline(always)]
+    fn registers(&mut self, _slot: usize, _regs: &[u64; Reg::COUNT]) {}
 
     /// The instructions from slot `first` up to but not including slot `past` have executed one after the other. Spans
     /// cover every retired instruction once, in order: a cost model sums a weight per slot by the difference of two prefix

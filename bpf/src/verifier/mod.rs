@@ -30,6 +30,7 @@ mod verdict;
 mod xlate;
 
 pub use bounds::{Bounds, Range};
+pub(crate) use bounds::{assume, assume_of_itself, taken};
 pub use ctx::{CtxAccess, Field, Holds, SK_BUFF, SK_BUFF_TAIL, Types, XDP_MD, access, fields};
 pub use explored::{
     AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Pointer,
@@ -87,7 +88,16 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
     match explore::explore(&program, options) {
         Ok((explored, log)) => {
             let (xlated, origin) = xlate::xlate(&program, explored.slots());
-            (Verdict::Accepted(VerifiedProgram { program, xlated, origin, explored }), log)
+            (
+                Verdict::Accepted(VerifiedProgram {
+                    program,
+                    xlated,
+                    origin,
+                    explored,
+                    device_bound: options.device_bound,
+                }),
+                log,
+            )
         }
         Err(ended) => refuse(&program, ended),
     }

@@ -53,6 +53,7 @@ pub struct VerifiedProgram {
     pub(super) xlated: Program,
     pub(super) origin: Vec<usize>,
     pub(super) explored: Explored,
+    pub(super) device_bound: bool,
 }
 
 impl VerifiedProgram {
@@ -70,6 +71,11 @@ impl VerifiedProgram {
     /// For each slot of [`VerifiedProgram::xlated`] the slot of [`VerifiedProgram::program`] it was.
     pub fn origin(&self) -> &[usize] {
         &self.origin
+    }
+
+    /// Whether it was verified for a device ([`super::Options::device_bound`]).
+    pub fn device_bound(&self) -> bool {
+        self.device_bound
     }
 
     /// What exploration saw, by slot of [`VerifiedProgram::program`]. For imitating a driver only; true of every run is

@@ -117,6 +117,11 @@ impl Bounds {
         out
     }
 
+    /// `self + by`, 64 bits.
+    pub fn shifted(&self, by: i64) -> Self {
+        self.alu(Width::W64, AluOp::Add, &Self::known(by as u64))
+    }
+
     /// `-self` at `width`.
     pub fn negate(&self, width: Width) -> Self {
         Self::ZERO.alu(width, AluOp::Sub, self)

@@ -1,0 +1,250 @@
+//! The fixed point: what is known where control may come, for every chain of calls.
+//!
+//! A chain of calls is the list of call instructions that led into the running function; a function is looked at anew
+//! for each. Knowledge is joined wherever paths meet, and gives up its ranges step by step where a loop keeps changing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::state::{Frame, State};
+use super::transfer::{Transfer, clobber};
+use super::value::{RegFacts, join_bounds};
+use crate::insn::{Callee, Insn, Operand, Reg};
+use crate::program::Program;
+use crate::verifier::{Bounds, Range};
+
+/// Chains of calls that are told apart; a program with more gets no facts about values.
+const MAX_CHAINS: usize = 512;
+/// Joins at one place before ranges that still grow jump to the program's own constants.
+const PLAIN_JOINS: u32 = 3;
+/// Joins at one place before what still changes is given up.
+const MAX_JOINS: u32 = 12;
+
+/// A chain of calls, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Chain(usize);
+
+/// A place in a chain.
+type Place = (Chain, usize);
+
+/// Control may come here from several places, or from elsewhere than the slot before.
+struct Leader {
+    state: State,
+    joins: u32,
+}
+
+pub(super) struct Flow<'a> {
+    transfer: Transfer<'a>,
+    leaders: BTreeMap<Place, Leader>,
+    todo: BTreeSet<Place>,
+    /// By number, the calling chain and call; the main function has none.
+    chains: Vec<Option<(Chain, usize)>>,
+    numbers: BTreeMap<(Chain, usize), Chain>,
+    thresholds: Vec<i64>,
+    is_leader: Vec<bool>,
+}
+
+impl<'a> Flow<'a> {
+    /// The fixed point, or `None` for a program with too many chains of calls.
+    pub(super) fn solve(program: &'a Program, device_bound: bool) -> Option<Flow<'a>> {
+        let mut flow = Flow {
+            transfer: Transfer { program, device_bound },
+            leaders: BTreeMap::new(),
+            todo: BTreeSet::new(),
+            chains: vec![None],
+            numbers: BTreeMap::new(),
+            thresholds: thresholds(program),
+            is_leader: leaders(program),
+        };
+        flow.arrive((Chain(0), 0), State::entry());
+        while let Some(place) = flow.todo.pop_first() {
+            let state = flow.leaders[&place].state.clone();
+            let mut arrivals = Vec::new();
+            flow.block(place, state, &mut |_, _| {}, &mut |to, state| arrivals.push((to, state)));
+            for (to, state) in arrivals {
+                let place = match to {
+                    To::Slot(slot) => (place.0, slot),
+                    To::Function { call, start } => (flow.chain(place.0, call)?, start),
+                    To::Caller => match flow.chains[place.0.0] {
+                        Some((caller, call)) => (caller, call + 1),
+                        None => continue,
+                    },
+                };
+                flow.arrive(place, state);
+            }
+        }
+        Some(flow)
+    }
+
+    /// Shows every slot with what is known before it, once for each chain it is reached in.
+    pub(super) fn each(&self, mut see: impl FnMut(usize, &State)) {
+        for (place, leader) in &self.leaders {
+            self.block(*place, leader.state.clone(), &mut see, &mut |_, _| {});
+        }
+    }
+
+    /// By depth of a state, the call that entered each frame but the first.
+    fn chain(&mut self, caller: Chain, call: usize) -> Option<Chain> {
+        if let Some(chain) = self.numbers.get(&(caller, call)) {
+            return Some(*chain);
+        }
+        if self.chains.len() >= MAX_CHAINS {
+            return None;
+        }
+        let chain = Chain(self.chains.len());
+        self.chains.push(Some((caller, call)));
+        self.numbers.insert((caller, call), chain);
+        Some(chain)
+    }
+
+    fn arrive(&mut self, place: Place, state: State) {
+        let Some(leader) = self.leaders.get_mut(&place) else {
+            self.leaders.insert(place, Leader { state, joins: 0 });
+            self.todo.insert(place);
+            return;
+        };
+        let (joins, thresholds) = (leader.joins, &self.thresholds);
+        let joined = leader.state.join(&state, |old, new| widen(old, new, joins, thresholds));
+        if joined != leader.state {
+            leader.state = joined;
+            leader.joins += 1;
+            self.todo.insert(place);
+        }
+    }
+
+    /// Follows control from a place to the next ones where it may meet other control.
+    fn block(
+        &self,
+        (_, mut slot): Place,
+        mut state: State,
+        see: &mut dyn FnMut(usize, &State),
+        go: &mut dyn FnMut(To, State),
+    ) {
+        let insns = &self.transfer.program.insns;
+        loop {
+            let insn = &insns[slot];
+            see(slot, &state);
+            let target = insn.target(slot).map(|t| t as usize);
+            match (*insn, target) {
+                (Insn::Jump { .. }, Some(target)) => return go(To::Slot(target), state),
+                (Insn::Branch { width, cond, dst, src, .. }, Some(target)) => {
+                    let (taken, fallen) = self.transfer.branch(&state, width, cond, dst, src);
+                    for (to, state) in [(target, taken), (slot + 1, fallen)] {
+                        if let Some(state) = state {
+                            go(To::Slot(to), state);
+                        }
+                    }
+                    return;
+                }
+                (Insn::Call { callee: Callee::Local(_) }, _) => {
+                    let start = insn.function(slot).unwrap_or(0) as usize;
+                    return go(To::Function { call: slot, start }, entered(state));
+                }
+                (Insn::Exit, _) => {
+                    if state.depth() > 0 {
+                        go(To::Caller, returned(state));
+                    }
+                    return;
+                }
+                _ => self.transfer.step(&mut state, slot, insn),
+            }
+            slot += insn.slots();
+            if self.is_leader[slot] {
+                return go(To::Slot(slot), state);
+            }
+        }
+    }
+}
+
+/// Where control goes.
+enum To {
+    Slot(usize),
+    Function { call: usize, start: usize },
+    Caller,
+}
+
+fn entered(mut state: State) -> State {
+    let depth = state.depth() + 1;
+    let mut callee = Frame::new(depth);
+    callee.regs[1..=5].copy_from_slice(&state.frames[depth - 1].regs[1..=5]);
+    clobber(&mut state);
+    state.frames.push(Rc::new(callee));
+    state
+}
+
+fn returned(mut state: State) -> State {
+    let result = *state.reg(Reg::R0);
+    state.frames.pop();
+    state.set(Reg::R0, result);
+    state
+}
+
+/// Slots where control may come from elsewhere than the slot before.
+fn leaders(program: &Program) -> Vec<bool> {
+    let mut out = vec![false; program.insns.len() + 1];
+    for (slot, insn) in program.insns.iter().enumerate() {
+        if let Some(target) = insn.target(slot) {
+            out[target as usize] = true;
+            out[slot + 1] = true;
+        }
+        if matches!(insn, Insn::Call { callee: Callee::Local(_) }) {
+            out[slot + 1] = true;
+        }
+    }
+    out
+}
+
+/// Numbers the program compares with, and those beside them: where a growing range probably stops.
+fn thresholds(program: &Program) -> Vec<i64> {
+    let mut out = vec![0, 1, 0xff, 0xffff, i64::from(i32::MAX), i64::from(u32::MAX), -1, i64::from(i32::MIN)];
+    for insn in &program.insns {
+        if let Insn::Branch { src: Operand::Imm(imm), .. } = insn {
+            let imm = i64::from(*imm);
+            out.extend([imm - 1, imm, imm + 1]);
+        }
+    }
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// What stands in for `new`, the join of `old` and another, after so many joins.
+fn widen(old: &RegFacts, new: RegFacts, joins: u32, thresholds: &[i64]) -> RegFacts {
+    let grown = |old: &Bounds, new: Bounds| match (old == &new, joins) {
+        (true, _) | (_, 0..=PLAIN_JOINS) => new,
+        (_, ..=MAX_JOINS) => widen_bounds(old, &new, thresholds),
+        _ => Bounds::UNKNOWN,
+    };
+    RegFacts { number: grown(&old.number, new.number), offset: grown(&old.offset, new.offset), ..new }
+}
+
+fn widen_bounds(old: &Bounds, new: &Bounds, thresholds: &[i64]) -> Bounds {
+    fn widen<const BITS: u32>(old: &Range<BITS>, new: &Range<BITS>, thresholds: &[i64]) -> Range<BITS> {
+        let below = |v: i64| thresholds.iter().rev().find(|t| **t <= v).copied();
+        let above = |v: i64| thresholds.iter().find(|t| **t >= v).copied();
+        let fits = |t: &i64| (Range::<BITS>::SMIN..=Range::<BITS>::SMAX).contains(t);
+        let unsigned = |t: Option<i64>| t.and_then(|t| u64::try_from(t).ok()).filter(|t| *t <= Range::<BITS>::UMAX);
+        let least = |v: u64| i64::try_from(v).ok().and_then(below);
+        let most = |v: u64| i64::try_from(v).ok().and_then(above);
+        Range {
+            umin: if new.umin < old.umin { unsigned(least(new.umin)).unwrap_or(0) } else { new.umin },
+            umax: if new.umax > old.umax { unsigned(most(new.umax)).unwrap_or(Range::<BITS>::UMAX) } else { new.umax },
+            smin: if new.smin < old.smin {
+                below(new.smin).filter(fits).unwrap_or(Range::<BITS>::SMIN)
+            } else {
+                new.smin
+            },
+            smax: if new.smax > old.smax {
+                above(new.smax).filter(fits).unwrap_or(Range::<BITS>::SMAX)
+            } else {
+                new.smax
+            },
+        }
+    }
+    let joined = join_bounds(old, new);
+    Bounds {
+        bits: joined.bits,
+        wide: widen(&old.wide, &joined.wide, thresholds),
+        low: widen(&old.low, &joined.low, thresholds),
+    }
+}
