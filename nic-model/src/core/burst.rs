@@ -1,7 +1,7 @@
 //! Bursts: what a context does between two waits, executed at once.
 
 use super::code::{CodeStore, Slot};
-use super::context::{Activity, Stage, State, Then};
+use super::context::{Activity, BRANCH_SLOTS, Stage, State, Then};
 use super::exec::{Flow, JumpCost};
 use super::machine::{Halt, Machine};
 use super::{CoreOut, Fate, Outcome, Trap, TrapKind};
@@ -95,9 +95,10 @@ impl Machine {
                 Flow::Jump { to, defer, cost } => {
                     let penalty = self.penalty(cost).saturating_sub(u32::from(defer));
                     let context = self.context();
-                    context.then = Then::Jump { to, penalty };
+                    let empty = BRANCH_SLOTS.saturating_sub(defer);
+                    context.then = Then::Jump { to, penalty, empty };
                     if defer == 0 {
-                        context.pc = to;
+                        context.land(to, empty);
                         self.cycle += u64::from(penalty);
                     } else {
                         context.pc = pc.wrapping_add(1);
@@ -128,8 +129,8 @@ impl Machine {
     fn after_slots(&mut self) -> Option<Option<End>> {
         let context = self.context();
         match context.then {
-            Then::Jump { to, penalty } => {
-                context.pc = to;
+            Then::Jump { to, penalty, empty } => {
+                context.land(to, empty);
                 self.cycle += u64::from(penalty);
                 None
             }

@@ -7,6 +7,10 @@ use crate::memory::MapCall;
 
 /// Instructions between a write of a pointer CSR and the first that sees it (driver: three `nop`).
 const POINTER_SLOTS: u64 = 3;
+/// Slots behind a taken branch, filled by deferred instructions or left empty. That the empty ones count towards
+/// [`POINTER_SLOTS`] is seen where the driver calls a function: its entry uses a pointer written two instructions and a
+/// branch before.
+pub(super) const BRANCH_SLOTS: u8 = 3;
 
 /// Whether a context could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub(super) enum Then {
         to: u16,
         /// Cycles.
         penalty: u32,
+        /// Slots it left empty.
+        empty: u8,
     },
     /// The context gives the core away.
     Wait,
@@ -211,6 +217,15 @@ impl Context {
         // Each write is made by an instruction of its own and acts four later: no more than four are on their way.
         self.pointer_writes[len] = (self.executed + 1 + POINTER_SLOTS, pointer, value);
         self.pointer_writes_len += 1;
+    }
+
+    /// A branch has been taken that left so many of its slots empty: for writes of pointers they count as executed.
+    #[inline]
+    pub(super) fn land(&mut self, to: u16, empty: u8) {
+        self.pc = to;
+        for (due, ..) in &mut self.pointer_writes[..usize::from(self.pointer_writes_len)] {
+            *due = due.saturating_sub(u64::from(empty));
+        }
     }
 
     /// Lets those writes act whose time has come.

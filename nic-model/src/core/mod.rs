@@ -27,7 +27,8 @@
 //! # Assumed
 //! No source tells these; a better one would change the code, not a profile.
 //! - Condition codes and the previous result belong to a context and survive its waits.
-//! - Pointer CSRs other than local memory pointers act after as many instructions as those (three).
+//! - Pointer CSRs other than local memory pointers act after as many instructions as those (three). Slots that a taken
+//!   branch leaves empty count as instructions.
 //! - Sources move their pointers before the destination's address is formed.
 //! - The shifter sees five bits of an indirect amount, double shifts included.
 //! - A wait for any of several signals consumes those that are there when it ends.
