@@ -1,0 +1,120 @@
+//! Translated programs on the card's core against the interpreter: verdict, packet and maps after every packet, one packet
+//! in flight. The scenarios' programs run on packets made to reach every branch of theirs, and generated programs on
+//! random bytes.
+
+#[path = "../../../nic-model/tests/bench/mod.rs"]
+mod bench;
+mod generate;
+mod packets;
+mod pair;
+mod rng;
+
+use std::path::Path;
+
+use bpf::object::Object;
+use bpf::program::Program;
+use bpf::verifier::{self, Options, Verdict};
+use nic_model::profile::{self, Capabilities};
+use offload_jit::{Image, Mode, compile};
+use packets::NamedEntry;
+use pair::{Entry, Pair};
+use rng::Rng;
+
+/// Packets each scenario program is run on.
+const SCENARIO_PACKETS: u64 = 3000;
+/// Generated programs.
+const PROGRAMS: u64 = 2000;
+/// Packets each generated program is run on.
+const PROGRAM_PACKETS: u64 = 4;
+
+/// The Agilio, with a random number register.
+fn card() -> Capabilities {
+    let mut card = profile::builtin("agilio-cx-2x40").expect("it comes with the project").capabilities;
+    card.random.value = true;
+    card
+}
+
+fn scenario(name: &str) -> (Program, Image) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs").join(name).with_extension("bpf.o");
+    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let program = Object::parse(&bytes).and_then(|object| object.program(None, None)).expect("the object is good");
+    let options = Options { device_bound: true, ..Options::default() };
+    let verified = verifier::verify(program, &options).accepted().expect("the program is good");
+    let image = compile(&verified, &card(), Mode::Driver).unwrap_or_else(|refusals| panic!("{}", refusals[0]));
+    (verified.program().clone(), image)
+}
+
+/// Runs a scenario's program; `entries` are what its maps begin with. Returns how often each return code came up.
+fn agree(name: &str, entries: &[NamedEntry]) -> [u64; 5] {
+    let (program, image) = scenario(name);
+    let index = |name: &str| program.maps.iter().position(|map| map.name == name).expect("a map of the program");
+    let entries: Vec<Entry> =
+        entries.iter().map(|(map, key, value)| (index(map), key.clone(), value.clone())).collect();
+    let mut pair = Pair::new(&program, &image, &entries).expect("maps that the card takes");
+    let mut rng = Rng::new(7);
+    let mut codes = [0; 5];
+    for n in 0..SCENARIO_PACKETS {
+        let packet = packets::packet(&mut rng);
+        match pair.compare(&packet) {
+            Ok(code) => codes[code.min(4) as usize] += 1,
+            Err(difference) => panic!("{name}, packet {n} {packet:02x?}: {difference}"),
+        }
+    }
+    codes
+}
+
+#[test]
+fn drop_agrees() {
+    assert_eq!(agree("drop", &[]), [0, SCENARIO_PACKETS, 0, 0, 0]);
+}
+
+#[test]
+fn firewall_agrees() {
+    let [_, dropped, passed, ..] = agree("firewall", &packets::firewall_rules());
+    assert!(dropped > 100 && passed > 100, "{dropped} dropped, {passed} passed");
+}
+
+#[test]
+fn load_balancer_agrees() {
+    let [_, _, passed, sent, _] = agree("l4lb", &packets::l4lb_services());
+    assert!(passed > 100 && sent > 100, "{passed} passed, {sent} sent");
+}
+
+#[test]
+fn generated_programs_agree() {
+    let card = card();
+    let (mut run, mut refused, mut faulty) = (0, 0, 0);
+    for seed in 0..PROGRAMS {
+        let program = generate::program(seed);
+        let text = || program.insns.iter().map(|insn| format!("{}\n", insn.objdump())).collect::<String>();
+        let options = Options { device_bound: true, ..Options::default() };
+        let verified = match verifier::verify(program.clone(), &options) {
+            Verdict::Accepted(verified) => verified,
+            Verdict::Rejected(rejection) => panic!("seed {seed}: {}\n{}", rejection.diagnostic, text()),
+            Verdict::Unsupported(diagnostic) => panic!("seed {seed}: {diagnostic}\n{}", text()),
+        };
+        let image = match compile(&verified, &card, Mode::Driver) {
+            Ok(image) if image.notes().is_empty() => image,
+            Ok(_) => {
+                faulty += 1;
+                continue;
+            }
+            Err(_) => {
+                refused += 1;
+                continue;
+            }
+        };
+        let mut pair = Pair::new(&program, &image, &generate::entries()).expect("maps that the card takes");
+        let mut rng = Rng::new(seed);
+        for n in 0..PROGRAM_PACKETS {
+            let len = 60 + rng.below(140) as usize;
+            let packet = rng.bytes(len);
+            if let Err(difference) = pair.compare(&packet) {
+                panic!("seed {seed}, packet {n} {packet:02x?}: {difference}\n{}", image.listing());
+            }
+        }
+        run += 1;
+    }
+    println!("{run} programs agree, {refused} are refused, {faulty} meet a fault of the driver's translator");
+    assert!(run * 10 > PROGRAMS * 8, "only {run} of {PROGRAMS} were run");
+}

@@ -1,0 +1,137 @@
+//! One program on both engines.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bpf::diag::Diagnostic;
+use bpf::env::Env;
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, XdpFields};
+use bpf::maps::MapId;
+use bpf::program::Program;
+use nic_model::core::{CoreCosts, Fate};
+use nic_model::firmware;
+use nic_model::memory::{EngineTiming, MemoryKind, TableId};
+use offload_jit::{Firmware, Image};
+
+use crate::bench::{self, Bench, core_config};
+
+/// Granule at which packets stand.
+const BUFFER: u32 = 8;
+
+/// What a map begins with: which map, key, value.
+pub type Entry = (usize, Vec<u8>, Vec<u8>);
+
+/// A program, the machine that interprets it and the card that runs its translation.
+pub struct Pair {
+    engine: Engine,
+    code: Code,
+    bench: Bench,
+    /// The card's maps, by the program's index.
+    tables: Vec<Option<TableId>>,
+    packets: u64,
+}
+
+/// Hands the interpreter the random numbers that the core has read.
+struct Replay(VecDeque<u32>);
+
+impl Env for Replay {
+    fn now_ns(&mut self, _: u64) -> u64 {
+        0
+    }
+    fn random_u32(&mut self) -> u32 {
+        self.0.pop_front().expect("the core has read as many")
+    }
+    fn cpu(&self) -> u32 {
+        0
+    }
+}
+
+/// The addresses of the bench's firmware.
+fn doors() -> Firmware {
+    let layout = bench::layout();
+    let helpers = (1..=3).filter_map(|id| Some((id, layout.address(firmware::Entry::of_helper(id)?)?)));
+    Firmware {
+        start: layout.start,
+        done: layout.address(firmware::Entry::Done).expect("the firmware has it"),
+        helpers: helpers.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// The action byte of an XDP return code (nfp.md §2.4).
+fn action(code: u64) -> u8 {
+    match code {
+        1 => 0x22,
+        2 => 0x11,
+        3 => 0x44,
+        _ => 0x82,
+    }
+}
+
+impl Pair {
+    /// Both engines, with these entries in their maps.
+    pub fn new(program: &Program, image: &Image, entries: &[Entry]) -> Result<Pair, Diagnostic> {
+        let mut engine = Engine::new(EngineConfig::default(), &program.maps)?;
+        let config = core_config(0, CoreCosts::UNIT);
+        let (mut bench, _) = Bench::new(config, EngineTiming::NONE, firmware::Firmware::default(), &[])?;
+        let mut tables = vec![None; program.maps.len()];
+        for placed in image.maps().iter().filter(|placed| placed.on_card) {
+            let index = placed.map.0 as usize;
+            let atomic: Vec<u32> = placed.atomic_words.iter().map(|word| word * 4).collect();
+            let table = bench.memories.create_map(program.maps[index].clone(), &atomic)?;
+            assert_eq!(table.0, placed.table, "the card numbers its maps as the image does");
+            tables[index] = Some(table);
+        }
+        for (map, key, value) in entries {
+            let Some(table) = tables[*map] else { continue };
+            bench.memories.user_update(table, key, value, 0).expect("a key of the map");
+            engine.map(MapId(*map as u32)).expect("it exists").update(key, value, 0).expect("a key of the map");
+        }
+        let shapes = bench.memories.maps().shapes();
+        bench.cores[0].set_maps(&shapes);
+        bench.cores[0].start_random_log();
+        bench.load(&image.link(&doors())?)?;
+        Ok(Pair { engine, code: Code::new(program)?, bench, tables, packets: 0 })
+    }
+
+    /// Runs both on a packet; the return code, or the first difference.
+    pub fn compare(&mut self, packet: &[u8]) -> Result<u64, String> {
+        // What stands in front of a packet is nobody's: the interpreter has zeros there.
+        let buffer = u64::from(BUFFER * bench::GRANULE);
+        self.bench.memories.store_mut(MemoryKind::Ctm, 0).write(buffer, &[0; bench::HEADROOM as usize]);
+        let vector = self.bench.put_packet(BUFFER, packet);
+        self.bench.begin(0, 0, self.packets, vector);
+        self.packets += 1;
+        self.bench.run();
+        let (_, _, outcome) = self.bench.finished.pop().expect("the packet is done");
+        let word = match outcome.fate {
+            Fate::Verdict(verdict) => verdict.word,
+            Fate::Trapped(trap) => return Err(trap.to_string()),
+        };
+        let randoms = self.bench.cores[0].take_random_log().into_iter().map(|(_, value)| value).collect();
+        let input = RunInput { context: ContextInput::Xdp(XdpFields::default()), packet };
+        let end = self.engine.run(&self.code, input, &mut Replay(randoms), &mut NoObserver);
+        if let Some(fault) = end.fault {
+            return Err(format!("interpreter: {fault}"));
+        }
+        if (word >> 16) as u8 != action(end.retval) {
+            return Err(format!("R0 is {:#x}, the card says {word:#x}", end.retval));
+        }
+        let sent = self.bench.packet(&outcome.vector);
+        if sent != self.engine.packet() {
+            let at = sent.iter().zip(self.engine.packet()).position(|(a, b)| a != b);
+            let (theirs, ours) = (self.engine.packet(), &sent);
+            return Err(format!("packets differ at {at:?}\ninterpreter {theirs:02x?}\ncard        {ours:02x?}"));
+        }
+        for (map, table) in self.tables.iter().enumerate() {
+            let Some(table) = table else { continue };
+            let on_card = self.bench.memories.user_entries(*table);
+            let expected = self.engine.map(MapId(map as u32)).expect("it exists").entries();
+            if let Some((a, b)) = expected.iter().zip(&on_card).find(|(a, b)| a != b) {
+                return Err(format!("map {map}\ninterpreter {a:02x?}\ncard        {b:02x?}"));
+            }
+            if expected.len() != on_card.len() {
+                return Err(format!("map {map} has {} entries, on the card {}", expected.len(), on_card.len()));
+            }
+        }
+        Ok(end.retval)
+    }
+}
