@@ -1,5 +1,7 @@
 //! The passes, one behind the other.
 
+use bpf::facts::Facts;
+use bpf::insn::Reg;
 use bpf::verifier::VerifiedProgram;
 use nic_model::profile::Capabilities;
 
@@ -21,7 +23,12 @@ pub enum Mode {
 /// # Errors
 /// Every reason why the card does not take the program. A program that is too long is told so only when nothing else is
 /// wrong with it.
-pub fn compile(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<Image, Vec<Refusal>> {
+pub fn compile(
+    program: &VerifiedProgram,
+    facts: &Facts,
+    card: &Capabilities,
+    mode: Mode,
+) -> Result<Image, Vec<Refusal>> {
     let admitted = admit(program, card, mode)?;
     let mut tables = vec![0; program.program().maps.len()];
     let (on_card, on_host): (Vec<_>, Vec<_>) = admitted.maps.iter().partition(|used| used.on_card);
@@ -30,7 +37,7 @@ pub fn compile(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Re
             *table = number;
         }
     }
-    translate(program, admitted, card, &tables)
+    translate(program, facts, admitted, card, &tables)
 }
 
 /// As [`compile`], with the card's number for each of the program's maps.
@@ -39,11 +46,19 @@ pub fn compile(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Re
 /// As [`compile`].
 pub fn compile_for_tables(
     program: &VerifiedProgram,
+    facts: &Facts,
     card: &Capabilities,
     mode: Mode,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
-    translate(program, admit(program, card, mode)?, card, tables)
+    translate(program, facts, admit(program, card, mode)?, card, tables)
+}
+
+/// Whether a register's value behind an instruction that goes on to the next may be read. `slot` is the original
+/// program's.
+fn is_read_behind(program: &VerifiedProgram, facts: &Facts, slot: usize, reg: Reg) -> bool {
+    let next = program.origin().partition_point(|origin| *origin <= slot);
+    next >= program.origin().len() || facts.live(next).contains(reg)
 }
 
 fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<Admitted, Vec<Refusal>> {
@@ -54,12 +69,13 @@ fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<A
 
 fn translate(
     program: &VerifiedProgram,
+    facts: &Facts,
     mut admitted: Admitted,
     card: &Capabilities,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
     let source = program.program();
-    opt::rewrite(&mut admitted, source);
+    opt::rewrite(&mut admitted, &|slot, reg| is_read_behind(program, facts, slot, reg));
     let assembly = lower::lower(&admitted, tables);
     let placed = place::place(assembly, &source.name, *card.max_instructions).map_err(|refusal| vec![refusal])?;
     let maps = admitted.maps.into_iter().map(|used| MapPlacement {

@@ -17,8 +17,8 @@
 //! - `place` gives labels their addresses, `encode` instructions their words.
 //!
 //! [`Mode::Driver`] does what the Linux nfp driver does, word for word, so that what it accepts, what it costs and what it
-//! computes are those of cards in use. It reads the record of exploration ([`bpf::verifier::Explored`]), as the driver
-//! does, not the facts.
+//! computes are those of cards in use. It decides by the record of exploration ([`bpf::verifier::Explored`]), as the
+//! driver does; from [`bpf::facts::Facts`] it only learns where one of the driver's faults can be seen.
 
 mod action;
 mod admit;

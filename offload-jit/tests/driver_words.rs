@@ -8,6 +8,7 @@ mod common;
 
 use std::fmt::Write as _;
 
+use bpf::facts::Facts;
 use bpf::insn::Insn;
 use bpf::verifier::{self, Options, Verdict};
 use common::Case;
@@ -33,10 +34,12 @@ fn translate(case: &Case, card: &Capabilities) -> Outcome {
     // The driver ran in Linux 6.12, whose verifier does not yet know that a constant key finds its array's entry.
     let options = Options { device_bound: true, constant_array_keys: false, ..Options::default() };
     match verifier::verify(case.program(), &options) {
-        Verdict::Accepted(program) => match compile_for_tables(&program, card, Mode::Driver, &case.table_ids) {
-            Ok(image) => Outcome::Translated(Box::new(image)),
-            Err(refusals) => Outcome::Refused(refusals[0].diagnostic.headline()),
-        },
+        Verdict::Accepted(program) => {
+            match compile_for_tables(&program, &Facts::of(&program), card, Mode::Driver, &case.table_ids) {
+                Ok(image) => Outcome::Translated(Box::new(image)),
+                Err(refusals) => Outcome::Refused(refusals[0].diagnostic.headline()),
+            }
+        }
         Verdict::Rejected(rejection) => Outcome::Refused(rejection.reason().to_owned()),
         Verdict::Unsupported(diagnostic) => Outcome::Unsupported(diagnostic.headline()),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bpf::facts::Facts;
 use bpf::insn::{AluOp, Callee, Insn, Operand, Reg, Size, Wide, Width};
 use bpf::program::{Function, MapIndex, MapSpec, MapType, ProgType, Program};
 use bpf::verifier::{self, Options};
@@ -17,8 +18,9 @@ fn firmware() -> Firmware {
 
 fn image(program: Program) -> Image {
     let program = verifier::verify(program, &Options { device_bound: true, ..Options::default() });
+    let program = program.accepted().expect("the program is good");
     let card = profile::builtin("agilio-cx-2x40").expect("it comes with the project").capabilities;
-    compile(&program.accepted().expect("the program is good"), &card, Mode::Driver).expect("the card takes it")
+    compile(&program, &Facts::of(&program), &card, Mode::Driver).expect("the card takes it")
 }
 
 const fn mov(dst: Reg, imm: i32) -> Insn {

@@ -1,5 +1,6 @@
 //! One program, or one card, for every rule, and nothing but that rule broken.
 
+use bpf::facts::Facts;
 use bpf::insn::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
 use bpf::verifier::{self, Options, Verdict};
@@ -101,7 +102,9 @@ fn agilio() -> Capabilities {
 fn refusals(program: Program, card: &Capabilities) -> Vec<Refusal> {
     let options = Options { device_bound: true, constant_array_keys: false, ..Options::default() };
     match verifier::verify(program, &options) {
-        Verdict::Accepted(program) => compile(&program, card, Mode::Driver).err().unwrap_or_default(),
+        Verdict::Accepted(program) => {
+            compile(&program, &Facts::of(&program), card, Mode::Driver).err().unwrap_or_default()
+        }
         Verdict::Rejected(rejection) => panic!("{}", rejection.diagnostic),
         Verdict::Unsupported(diagnostic) => panic!("{diagnostic}"),
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bpf::facts::Facts;
 use bpf::object::Object;
 use bpf::verifier::{self, Options, Verdict, VerifiedProgram};
 use nic_model::profile::{self, Capabilities};
@@ -26,12 +27,17 @@ fn agilio() -> Capabilities {
     profile::builtin("agilio-cx-2x40").expect("it comes with the project").capabilities
 }
 
+fn compiled(object: &str) -> Result<Image, Vec<Refusal>> {
+    let program = verified(object);
+    compile(&program, &Facts::of(&program), &agilio(), Mode::Driver)
+}
+
 fn translated(object: &str) -> Image {
-    compile(&verified(object), &agilio(), Mode::Driver).unwrap_or_else(|refusals| panic!("{object}: {}", refusals[0]))
+    compiled(object).unwrap_or_else(|refusals| panic!("{object}: {}", refusals[0]))
 }
 
 fn refused(object: &str) -> Vec<Refusal> {
-    match compile(&verified(object), &agilio(), Mode::Driver) {
+    match compiled(object) {
         Ok(_) => panic!("{object} is translated"),
         Err(refusals) => refusals,
     }
@@ -77,7 +83,8 @@ fn both_spellings_of_a_map_give_the_same_words() {
         let maps = &program.program().maps;
         let number = |name: &str| maps.iter().filter(|map| map.name.as_str() < name).count() as u32 + 1;
         let tables: Vec<u32> = maps.iter().map(|map| number(&map.name)).collect();
-        compile_for_tables(&program, &agilio(), Mode::Driver, &tables).map(|image| image.words().to_vec())
+        compile_for_tables(&program, &Facts::of(&program), &agilio(), Mode::Driver, &tables)
+            .map(|image| image.words().to_vec())
     };
     assert_eq!(words("l4lb"), words("l4lb_legacy"));
 }

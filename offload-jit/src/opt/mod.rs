@@ -6,21 +6,19 @@
 
 mod classic;
 mod gather;
-mod live;
 mod negate;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use bpf::program::Program;
+use bpf::insn::Reg;
 
 use crate::admit::Admitted;
 use crate::image::{Fault, Note};
 
-/// Rewrites an admitted program; `program` is the one it came from.
-pub(crate) fn rewrite(admitted: &mut Admitted, program: &Program) {
-    let live = live::live(program);
+/// Rewrites an admitted program. `is_read` says whether a register's value may be read behind a slot.
+pub(crate) fn rewrite(admitted: &mut Admitted, is_read: &dyn Fn(usize, Reg) -> bool) {
     let steps = &mut admitted.steps;
     classic::drop_context_copy(steps);
     negate::negate_constants(steps);
@@ -28,7 +26,7 @@ pub(crate) fn rewrite(admitted: &mut Admitted, program: &Program) {
     classic::drop_shifts(steps);
     for (end, copy) in gather::gather_copies(steps) {
         let reg = copy.through;
-        if !copy.leaves_last_value() && live.behind(end, reg) {
+        if !copy.leaves_last_value() && is_read(end, reg) {
             admitted.notes.push(Note { slot: end, fault: Fault::CopyLeavesOther { reg } });
         }
     }

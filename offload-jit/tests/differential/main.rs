@@ -11,6 +11,7 @@ mod rng;
 
 use std::path::Path;
 
+use bpf::facts::Facts;
 use bpf::object::Object;
 use bpf::program::Program;
 use bpf::verifier::{self, Options, Verdict};
@@ -40,7 +41,8 @@ fn scenario(name: &str) -> (Program, Image) {
     let program = Object::parse(&bytes).and_then(|object| object.program(None, None)).expect("the object is good");
     let options = Options { device_bound: true, ..Options::default() };
     let verified = verifier::verify(program, &options).accepted().expect("the program is good");
-    let image = compile(&verified, &card(), Mode::Driver).unwrap_or_else(|refusals| panic!("{}", refusals[0]));
+    let image = compile(&verified, &Facts::of(&verified), &card(), Mode::Driver)
+        .unwrap_or_else(|refusals| panic!("{}", refusals[0]));
     (verified.program().clone(), image)
 }
 
@@ -93,7 +95,7 @@ fn generated_programs_agree() {
             Verdict::Rejected(rejection) => panic!("seed {seed}: {}\n{}", rejection.diagnostic, text()),
             Verdict::Unsupported(diagnostic) => panic!("seed {seed}: {diagnostic}\n{}", text()),
         };
-        let image = match compile(&verified, &card, Mode::Driver) {
+        let image = match compile(&verified, &Facts::of(&verified), &card, Mode::Driver) {
             Ok(image) if image.notes().is_empty() => image,
             Ok(_) => {
                 faulty += 1;
