@@ -1,2 +1,3 @@
 //! The tool.
+
 fn main() {}

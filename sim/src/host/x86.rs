@@ -1,0 +1,123 @@
+//! How many x86-64 instructions the Linux JIT emits for each BPF instruction.
+//!
+//! The table is portable: results do not depend on the machine the simulator runs on. Counts are of the JIT of Linux 6.x
+//! on a processor with BMI2 (Haswell and later), where a shift by a register is one `shlx`; a zero-extension the verifier
+//! asked for costs nothing there, because 32-bit operations clear the upper half.
+
+use bpf::insn::{AluOp, AtomicOp, ByteOrder, Callee, Insn, Operand, Reg};
+use bpf::program::Program;
+
+/// Entry of a program: patchable nop, tail-call counter, frame set-up, stack adjustment. Kind: documented, Linux 6.x
+/// `arch/x86/net/bpf_jit_comp.c`, `emit_prologue`.
+const PROLOGUE: u32 = 6;
+/// Exit: `leave` and return.
+const EPILOGUE: u32 = 2;
+
+/// Instructions emitted for one BPF instruction; prologue, epilogue and saved registers apart.
+pub const fn emitted(insn: &Insn) -> u32 {
+    match insn {
+        Insn::Alu { op, src, .. } => match (op, src) {
+            (AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod, _) => 8,
+            (_, Operand::Reg(_) | Operand::Imm(_)) => 1,
+        },
+        Insn::Mov { .. } | Insn::Neg { .. } => 1,
+        Insn::End { order, bits, .. } => match (order, bits) {
+            (ByteOrder::Le, 64) => 0,
+            (ByteOrder::Le, _) => 1,
+            (_, 16) => 2,
+            _ => 1,
+        },
+        Insn::LoadImm64 { .. } | Insn::Load { .. } | Insn::Store { .. } => 1,
+        Insn::Pad => 0,
+        // Rewritten by the verifier into a call of a load routine with its argument set-up.
+        Insn::LoadPacket { .. } => 6,
+        Insn::Atomic { op, fetch, .. } => match (op, fetch) {
+            (AtomicOp::Add | AtomicOp::Xchg | AtomicOp::Cmpxchg, _) | (_, false) => 1,
+            // A compare-and-exchange loop.
+            (_, true) => 7,
+        },
+        Insn::Jump { off, .. } => {
+            if *off == 0 {
+                0
+            } else {
+                1
+            }
+        }
+        Insn::Branch { .. } => 2,
+        Insn::Call { callee } => match callee {
+            Callee::Helper(_) | Callee::Kfunc(_) | Callee::Reg(_) => 1,
+            // Tail-call count reload and call.
+            Callee::Local(_) => 2,
+        },
+        Insn::Exit => 1,
+    }
+}
+
+/// Instructions executed per BPF slot, and once per run.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    per_slot: Box<[u8]>,
+    per_run: u32,
+}
+
+impl Weights {
+    /// Weights of a program as the JIT would translate it.
+    pub fn of(program: &Program) -> Self {
+        let saved = [Reg::new(6), Reg::new(7), Reg::new(8), Reg::new(9)]
+            .into_iter()
+            .flatten()
+            .filter(|reg| program.insns.iter().any(|insn| writes(insn, *reg)))
+            .count() as u32;
+        // Each saved register is pushed once and popped once.
+        let per_run = PROLOGUE + EPILOGUE + 2 * saved;
+        Self { per_slot: program.insns.iter().map(|insn| emitted(insn) as u8).collect(), per_run }
+    }
+
+    /// Instructions executed when slot `slot` retires.
+    pub fn slot(&self, slot: usize) -> u32 {
+        self.per_slot.get(slot).copied().unwrap_or(0).into()
+    }
+
+    /// Instructions executed once a run: prologue, epilogue, saved registers.
+    pub fn run(&self) -> u32 {
+        self.per_run
+    }
+}
+
+fn writes(insn: &Insn, reg: Reg) -> bool {
+    match *insn {
+        Insn::Alu { dst, .. }
+        | Insn::Mov { dst, .. }
+        | Insn::Neg { dst, .. }
+        | Insn::End { dst, .. }
+        | Insn::LoadImm64 { dst, .. }
+        | Insn::Load { dst, .. } => dst == reg,
+        Insn::Atomic { fetch: true, src, .. } => src == reg,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bpf::insn::{Size, Width};
+    use bpf::program::ProgType;
+
+    #[test]
+    fn saved_registers_count_once_each_way() {
+        let mov = |dst| Insn::Mov { width: Width::W64, dst, src: Operand::Imm(0), sext: None };
+        let load = Insn::Load { size: Size::W, sext: false, dst: Reg::R6, base: Reg::R1, off: 0 };
+        let bare = Program::from_insns("p", ProgType::Xdp, vec![mov(Reg::R0), Insn::Exit], vec![]);
+        let saves = Program::from_insns("p", ProgType::Xdp, vec![load, mov(Reg::R6), mov(Reg::R0), Insn::Exit], vec![]);
+        assert_eq!(Weights::of(&bare).run(), PROLOGUE + EPILOGUE);
+        assert_eq!(Weights::of(&saves).run(), PROLOGUE + EPILOGUE + 2);
+    }
+
+    /// `ror` and `movzx` for 16 bits, `bswap` otherwise; a jump to the next instruction vanishes.
+    #[test]
+    fn forms_with_more_than_one_instruction() {
+        let swap = |bits| Insn::End { order: ByteOrder::Be, dst: Reg::R1, bits };
+        assert_eq!([emitted(&swap(16)), emitted(&swap(32)), emitted(&swap(64))], [2, 1, 1]);
+        assert_eq!(emitted(&Insn::Jump { off: 0, long: false }), 0);
+    }
+}

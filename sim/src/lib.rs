@@ -1,0 +1,4 @@
+//! The world and the tool.
+
+pub mod host;
+pub mod traffic;
