@@ -1,0 +1,261 @@
+//! A scenario as it is written: the shape of the YAML, with nothing looked up yet.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use indexmap::IndexMap;
+use nic_model::quantity::{BitRate, PacketRate};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize as DeriveDeserialize, Serialize};
+
+/// A scenario file.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Name; the directory under `results/`.
+    pub name: String,
+    /// What the scenario shows, for people.
+    #[serde(default)]
+    pub description: String,
+    /// Seed of everything random.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// What arrives on the wire, one or more sources.
+    pub traffic: Vec<Traffic>,
+    /// Programs by the name that variants attach them under.
+    #[serde(default)]
+    pub programs: IndexMap<String, Program>,
+    /// The card.
+    pub nic: Profile,
+    /// The host.
+    pub host: Profile,
+    /// The placements to compare, in the order of the report.
+    pub variants: IndexMap<String, Variant>,
+    /// What must hold, such as `offload.throughput >= 25 Mpps`.
+    #[serde(default)]
+    pub expect: Vec<String>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// One source of frames.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// The trace, relative to the scenario's directory.
+    pub pcap: String,
+    /// Port of the card the frames arrive at.
+    #[serde(default)]
+    pub port: u8,
+    /// When each frame comes.
+    #[serde(default)]
+    pub pacing: Pacing,
+    /// How often the trace is played.
+    #[serde(default = "one", rename = "loop")]
+    pub repeat: u64,
+    /// Stop after that many frames, whatever is left of the trace.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+/// When the frames of a source come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pacing {
+    /// `recorded`: by the trace's own time stamps.
+    #[default]
+    Recorded,
+    /// `{speed: 10}`: by its time stamps, that many times as fast.
+    Speed(u32),
+    /// `line-rate`: back to back, as fast as the port takes them.
+    LineRate,
+    /// `{rate: 40 Gbps}`: evenly, so many bits a second on the wire (preamble, FCS and gap counted).
+    Bits(BitRate),
+    /// `{rate: 25 Mpps}`: evenly, so many frames a second.
+    Packets(PacketRate),
+}
+
+/// A program of the scenario.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// The object, relative to the scenario's directory.
+    pub object: String,
+    /// The function's symbol; may be left out where the object has one program.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// Program type, where the section's name does not tell: `xdp`, `tc`, `socket`.
+    #[serde(default, rename = "type")]
+    pub ty: Option<String>,
+    /// What is in its maps before the first packet.
+    #[serde(default)]
+    pub maps: IndexMap<String, MapContents>,
+}
+
+/// Contents of one map.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapContents {
+    /// Entries, written in order.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry; both sides in the notation of [`super::bytes`].
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The key's bytes.
+    pub key: String,
+    /// The value's bytes.
+    pub value: String,
+}
+
+/// A profile by name or file, and what is changed in it.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Name of a built-in profile, or a path (it ends in `.yaml`) relative to the scenario's directory.
+    pub profile: String,
+    /// Values by dotted path, in the order written.
+    pub set: IndexMap<String, serde_yaml::Value>,
+}
+
+/// One placement.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Which programs run where; nothing means that the host's stack gets every packet.
+    #[serde(default)]
+    pub attach: Attach,
+    /// Receive queues of the host, each with a core of its own.
+    #[serde(default)]
+    pub queues: Option<u32>,
+}
+
+/// Hooks, in the order a packet meets them.
+#[derive(Debug, Clone, Default, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Attach {
+    /// On the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xdp_offload: Option<String>,
+    /// In the driver's receive path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xdp_native: Option<String>,
+    /// At the clsact qdisc's ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tc_ingress: Option<String>,
+}
+
+impl Attach {
+    /// Hook names with what is attached there, in the order a packet meets them.
+    pub fn hooks(&self) -> [(&'static str, Option<&str>); 3] {
+        [
+            ("xdp-offload", self.xdp_offload.as_deref()),
+            ("xdp-native", self.xdp_native.as_deref()),
+            ("tc-ingress", self.tc_ingress.as_deref()),
+        ]
+    }
+}
+
+/// Reads a value that is written as a word or as a mapping.
+struct WordOr<T, F>(F, &'static str, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, F: FnOnce(&str) -> Result<T, String>> Visitor<'de> for WordOr<T, F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+        (self.0)(word).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+#[derive(DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileTable {
+    profile: String,
+    #[serde(default)]
+    set: IndexMap<String, serde_yaml::Value>,
+}
+
+/// The mapping form; apart from [`Profile`] so that one derives and the other chooses.
+struct ProfileForm(ProfileTable);
+
+impl<'de> Deserialize<'de> for ProfileForm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ProfileTable::deserialize(deserializer).map(ProfileForm)
+    }
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = |w: &str| Ok(ProfileForm(ProfileTable { profile: w.to_owned(), set: IndexMap::new() }));
+        let expected = "a profile's name, a file, or {profile: NAME, set: {PATH: VALUE}}";
+        let ProfileForm(table) = deserializer.deserialize_any(WordOr(word, expected, PhantomData))?;
+        Ok(Profile { profile: table.profile, set: table.set })
+    }
+}
+
+#[derive(DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+struct PacingTable {
+    rate: Option<String>,
+    speed: Option<u32>,
+}
+
+const PACING_FORMS: &str = "recorded, line-rate, {rate: 40 Gbps}, {rate: 25 Mpps} or {speed: 10}";
+
+impl<'de> Deserialize<'de> for Pacing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form(Pacing);
+        impl<'de> Deserialize<'de> for Form {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let table = PacingTable::deserialize(deserializer)?;
+                match (table.rate, table.speed) {
+                    (Some(rate), None) => rate_of(&rate).map(Form).map_err(de::Error::custom),
+                    (None, Some(0)) => Err(de::Error::custom("speed is 0; the replay would never end")),
+                    (None, Some(speed)) => Ok(Form(Pacing::Speed(speed))),
+                    _ => Err(de::Error::custom(format!("pacing is one of {PACING_FORMS}"))),
+                }
+            }
+        }
+        let word = |w: &str| match w {
+            "recorded" => Ok(Form(Pacing::Recorded)),
+            "line-rate" => Ok(Form(Pacing::LineRate)),
+            other => Err(format!("`{other}` is no pacing; use {PACING_FORMS}")),
+        };
+        deserializer.deserialize_any(WordOr(word, PACING_FORMS, PhantomData)).map(|Form(pacing)| pacing)
+    }
+}
+
+fn rate_of(text: &str) -> Result<Pacing, String> {
+    let pacing = match (text.parse::<BitRate>(), text.parse::<PacketRate>()) {
+        (Ok(bits), _) => Pacing::Bits(bits),
+        (_, Ok(packets)) => Pacing::Packets(packets),
+        (Err(e), Err(_)) => return Err(format!("{e}; a rate may also be in packets: 25 Mpps")),
+    };
+    match pacing {
+        Pacing::Bits(BitRate(0)) | Pacing::Packets(PacketRate(0)) => Err(format!("rate `{text}` is zero")),
+        rate => Ok(rate),
+    }
+}
+
+impl fmt::Display for Pacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pacing::Recorded => f.write_str("as recorded"),
+            Pacing::Speed(n) => write!(f, "as recorded, {n} times as fast"),
+            Pacing::LineRate => f.write_str("line rate"),
+            Pacing::Bits(rate) => write!(f, "{rate}"),
+            Pacing::Packets(rate) => write!(f, "{rate}"),
+        }
+    }
+}
