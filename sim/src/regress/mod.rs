@@ -1,0 +1,5 @@
+//! Scenarios held against their baselines.
+
+mod baseline;
+
+pub use baseline::{Baseline, Moved, Placement};

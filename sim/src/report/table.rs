@@ -1,0 +1,186 @@
+//! The table in the terminal: which placement, how fast, how late, what limits it.
+
+use std::fmt::Write;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use nic_model::quantity::{BitRate, Duration, PacketRate, Ratio};
+
+use super::results::{Measured, Results, VariantResult};
+
+/// How the table is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Colours and bold, for a terminal.
+    pub colour: bool,
+    /// Columns there are; nothing for as many as it takes.
+    pub width: Option<u16>,
+}
+
+/// The report as text.
+pub fn render(results: &Results, style: Style) -> String {
+    let mut text = String::new();
+    let mut line = |s: String| writeln!(text, "{s}").expect("a string takes everything");
+    line(format!("{} · {} · {}", results.scenario, results.nic, results.host));
+    if !results.description.is_empty() {
+        line(results.description.clone());
+    }
+    for t in &results.traffic {
+        let times = if t.repeat == 1 { String::new() } else { format!(" × {}", t.repeat) };
+        line(format!("{}: {} packets{times}, {}", t.pcap, grouped(t.records), t.pacing));
+        for note in notes(t) {
+            line(format!("  note: {note}"));
+        }
+    }
+    line(String::new());
+    line(placements(results, style).to_string());
+    for v in &results.variants {
+        details(v, &mut line);
+    }
+    if !results.expectations.is_empty() {
+        line(String::new());
+        for e in &results.expectations {
+            let mark = if e.holds { "holds " } else { "BROKEN" };
+            line(format!("{mark}  {}   (found {})", e.text, e.found));
+        }
+    }
+    text
+}
+
+fn placements(results: &Results, style: Style) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = style.width {
+        table.set_width(width);
+    }
+    if !style.colour {
+        table.force_no_tty();
+    }
+    let bold = |s: &str| if style.colour { Cell::new(s).add_attribute(Attribute::Bold) } else { Cell::new(s) };
+    table.set_header(
+        ["placement", "runs", "handled", "lost", "p50", "p99", "max", "limited by"].map(|title| bold(title)),
+    );
+    let fastest = results.variants.iter().filter_map(|v| v.measured.as_ref()).map(|m| m.throughput_pps).max();
+    for v in &results.variants {
+        let runs = match &v.attach[..] {
+            [] => "no program".to_owned(),
+            attached => attached.iter().map(|a| a.program.clone()).collect::<Vec<_>>().join(" + "),
+        };
+        match &v.measured {
+            Some(m) => {
+                let speed = PacketRate(rounded(m.throughput_pps)).to_string();
+                let speed = match style.colour && Some(m.throughput_pps) == fastest {
+                    true => Cell::new(speed).fg(Color::Green),
+                    false => Cell::new(speed),
+                };
+                let right = |s: String| Cell::new(s).set_alignment(CellAlignment::Right);
+                let late = |f: fn(&super::results::Latency) -> u64| {
+                    right(m.latency.as_ref().map_or("-".to_owned(), |l| Duration(rounded(f(l))).to_string()))
+                };
+                table.add_row(vec![
+                    bold(&v.name),
+                    Cell::new(runs),
+                    speed.set_alignment(CellAlignment::Right),
+                    right(loss(v, m)),
+                    late(|l| l.p50_ps),
+                    late(|l| l.p99_ps),
+                    late(|l| l.max_ps),
+                    Cell::new(&m.bottleneck.resource),
+                ]);
+            }
+            None => {
+                let n = v.refusals.len();
+                let why = format!("refused: {n} reason{}", if n == 1 { "" } else { "s" });
+                table.add_row(vec![bold(&v.name), Cell::new(runs), Cell::new(why)]);
+            }
+        }
+    }
+    table
+}
+
+fn details(v: &VariantResult, line: &mut impl FnMut(String)) {
+    for r in &v.refusals {
+        line(format!("{}: refused: {}: {}", v.name, r.code, r.reason));
+        let parts = [("At", &r.at), ("Limit", &r.limit), ("Actual", &r.actual), ("Suggestion", &r.help)];
+        for (title, part) in parts {
+            if let Some(part) = part {
+                line(format!("  {title}: {part}"));
+            }
+        }
+    }
+    let Some(m) = &v.measured else { return };
+    let fates: Vec<_> = m.fates.iter().map(|f| format!("{} {} ({})", grouped(f.packets), f.outcome, f.place)).collect();
+    line(format!("{}: {}", v.name, fates.join(", ")));
+    line(format!("  {}", m.bottleneck.why));
+    if !m.assumed.is_empty() {
+        let n = m.assumed.len();
+        line(format!("  rests on {n} assumed value{}: {}", if n == 1 { "" } else { "s" }, m.assumed.join(", ")));
+    }
+}
+
+fn notes(t: &super::results::TrafficResult) -> Vec<String> {
+    let mut notes = Vec::new();
+    if t.records_cut > 0 {
+        notes.push(format!("{} records were cut when captured; their missing bytes are zero", grouped(t.records_cut)));
+    }
+    if t.records_backwards > 0 {
+        let n = grouped(t.records_backwards);
+        notes.push(format!("{n} records are stamped earlier than the one before; they were sent right after it"));
+    }
+    if t.file_truncated {
+        notes.push("the file ends inside a record; the records before it were sent".to_owned());
+    }
+    notes
+}
+
+fn loss(v: &VariantResult, m: &Measured) -> String {
+    match v.packets("lost") {
+        0 => "none".to_owned(),
+        lost => {
+            let ppm = lost.saturating_mul(1_000_000) / m.offered_packets.max(1);
+            if ppm < 100 { format!("{} packets", grouped(lost)) } else { Ratio(ppm / 100 * 100_000).to_string() }
+        }
+    }
+}
+
+/// Three significant digits: what a reader of a table takes in.
+fn rounded(value: u64) -> u64 {
+    let mut unit = 1;
+    while value / unit >= 1_000 {
+        unit *= 10;
+    }
+    value / unit * unit + if value % unit * 2 >= unit && unit > 1 { unit } else { 0 }
+}
+
+/// Digits in groups of three.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(d);
+    }
+    text
+}
+
+/// The offered load in words.
+pub fn offered(m: &Measured) -> String {
+    format!("{} ({})", PacketRate(rounded(m.offered_pps)), BitRate(rounded(m.offered_bps)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_are_kept() {
+        assert_eq!([0, 7, 999, 1_000, 1_234, 1_235, 123_456].map(rounded), [0, 7, 999, 1_000, 1_230, 1_240, 123_000]);
+    }
+
+    #[test]
+    fn digits_in_threes() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

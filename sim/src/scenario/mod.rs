@@ -1,0 +1,5 @@
+//! Scenarios: as written, then checked.
+
+pub mod bytes;
+pub mod expect;
+pub mod written;
