@@ -1,3 +1,9 @@
 //! What arrives on the wire: captured traces, and when each frame of them comes.
 
-pub mod trace;
+mod pacing;
+mod source;
+mod trace;
+
+pub use pacing::Pacer;
+pub use source::{Arrival, Play, TrafficSource};
+pub use trace::{MAX_FRAME, Record, TraceNotes, TraceReader, survey};

@@ -1,0 +1,346 @@
+//! The host as one component: rings, interrupts and polls, with the hooks a packet meets on the way to the stack.
+
+use std::collections::VecDeque;
+
+use nic_model::des::{Component, Outbox, Priority, Source, Time};
+use nic_model::device::{CardToHost, Frame, HostToCard, PacketId, QueueId, RxMeta};
+
+use super::costs::HostCosts;
+use super::hooks::{Hooks, Sent, Verdict};
+
+/// What can happen to the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum In {
+    /// A message of the card has arrived.
+    Pcie(CardToHost),
+    /// An event the host scheduled for itself.
+    Inner(Inner),
+}
+
+/// Events the host schedules for itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inner {
+    /// The driver has booted: rings are filled, interrupts armed.
+    Start,
+    /// Host memory has answered a read of the card's.
+    Answer {
+        /// The queue that was read for.
+        queue: QueueId,
+        /// What the card gets.
+        message: HostToCard,
+    },
+    /// The queue's interrupt handler has scheduled its poll, which begins.
+    Poll(QueueId),
+    /// The queue's core has finished a packet, or the work around polls, and goes on.
+    Step(QueueId),
+}
+
+/// What the host tells the outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Out {
+    /// A message to the card, issued now.
+    Pcie(HostToCard),
+    /// A packet ended in the host, now.
+    Fate {
+        /// Which.
+        packet: PacketId,
+        /// How.
+        fate: Fate,
+    },
+    /// The host will send this packet; it ends when the card has put it on the wire.
+    Sending {
+        /// Which.
+        packet: PacketId,
+        /// The hook that sent it.
+        by: Sent,
+    },
+}
+
+/// How a packet ended in the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// The program at the XDP hook dropped it.
+    XdpDropped,
+    /// The program at the XDP hook aborted, faulted, or gave a verdict that does not exist.
+    XdpAborted,
+    /// The program at the tc hook dropped it.
+    TcDropped,
+    /// The program at the tc hook faulted; as Linux does for a fault it cannot have, the packet goes no further.
+    TcAborted,
+    /// The stack has it.
+    Delivered,
+    /// The transmit ring was full.
+    TxRingFull,
+    /// The redirect's device does not exist.
+    NoDevice,
+}
+
+/// One packet being worked on.
+#[derive(Debug)]
+struct Work {
+    frame: Frame,
+    verdict: Verdict,
+}
+
+/// State of a queue's poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Napi {
+    /// Waiting for an interrupt.
+    Idle,
+    /// An interrupt came; the poll has not begun.
+    Scheduled,
+    /// Polling, with so much of the budget left.
+    Polling(u32),
+}
+
+struct Queue {
+    /// Packets the card has written, in ring order.
+    received: VecDeque<(Frame, RxMeta)>,
+    /// Receive buffers to announce with the next doorbell.
+    refill: u32,
+    /// Packets taken since the beginning.
+    rx_seen: u64,
+    /// Frames on the transmit ring whose data the card has not read.
+    transmit: VecDeque<Frame>,
+    /// How many of them the card has read the descriptors of.
+    described: usize,
+    /// Descriptors to announce with the next doorbell.
+    unannounced: u32,
+    /// Descriptors in use: until the driver sees their completion.
+    tx_used: u32,
+    /// Completions since the beginning, and those the driver has seen.
+    tx_completed: u64,
+    tx_seen: u64,
+    napi: Napi,
+    work: Option<Work>,
+    last_interrupt: Option<Time>,
+    busy: Time,
+    polls: u64,
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self {
+            received: VecDeque::new(),
+            refill: 0,
+            rx_seen: 0,
+            transmit: VecDeque::new(),
+            described: 0,
+            unannounced: 0,
+            tx_used: 0,
+            tx_completed: 0,
+            tx_seen: 0,
+            napi: Napi::Idle,
+            work: None,
+            last_interrupt: None,
+            busy: Time::ZERO,
+            polls: 0,
+        }
+    }
+}
+
+/// Most packets whose buffers are given back by one doorbell in the middle of a poll.
+const REFILL_BATCH: u32 = 32;
+
+type Posts<'a> = &'a mut Outbox<In, Out>;
+
+/// A host with one core for each receive queue.
+pub struct Host {
+    costs: HostCosts,
+    hooks: Hooks,
+    queues: Vec<Queue>,
+    /// Source of queue 0; queue `n` is `n` further.
+    first_source: u16,
+}
+
+impl Host {
+    /// A host of these costs with programs at its hooks and `queues` queues; it takes sources from `first_source` on.
+    pub fn new(costs: HostCosts, hooks: Hooks, queues: u16, first_source: Source) -> Self {
+        Self { costs, hooks, queues: (0..queues).map(|_| Queue::new()).collect(), first_source: first_source.0 }
+    }
+
+    /// The hooks, for their counters and maps.
+    pub fn hooks(&mut self) -> &mut Hooks {
+        &mut self.hooks
+    }
+
+    /// How long each queue's core has worked.
+    pub fn busy(&self) -> impl Iterator<Item = Time> {
+        self.queues.iter().map(|q| q.busy)
+    }
+
+    /// Polls begun, over all queues.
+    pub fn polls(&self) -> u64 {
+        self.queues.iter().map(|q| q.polls).sum()
+    }
+
+    fn source(&self, queue: QueueId) -> Source {
+        Source(self.first_source + queue.0)
+    }
+
+    fn wake(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: Posts) {
+        outbox.wake(at, priority, self.source(queue), In::Inner(event));
+    }
+
+    fn queue(&mut self, queue: QueueId) -> &mut Queue {
+        &mut self.queues[usize::from(queue.0)]
+    }
+
+    fn start(&mut self, outbox: Posts) {
+        // One descriptor stays free, so that a full ring differs from an empty one.
+        let count = self.costs.rx_descriptors.saturating_sub(1);
+        for queue in (0..self.queues.len() as u16).map(QueueId) {
+            let source = self.source(queue);
+            outbox.send(source, Out::Pcie(HostToCard::RxDoorbell { queue, count }));
+            outbox.send(source, Out::Pcie(HostToCard::ArmInterrupt { queue, rx_seen: 0, tx_seen: 0 }));
+        }
+    }
+
+    fn from_card(&mut self, now: Time, message: CardToHost, outbox: Posts) {
+        let answer_at = now + self.costs.dma_read;
+        match message {
+            CardToHost::RxPacket { queue, frame, meta } => self.queue(queue).received.push_back((frame, meta)),
+            CardToHost::Interrupt { queue } => self.interrupt(now, queue, outbox),
+            CardToHost::TxComplete { queue, count } => self.queue(queue).tx_completed += u64::from(count),
+            CardToHost::ReadRxDescriptors { queue, count } => {
+                let answer = Inner::Answer { queue, message: HostToCard::RxDescriptors { queue, count } };
+                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+            }
+            CardToHost::ReadTxDescriptors { queue, count } => {
+                let q = self.queue(queue);
+                let lengths: Vec<u32> =
+                    q.transmit.iter().skip(q.described).take(count as usize).map(|f| f.bytes.len() as u32).collect();
+                q.described += lengths.len();
+                let answer = Inner::Answer { queue, message: HostToCard::TxDescriptors { queue, lengths } };
+                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+            }
+            CardToHost::ReadTxData { queue, .. } => {
+                let q = self.queue(queue);
+                let frame = q.transmit.pop_front().expect("the card reads the data of frames it has described");
+                q.described -= 1;
+                let answer = Inner::Answer { queue, message: HostToCard::TxData { queue, frame } };
+                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+            }
+        }
+    }
+
+    fn interrupt(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+        let (interrupt, moderation) = (self.costs.interrupt, self.costs.moderation);
+        let q = self.queue(queue);
+        if q.napi != Napi::Idle {
+            return;
+        }
+        let fires = q.last_interrupt.map_or(now, |last| now.max(last + moderation));
+        q.last_interrupt = Some(fires);
+        q.napi = Napi::Scheduled;
+        self.wake(fires + interrupt, Priority::Timer, queue, Inner::Poll(queue), outbox);
+    }
+
+    fn poll(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+        let (budget, poll) = (self.costs.napi_budget, self.costs.poll);
+        let q = self.queue(queue);
+        q.napi = Napi::Polling(budget);
+        q.polls += 1;
+        q.busy += poll;
+        // Transmit completions are taken first, as drivers do.
+        q.tx_used -= (q.tx_completed - q.tx_seen) as u32;
+        q.tx_seen = q.tx_completed;
+        self.wake(now + poll, Priority::Core, queue, Inner::Step(queue), outbox);
+    }
+
+    /// Ends the packet in work, then takes the next or ends the poll.
+    fn step(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+        if let Some(work) = self.queue(queue).work.take() {
+            self.finish(queue, work, outbox);
+        }
+        let q = self.queue(queue);
+        let left = match q.napi {
+            Napi::Polling(left) => left,
+            other => unreachable!("a core steps inside a poll, not when {other:?}"),
+        };
+        if left > 0
+            && let Some((frame, meta)) = q.received.pop_front()
+        {
+            q.napi = Napi::Polling(left - 1);
+            q.rx_seen += 1;
+            q.refill += 1;
+            if q.refill >= REFILL_BATCH {
+                self.ring_receive(queue, outbox);
+            }
+            self.take(now, queue, frame, &meta, outbox);
+            return;
+        }
+        self.ring_receive(queue, outbox);
+        self.ring_transmit(queue, outbox);
+        let q = self.queue(queue);
+        if left == 0 || !q.received.is_empty() {
+            // The budget is used up and the queue goes to the end of the poll list, where it is alone.
+            self.poll(now, queue, outbox);
+            return;
+        }
+        q.napi = Napi::Idle;
+        let (rx_seen, tx_seen) = (q.rx_seen, q.tx_seen);
+        let source = self.source(queue);
+        outbox.send(source, Out::Pcie(HostToCard::ArmInterrupt { queue, rx_seen, tx_seen }));
+    }
+
+    fn take(&mut self, now: Time, queue: QueueId, mut frame: Frame, meta: &RxMeta, outbox: Posts) {
+        let processed = self.hooks.process(now, queue, &mut frame, meta, &self.costs);
+        let q = self.queue(queue);
+        q.busy += processed.cost;
+        q.work = Some(Work { frame, verdict: processed.verdict });
+        self.wake(now + processed.cost, Priority::Core, queue, Inner::Step(queue), outbox);
+    }
+
+    fn finish(&mut self, queue: QueueId, work: Work, outbox: Posts) {
+        let source = self.source(queue);
+        let packet = work.frame.id;
+        match work.verdict {
+            Verdict::End(fate) => outbox.send(source, Out::Fate { packet, fate }),
+            Verdict::Send { by, now } => {
+                let limit = self.costs.tx_descriptors;
+                let q = self.queue(queue);
+                if q.tx_used >= limit {
+                    outbox.send(source, Out::Fate { packet, fate: Fate::TxRingFull });
+                    return;
+                }
+                q.tx_used += 1;
+                q.unannounced += 1;
+                q.transmit.push_back(work.frame);
+                outbox.send(source, Out::Sending { packet, by });
+                if now {
+                    self.ring_transmit(queue, outbox);
+                }
+            }
+        }
+    }
+
+    fn ring_receive(&mut self, queue: QueueId, outbox: Posts) {
+        let count = std::mem::take(&mut self.queue(queue).refill);
+        if count > 0 {
+            outbox.send(self.source(queue), Out::Pcie(HostToCard::RxDoorbell { queue, count }));
+        }
+    }
+
+    fn ring_transmit(&mut self, queue: QueueId, outbox: Posts) {
+        let count = std::mem::take(&mut self.queue(queue).unannounced);
+        if count > 0 {
+            outbox.send(self.source(queue), Out::Pcie(HostToCard::TxDoorbell { queue, count }));
+        }
+    }
+}
+
+impl Component for Host {
+    type In = In;
+    type Out = Out;
+
+    fn handle(&mut self, now: Time, event: In, outbox: Posts) {
+        match event {
+            In::Pcie(message) => self.from_card(now, message, outbox),
+            In::Inner(Inner::Start) => self.start(outbox),
+            In::Inner(Inner::Answer { queue, message }) => outbox.send(self.source(queue), Out::Pcie(message)),
+            In::Inner(Inner::Poll(queue)) => self.poll(now, queue, outbox),
+            In::Inner(Inner::Step(queue)) => self.step(now, queue, outbox),
+        }
+    }
+}
