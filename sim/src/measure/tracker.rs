@@ -1,0 +1,268 @@
+//! Every packet from its arrival to its one fate.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use nic_model::des::Time;
+use nic_model::device::{self, LossPlace, PacketId};
+
+use super::Latencies;
+use crate::host::{self, Sent};
+
+/// How a packet ended, in the order of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// A program dropped it.
+    Dropped(Place),
+    /// A program sent it back out, and its last bit has left.
+    Transmitted(Place),
+    /// The host's stack has it.
+    Delivered,
+    /// A program failed and the packet was dropped for it.
+    Aborted(Place),
+    /// It was lost at a place with a name.
+    Lost(Loss),
+}
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// On the card.
+    Card,
+    /// At the host's XDP hook.
+    Xdp,
+    /// At the host's tc hook.
+    Tc,
+}
+
+/// Where a packet was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// On the card.
+    Card(LossPlace),
+    /// The host's transmit ring was full.
+    HostTxRing,
+    /// It was redirected to a device that does not exist.
+    NoDevice,
+}
+
+impl Place {
+    /// Name for reports; stable.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Place::Card => "card program",
+            Place::Xdp => "xdp program",
+            Place::Tc => "tc program",
+        }
+    }
+}
+
+impl Fate {
+    /// What became of it, and where; stable names for reports.
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Fate::Dropped(place) => ("dropped", place.name()),
+            Fate::Transmitted(place) => ("transmitted", place.name()),
+            Fate::Delivered => ("delivered", "host stack"),
+            Fate::Aborted(place) => ("aborted", place.name()),
+            Fate::Lost(Loss::Card(place)) => ("lost", place.name()),
+            Fate::Lost(Loss::HostTxRing) => ("lost", "host.tx-ring-full"),
+            Fate::Lost(Loss::NoDevice) => ("lost", "host.redirect-no-device"),
+        }
+    }
+
+    /// Whether a program or the stack decided on the packet.
+    pub const fn is_handled(self) -> bool {
+        !matches!(self, Fate::Lost(_))
+    }
+}
+
+impl From<device::Fate> for Fate {
+    fn from(fate: device::Fate) -> Self {
+        match fate {
+            device::Fate::Dropped => Fate::Dropped(Place::Card),
+            device::Fate::Aborted => Fate::Aborted(Place::Card),
+            device::Fate::Lost(place) => Fate::Lost(Loss::Card(place)),
+        }
+    }
+}
+
+impl From<host::Fate> for Fate {
+    fn from(fate: host::Fate) -> Self {
+        match fate {
+            host::Fate::XdpDropped => Fate::Dropped(Place::Xdp),
+            host::Fate::XdpAborted => Fate::Aborted(Place::Xdp),
+            host::Fate::TcDropped => Fate::Dropped(Place::Tc),
+            host::Fate::TcAborted => Fate::Aborted(Place::Tc),
+            host::Fate::Delivered => Fate::Delivered,
+            host::Fate::TxRingFull => Fate::Lost(Loss::HostTxRing),
+            host::Fate::NoDevice => Fate::Lost(Loss::NoDevice),
+        }
+    }
+}
+
+impl From<Sent> for Place {
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::Xdp => Place::Xdp,
+            Sent::Tc => Place::Tc,
+        }
+    }
+}
+
+/// A packet that has arrived and not ended.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    arrived: Time,
+    sender: Place,
+}
+
+/// The packets in flight, and what became of the others.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    /// Packets from number `first` on; the ended ones are empty.
+    window: VecDeque<Option<InFlight>>,
+    first: u64,
+    offered_bytes: u64,
+    offered_line_bytes: u64,
+    first_bit: Option<Time>,
+    last_arrival: Time,
+    last_end: Time,
+    fates: BTreeMap<Fate, (u64, Latencies)>,
+    all: Latencies,
+    ended: u64,
+}
+
+impl Tracker {
+    /// A packet's last bit arrives; `bytes` are its frame's, without FCS, which took `line` to arrive.
+    pub fn arrive(&mut self, now: Time, bytes: usize, line: Time) -> PacketId {
+        let id = PacketId(self.first + self.window.len() as u64);
+        self.window.push_back(Some(InFlight { arrived: now, sender: Place::Card }));
+        self.offered_bytes += bytes as u64 + device::FCS;
+        self.offered_line_bytes += device::line_bytes(bytes);
+        self.first_bit.get_or_insert(now - line);
+        self.last_arrival = self.last_arrival.max(now);
+        id
+    }
+
+    /// A hook of the host's has sent the packet.
+    pub fn sent(&mut self, packet: PacketId, by: Sent) {
+        if let Some(flight) = self.flight(packet) {
+            flight.sender = by.into();
+        }
+    }
+
+    /// The packet's last bit leaves.
+    pub fn transmitted(&mut self, at: Time, packet: PacketId) {
+        if let Some(sender) = self.flight(packet).map(|f| f.sender) {
+            self.end(at, packet, Fate::Transmitted(sender));
+        }
+    }
+
+    /// The packet has ended. A packet that has ended before keeps its first fate and shows up in [`Tracker::audit`].
+    pub fn end(&mut self, at: Time, packet: PacketId, fate: Fate) {
+        self.ended += 1;
+        let Some(flight) = self.slot(packet).and_then(Option::take) else { return };
+        let latency = at - flight.arrived;
+        let (count, latencies) = self.fates.entry(fate).or_default();
+        *count += 1;
+        latencies.record(latency);
+        if fate.is_handled() {
+            self.all.record(latency);
+        }
+        self.last_end = self.last_end.max(at);
+        while let Some(None) = self.window.front() {
+            self.window.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn slot(&mut self, packet: PacketId) -> Option<&mut Option<InFlight>> {
+        let index = usize::try_from(packet.0.checked_sub(self.first)?).ok()?;
+        self.window.get_mut(index)
+    }
+
+    fn flight(&mut self, packet: PacketId) -> Option<&mut InFlight> {
+        self.slot(packet)?.as_mut()
+    }
+
+    /// Packets that have arrived.
+    pub fn offered(&self) -> u64 {
+        self.first + self.window.len() as u64
+    }
+
+    /// Their bytes with FCS, and with preamble and gap too.
+    pub fn offered_bytes(&self) -> (u64, u64) {
+        (self.offered_bytes, self.offered_line_bytes)
+    }
+
+    /// From the first bit of the first packet to the last bit of the last.
+    pub fn offered_span(&self) -> Time {
+        self.last_arrival - self.first_bit.unwrap_or(self.last_arrival)
+    }
+
+    /// From the first bit of the first packet to the end of the last fate.
+    pub fn whole_span(&self) -> Time {
+        self.last_end - self.first_bit.unwrap_or(self.last_end)
+    }
+
+    /// Packets by fate, with their latencies, in the order of reports.
+    pub fn fates(&self) -> impl Iterator<Item = (Fate, u64, &Latencies)> {
+        self.fates.iter().map(|(fate, (count, latencies))| (*fate, *count, latencies))
+    }
+
+    /// Latencies of all handled packets.
+    pub fn latencies(&self) -> &Latencies {
+        &self.all
+    }
+
+    /// The law of the house: every packet offered has exactly one fate.
+    ///
+    /// # Errors
+    /// The sums that do not agree, for a report of our own mistake.
+    pub fn audit(&self) -> Result<(), String> {
+        let fates: u64 = self.fates.values().map(|(count, _)| count).sum();
+        let offered = self.offered();
+        if fates == offered && self.ended == offered {
+            return Ok(());
+        }
+        let open = self.window.iter().filter(|slot| slot.is_some()).count();
+        Err(format!("{offered} packets arrived, {fates} have a fate, {} ends were told, {open} are open", self.ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fate_each_and_the_sum_holds() {
+        let mut tracker = Tracker::default();
+        let ids: Vec<_> = (1..=3).map(|us| tracker.arrive(Time::from_us(us), 60, Time::from_ns(67))).collect();
+        assert!(tracker.audit().is_err());
+        tracker.end(Time::from_us(5), ids[1], Fate::Delivered);
+        tracker.sent(ids[0], Sent::Xdp);
+        tracker.transmitted(Time::from_us(6), ids[0]);
+        tracker.end(Time::from_us(7), ids[2], Fate::Lost(Loss::Card(LossPlace::NoRxDescriptor)));
+        assert_eq!(tracker.audit(), Ok(()));
+        let fates: Vec<_> = tracker.fates().map(|(fate, count, _)| (fate.names(), count)).collect();
+        assert_eq!(
+            fates,
+            [
+                (("transmitted", "xdp program"), 1),
+                (("delivered", "host stack"), 1),
+                (("lost", "card.no-rx-descriptor"), 1)
+            ]
+        );
+        assert_eq!(tracker.latencies().summary().map(|s| s.count), Some(2));
+        assert_eq!(tracker.whole_span(), Time::from_ns(6_067));
+    }
+
+    #[test]
+    fn a_second_fate_is_found_out() {
+        let mut tracker = Tracker::default();
+        let id = tracker.arrive(Time::from_us(1), 60, Time::ZERO);
+        tracker.end(Time::from_us(2), id, Fate::Delivered);
+        tracker.end(Time::from_us(3), id, Fate::Delivered);
+        assert!(tracker.audit().unwrap_err().contains("1 packets arrived, 1 have a fate, 2 ends"));
+    }
+}
