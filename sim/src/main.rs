@@ -1,3 +1,11 @@
-//! The tool.
+//! `sim`: simulates a network card that runs BPF programs.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use sim::commands::{self, Cli};
+
+fn main() -> ExitCode {
+    commands::run(Cli::parse())
+}

@@ -1,5 +1,11 @@
 //! Scenarios: as written, then checked.
 
 pub mod bytes;
-pub mod expect;
+mod checked;
+mod expect;
+mod profiles;
+mod resolve;
 pub mod written;
+
+pub use checked::{LoadedProgram, Scenario, Variant};
+pub use expect::{Expect, Relation};

@@ -1,0 +1,70 @@
+//! Reading and writing whole files: what is written is there whole or not at all.
+
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use bpf::diag::{At, Diagnostic};
+
+/// Most bytes of a text or object that is read whole.
+pub const MAX_FILE: u64 = 256 << 20;
+
+fn trouble(code: &'static str, what: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::new(code, format!("cannot {what}: {error}")).at(At::Named(path.display().to_string()))
+}
+
+/// A file's bytes.
+///
+/// # Errors
+/// `file-unreadable`; `file-too-large`.
+pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let size = std::fs::metadata(path).map_err(|e| trouble("file-unreadable", "open the file", path, &e))?.len();
+    if size > MAX_FILE {
+        return Err(Diagnostic::new("file-too-large", "the file is too large to be what it should be")
+            .at(At::Named(path.display().to_string()))
+            .limit(format!("{MAX_FILE} B"), format!("{size} B")));
+    }
+    std::fs::read(path).map_err(|e| trouble("file-unreadable", "read the file", path, &e))
+}
+
+/// A file's text.
+///
+/// # Errors
+/// As [`read`]; `file-not-text`.
+pub fn read_text(path: &Path) -> Result<String, Diagnostic> {
+    String::from_utf8(read(path)?).map_err(|e| {
+        Diagnostic::new("file-not-text", "the file is not UTF-8 text")
+            .at(At::Bytes { of: path.display().to_string(), offset: e.utf8_error().valid_up_to() as u64 })
+    })
+}
+
+/// A file's text, or nothing when there is no such file.
+///
+/// # Errors
+/// As [`read_text`], but for a file that is not there.
+pub fn read_if_there(path: &Path) -> Result<Option<String>, Diagnostic> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        _ => read_text(path).map(Some),
+    }
+}
+
+/// Writes a file: beside its place first, then into it, so that nobody ever sees half of it.
+///
+/// # Errors
+/// `file-unwritable`.
+pub fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
+    let unwritable = |e: &std::io::Error| trouble("file-unwritable", "write the file", path, e);
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|e| unwritable(&e))?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = Path::new(&beside);
+    let written = std::fs::File::create(beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(beside, path));
+    written.map_err(|e| {
+        let _ = std::fs::remove_file(beside);
+        unwritable(&e)
+    })
+}

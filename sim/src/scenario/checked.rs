@@ -1,0 +1,325 @@
+//! A scenario whose every name has been looked up and every value judged: what can be run.
+
+use std::path::{Path, PathBuf};
+
+use bpf::diag::{At, Diagnostic};
+use bpf::object::Object;
+use bpf::program::{MapSpec, ProgType};
+use bpf::verifier::{self, Verdict, VerifiedProgram};
+use indexmap::IndexMap;
+use nic_model::device::PortId;
+use nic_model::profile::CardProfile;
+use nic_model::yaml::{self, Positions};
+
+use super::expect::Expect;
+use super::profiles;
+use super::{bytes, resolve, written};
+use crate::files;
+use crate::host::HostProfile;
+use crate::traffic::{self, Play};
+
+/// A scenario that can be run.
+pub struct Scenario {
+    /// Name; the directory under the results.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// Seed.
+    pub seed: u64,
+    /// What is played, each with the trace's name as written.
+    pub plays: Vec<Play>,
+    /// Traces as the scenario names them, in the order of `plays`.
+    pub traces: Vec<String>,
+    /// Programs that variants attach, by the scenario's names.
+    pub programs: IndexMap<String, LoadedProgram>,
+    /// The card.
+    pub nic: CardProfile,
+    /// The host.
+    pub host: HostProfile,
+    /// The placements.
+    pub variants: Vec<Variant>,
+    /// What must hold.
+    pub expect: Vec<Expect>,
+    /// Text of `resolved.yaml`.
+    pub resolved: String,
+}
+
+/// A verified program with what its maps begin with.
+pub struct LoadedProgram {
+    /// The program.
+    pub verified: VerifiedProgram,
+    /// Entries by map, in the order of the program's maps.
+    pub preload: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// A placement; programs by the scenario's names, all of which exist and fit their hooks.
+pub struct Variant {
+    /// Its name.
+    pub name: String,
+    /// What is attached.
+    pub attach: written::Attach,
+    /// Receive queues, at least 1 and at most the host's cores.
+    pub queues: u16,
+}
+
+/// Most placements of a scenario, sources of traffic, and entries of a map: what a report still shows.
+const MAX_VARIANTS: usize = 64;
+const MAX_SOURCES: usize = 128;
+/// Longest gap between two frames that is replayed as recorded.
+const MAX_GAP_NS: u64 = 3_600_000_000_000;
+
+impl Scenario {
+    /// Reads, looks up and judges a scenario and everything it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place in the file.
+    pub fn load(path: &Path) -> Result<Self, Diagnostic> {
+        let text = files::read_text(path)?;
+        let (scenario, positions) = yaml::parse::<written::Scenario>(&path.display().to_string(), &text)?;
+        let checker = Checker { directory: path.parent().unwrap_or(Path::new("")).to_owned(), positions };
+        checker.check(scenario)
+    }
+}
+
+struct Checker {
+    directory: PathBuf,
+    positions: Positions,
+}
+
+impl Checker {
+    fn check(&self, s: written::Scenario) -> Result<Scenario, Diagnostic> {
+        self.check_name(&s.name)?;
+        let nic = profiles::card(&s.nic, &self.directory, &self.positions)?;
+        let host = profiles::host(&s.host, &self.directory, &self.positions)?;
+        let plays = self.plays(&s, *nic.mac.ports)?;
+        let programs = self.programs(&s)?;
+        let variants = self.variants(&s, &programs, *host.cores)?;
+        let names: Vec<_> = variants.iter().map(|v| v.name.as_str()).collect();
+        let expect = s.expect.iter().enumerate().map(|(i, text)| {
+            Expect::parse(text, &names).map_err(|e| self.wrong("scenario-expectation", &format!("expect[{i}]"), e))
+        });
+        let expect = expect.collect::<Result<_, _>>()?;
+        let resolved = resolve::text(&s, &nic, &host, &variants);
+        Ok(Scenario {
+            traces: s.traffic.iter().map(|t| t.pcap.clone()).collect(),
+            name: s.name,
+            description: s.description,
+            seed: s.seed,
+            plays,
+            programs,
+            nic,
+            host,
+            variants,
+            expect,
+            resolved,
+        })
+    }
+
+    /// A diagnostic at a path of the file.
+    fn wrong(&self, code: &'static str, path: &str, reason: impl Into<String>) -> Diagnostic {
+        self.place(Diagnostic::new(code, reason), path)
+    }
+
+    /// Puts a diagnostic about something the scenario names at the place that names it; what it was about before goes into
+    /// the reason.
+    fn place(&self, mut diagnostic: Diagnostic, path: &str) -> Diagnostic {
+        if let Some(at) = self.positions.at(path) {
+            if let Some(before) = diagnostic.at.take() {
+                diagnostic.reason = format!("{before}: {}", diagnostic.reason);
+            }
+            diagnostic.at = Some(at);
+        }
+        diagnostic
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Diagnostic> {
+        let good = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && name != "baseline";
+        if good {
+            return Ok(());
+        }
+        Err(self
+            .wrong("scenario-name", "name", "the name is no name of a directory for results")
+            .limit("1 to 64 letters, digits, - and _, and not `baseline`", name))
+    }
+
+    fn plays(&self, s: &written::Scenario, ports: u8) -> Result<Vec<Play>, Diagnostic> {
+        if s.traffic.is_empty() || s.traffic.len() > MAX_SOURCES {
+            return Err(self
+                .wrong("scenario-traffic", "traffic", "the scenario needs traffic")
+                .limit(format!("1 to {MAX_SOURCES} sources"), s.traffic.len()));
+        }
+        s.traffic.iter().enumerate().map(|(i, t)| self.play(i, t, ports)).collect()
+    }
+
+    fn play(&self, i: usize, t: &written::Traffic, ports: u8) -> Result<Play, Diagnostic> {
+        if t.port >= ports {
+            let at = format!("traffic[{i}].port");
+            return Err(self
+                .wrong("scenario-port", &at, "the card has no such port")
+                .limit(format!("0 to {}", ports.saturating_sub(1)), t.port));
+        }
+        if t.repeat == 0 || t.limit == Some(0) {
+            let at = format!("traffic[{i}].{}", if t.repeat == 0 { "loop" } else { "limit" });
+            return Err(self.wrong("scenario-traffic", &at, "no frame would be sent").limit("at least 1", 0));
+        }
+        let at = format!("traffic[{i}].pcap");
+        let path = self.directory.join(&t.pcap);
+        let notes = traffic::survey(&path).map_err(|d| self.place(d, &at))?;
+        let timed = matches!(t.pacing, written::Pacing::Recorded);
+        if timed && notes.longest_gap_ns > MAX_GAP_NS {
+            return Err(self
+                .wrong("trace-gap", &at, "the trace has a gap that is too long to replay as recorded")
+                .limit("3600 s between neighbouring frames", format!("{} s", notes.longest_gap_ns / 1_000_000_000))
+                .help("scale it with pacing: {speed: 1000}, or use a rate"));
+        }
+        Ok(Play {
+            path,
+            port: PortId(t.port),
+            pacing: t.pacing,
+            repeat: t.repeat,
+            limit: t.limit.unwrap_or(u64::MAX),
+            notes,
+        })
+    }
+
+    fn programs(&self, s: &written::Scenario) -> Result<IndexMap<String, LoadedProgram>, Diagnostic> {
+        let load = |(name, p): (&String, &written::Program)| Ok((name.clone(), self.program(name, p)?));
+        s.programs.iter().map(load).collect()
+    }
+
+    fn program(&self, name: &str, p: &written::Program) -> Result<LoadedProgram, Diagnostic> {
+        let at = |field: &str| format!("programs.{name}.{field}");
+        let ty = match &p.ty {
+            None => None,
+            Some(word) => Some(prog_type(word).ok_or_else(|| {
+                self.wrong("scenario-program-type", &at("type"), format!("`{word}` is no program type"))
+                    .help("use xdp, tc or socket")
+            })?),
+        };
+        let path = self.directory.join(&p.object);
+        let bytes = files::read(&path).map_err(|d| self.place(d, &at("object")))?;
+        let object = Object::parse(&bytes).map_err(|d| self.place(name_file(d, &p.object), &at("object")))?;
+        let field = if p.program.is_some() { "program" } else { "object" };
+        let program = object.program(p.program.as_deref(), ty).map_err(|d| self.place(d, &at(field)))?;
+        let verified = match verifier::verify(program, &verifier::Options::default()) {
+            Verdict::Accepted(verified) => verified,
+            // The place is the instruction, which the scenario's line could not show.
+            Verdict::Rejected(rejection) => return Err(rejection.diagnostic),
+            Verdict::Unsupported(diagnostic) => return Err(diagnostic),
+        };
+        let preload = self.preload(name, p, &verified.program().maps)?;
+        Ok(LoadedProgram { verified, preload })
+    }
+
+    fn preload(
+        &self,
+        name: &str,
+        p: &written::Program,
+        maps: &[MapSpec],
+    ) -> Result<Vec<Vec<(Vec<u8>, Vec<u8>)>>, Diagnostic> {
+        let mut preload = vec![Vec::new(); maps.len()];
+        for (map, contents) in &p.maps {
+            let at = format!("programs.{name}.maps.{map}");
+            let Some(index) = maps.iter().position(|m| m.name == *map) else {
+                let names: Vec<_> = maps.iter().map(|m| m.name.as_str()).collect();
+                return Err(self
+                    .wrong("scenario-map", &at, format!("the program has no map `{map}`"))
+                    .help(format!("its maps are: {}", names.join(", "))));
+            };
+            let spec = &maps[index];
+            for (i, entry) in contents.entries.iter().enumerate() {
+                let read = |side: &str, text: &str, size: u32| {
+                    let at = format!("{at}.entries[{i}].{side}");
+                    let bytes = bytes::parse(text).map_err(|e| self.wrong("scenario-map-bytes", &at, e))?;
+                    if bytes.len() == size as usize {
+                        return Ok(bytes);
+                    }
+                    let reason = format!("a {side} of map `{map}` has another size");
+                    let limit = format!("{size} bytes");
+                    Err(self.wrong("scenario-map-bytes", &at, reason).limit(limit, format!("{} bytes", bytes.len())))
+                };
+                let key = read("key", &entry.key, spec.key_size)?;
+                preload[index].push((key, read("value", &entry.value, spec.value_size)?));
+            }
+        }
+        Ok(preload)
+    }
+
+    fn variants(
+        &self,
+        s: &written::Scenario,
+        programs: &IndexMap<String, LoadedProgram>,
+        cores: u32,
+    ) -> Result<Vec<Variant>, Diagnostic> {
+        if s.variants.is_empty() || s.variants.len() > MAX_VARIANTS {
+            return Err(self
+                .wrong("scenario-variants", "variants", "the scenario needs placements to run")
+                .limit(format!("1 to {MAX_VARIANTS} variants"), s.variants.len()));
+        }
+        let mut variants = Vec::new();
+        for (name, v) in &s.variants {
+            for (hook, program) in v.attach.hooks() {
+                let Some(program) = program else { continue };
+                self.hook(&format!("variants.{name}.attach.{hook}"), hook, program, programs)?;
+            }
+            let queues = v.queues.unwrap_or(1);
+            if queues == 0 || queues > cores {
+                return Err(self
+                    .wrong("scenario-queues", &format!("variants.{name}.queues"), "each queue needs a core of its own")
+                    .limit(format!("1 to {cores} queues"), queues));
+            }
+            let queues = u16::try_from(queues).expect("no host has that many cores");
+            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues });
+        }
+        Ok(variants)
+    }
+
+    fn hook(
+        &self,
+        at: &str,
+        hook: &str,
+        program: &str,
+        programs: &IndexMap<String, LoadedProgram>,
+    ) -> Result<(), Diagnostic> {
+        let Some(loaded) = programs.get(program) else {
+            let names: Vec<_> = programs.keys().map(String::as_str).collect();
+            return Err(self
+                .wrong("scenario-program", at, format!("the scenario has no program `{program}`"))
+                .help(format!("its programs are: {}", names.join(", "))));
+        };
+        let ty = loaded.verified.program().ty;
+        let fits = match hook {
+            "tc-ingress" => matches!(ty, ProgType::SchedCls | ProgType::SchedAct),
+            _ => ty == ProgType::Xdp,
+        };
+        if fits {
+            return Ok(());
+        }
+        let wanted = if hook == "tc-ingress" { "sched_cls or sched_act" } else { "xdp" };
+        Err(self.wrong("scenario-hook", at, format!("a program of this type does not attach to {hook}")).limit(wanted, ty))
+    }
+}
+
+fn prog_type(word: &str) -> Option<ProgType> {
+    match word {
+        "xdp" => Some(ProgType::Xdp),
+        "tc" | "sched_cls" | "classifier" => Some(ProgType::SchedCls),
+        "action" | "sched_act" => Some(ProgType::SchedAct),
+        "socket" | "socket_filter" => Some(ProgType::SocketFilter),
+        _ => None,
+    }
+}
+
+/// Says which file a loader's diagnostic is about.
+fn name_file(mut diagnostic: Diagnostic, file: &str) -> Diagnostic {
+    diagnostic.at = Some(match diagnostic.at.take() {
+        Some(At::Bytes { of, offset }) => At::Bytes { of: format!("{file} {of}"), offset },
+        Some(At::Named(what)) if !what.contains(file) => At::Named(format!("{file} {what}")),
+        Some(at) => at,
+        None => At::Named(file.to_owned()),
+    });
+    diagnostic
+}

@@ -1,0 +1,81 @@
+//! `resolved.yaml`: the scenario with every default written out and every value of its profiles listed.
+
+use nic_model::profile::{CardProfile, Provenance};
+use nic_model::yaml;
+use serde_yaml::{Mapping, Value};
+
+use super::checked::Variant;
+use super::written::{self, Pacing};
+use crate::host::HostProfile;
+
+const HEAD: &str = "\
+# The scenario as it was run: defaults written out, every value of its profiles under `set`.
+# Put beside the scenario's own file (paths are relative to it), it gives the same results.
+";
+
+/// The file's text.
+pub(super) fn text(s: &written::Scenario, nic: &CardProfile, host: &HostProfile, variants: &[Variant]) -> String {
+    let mut root = Mapping::new();
+    let mut put = |key: &str, value: Value| root.insert(key.into(), value);
+    put("name", s.name.as_str().into());
+    put("description", s.description.as_str().into());
+    put("seed", s.seed.into());
+    put("traffic", s.traffic.iter().map(traffic).collect::<Vec<_>>().into());
+    put("programs", table(s.programs.iter().map(|(name, p)| (name.as_str(), program(p)))));
+    put("nic", profile(&s.nic.profile, &nic.provenance()));
+    put("host", profile(&s.host.profile, &host.provenance()));
+    put("variants", table(variants.iter().map(|v| (v.name.as_str(), variant(v)))));
+    put("expect", s.expect.iter().map(|e| Value::from(e.as_str())).collect::<Vec<_>>().into());
+    let body = yaml::to_string(&Value::from(root)).expect("a tree of plain values always serialises");
+    format!("{HEAD}{body}")
+}
+
+fn table<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    Value::Mapping(entries.map(|(key, value)| (key.into(), value)).collect())
+}
+
+fn traffic(t: &written::Traffic) -> Value {
+    let pacing = match t.pacing {
+        Pacing::Recorded => "recorded".into(),
+        Pacing::LineRate => "line-rate".into(),
+        Pacing::Speed(n) => table([("speed", n.into())].into_iter()),
+        Pacing::Bits(rate) => table([("rate", rate.to_string().into())].into_iter()),
+        Pacing::Packets(rate) => table([("rate", rate.to_string().into())].into_iter()),
+    };
+    let entries = [
+        ("pcap", t.pcap.as_str().into()),
+        ("port", t.port.into()),
+        ("pacing", pacing),
+        ("loop", t.repeat.into()),
+        ("limit", t.limit.map_or(Value::Null, Value::from)),
+    ];
+    table(entries.into_iter())
+}
+
+fn program(p: &written::Program) -> Value {
+    let text = |t: &Option<String>| t.as_deref().map_or(Value::Null, Value::from);
+    let entry = |e: &written::Entry| {
+        table([("key", e.key.as_str().into()), ("value", e.value.as_str().into())].into_iter())
+    };
+    let maps = p.maps.iter().map(|(name, contents)| {
+        let entries: Vec<_> = contents.entries.iter().map(entry).collect();
+        (name.as_str(), table([("entries", entries.into())].into_iter()))
+    });
+    let entries = [
+        ("object", p.object.as_str().into()),
+        ("program", text(&p.program)),
+        ("type", text(&p.ty)),
+        ("maps", table(maps)),
+    ];
+    table(entries.into_iter())
+}
+
+fn variant(v: &Variant) -> Value {
+    let attach = v.attach.hooks().into_iter().filter_map(|(hook, program)| Some((hook, program?.into())));
+    table([("attach", table(attach)), ("queues", v.queues.into())].into_iter())
+}
+
+fn profile(name: &str, values: &[Provenance]) -> Value {
+    let set = values.iter().map(|p| (p.path.as_str(), p.tree.clone()));
+    table([("profile", name.into()), ("set", table(set))].into_iter())
+}
