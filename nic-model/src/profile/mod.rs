@@ -18,6 +18,7 @@ mod check;
 mod sourced;
 
 use bpf::diag::{At, Diagnostic};
+use serde::Serialize;
 
 use crate::yaml::{self, Value, ValueError};
 
@@ -34,6 +35,14 @@ pub const NAMES: [&str; 2] = ["agilio-cx-2x40", "open-npu"];
 const TEXTS: [&str; 2] =
     [include_str!("../../profiles/agilio-cx-2x40.yaml"), include_str!("../../profiles/open-npu.yaml")];
 
+/// The text of a card that comes with the project.
+///
+/// # Errors
+/// As [`builtin`].
+pub fn builtin_text(name: &str) -> Result<&'static str, Diagnostic> {
+    Ok(TEXTS[index_of(name)?])
+}
+
 /// A card that comes with the project.
 ///
 /// # Errors
@@ -48,13 +57,17 @@ pub fn builtin(name: &str) -> Result<CardProfile, Diagnostic> {
 /// # Errors
 /// As [`builtin`].
 pub fn builtin_value(name: &str) -> Result<Value, Diagnostic> {
-    let Some(index) = NAMES.iter().position(|n| *n == name) else {
-        let near = yaml::nearest(name, NAMES).map_or(String::new(), |n| format!("did you mean {n}? "));
-        return Err(Diagnostic::new("nic-unknown", format!("no card is called \"{name}\""))
-            .help(format!("{near}The cards are: {}", NAMES.join(", "))));
-    };
+    let index = index_of(name)?;
     let (value, _) = yaml::parse_value(NAMES[index], TEXTS[index]).expect("the profiles are tested");
     Ok(with_base(value).expect("the profiles are tested"))
+}
+
+fn index_of(name: &str) -> Result<usize, Diagnostic> {
+    NAMES.iter().position(|n| *n == name).ok_or_else(|| {
+        let near = yaml::nearest(name, NAMES).map_or(String::new(), |n| format!("did you mean {n}? "));
+        Diagnostic::new("nic-unknown", format!("no card is called \"{name}\""))
+            .help(format!("{near}The cards are: {}", NAMES.join(", ")))
+    })
 }
 
 /// A card in a user's text. It may begin with `base: NAME`, and then says only what differs from that card.
@@ -62,12 +75,21 @@ pub fn builtin_value(name: &str) -> Result<Value, Diagnostic> {
 /// # Errors
 /// As [`yaml::parse`], and `nic-bad-value` for values that no card can have.
 pub fn parse(file_name: &str, text: &str) -> Result<CardProfile, Diagnostic> {
+    let (value, positions) = parse_value(file_name, text)?;
+    from_value(value).map_err(|error| error.locate(&positions))
+}
+
+/// The same as a tree of values, laid over its base, for those who set some of them.
+///
+/// # Errors
+/// As [`parse`], without those that depend on the values.
+pub fn parse_value(file_name: &str, text: &str) -> Result<(Value, yaml::Positions), Diagnostic> {
     let (value, positions) = yaml::parse_value(file_name, text)?;
     let value = with_base(value).map_err(|error| match positions.at("base") {
         Some(at) => error.at(at),
         None => error.at(At::Named(file_name.to_owned())),
     })?;
-    from_value(value).map_err(|error| error.locate(&positions))
+    Ok((value, positions))
 }
 
 /// A card from a tree of values in which nothing is left out.
@@ -92,19 +114,26 @@ pub struct Provenance {
     pub path: String,
     /// The value on one line.
     pub value: String,
+    /// The value as it stands in the profile.
+    pub tree: Value,
     /// How well it is known.
     pub kind: Kind,
     /// Who says so.
     pub source: String,
 }
 
+/// Every value of a profile (a card's, a host's) with its source, in the order of the profile.
+pub fn provenance<T: Serialize>(profile: &T) -> Vec<Provenance> {
+    let value = serde_yaml::to_value(profile).expect("a profile is plain data");
+    let mut found = Vec::new();
+    walk(&value, String::new(), &mut found);
+    found
+}
+
 impl CardProfile {
-    /// Every value with its source, in the order of the profile.
+    /// As [`provenance`].
     pub fn provenance(&self) -> Vec<Provenance> {
-        let value = serde_yaml::to_value(self).expect("a profile is plain data");
-        let mut found = Vec::new();
-        walk(&value, String::new(), &mut found);
-        found
+        provenance(self)
     }
 }
 
@@ -113,7 +142,7 @@ fn walk(value: &Value, path: String, found: &mut Vec<Provenance>) {
     if let (Some(inner), Some(kind), Some(source)) = (map.get("value"), map.get("kind"), map.get("source")) {
         let kind = serde_yaml::from_value(kind.clone()).expect("a kind was written by a kind");
         let source = source.as_str().unwrap_or_default().to_owned();
-        found.push(Provenance { path, value: one_line(inner), kind, source });
+        found.push(Provenance { path, value: one_line(inner), tree: inner.clone(), kind, source });
         return;
     }
     for (key, inner) in map {

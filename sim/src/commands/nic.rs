@@ -21,7 +21,7 @@ pub enum Command {
 pub(super) fn run(command: &Command) -> Result<Ending, Trouble> {
     let mut out = std::io::stdout().lock();
     let _ = match command {
-        Command::List => profile::builtin_names().try_for_each(|name| writeln!(out, "{name}")),
+        Command::List => profile::NAMES.iter().try_for_each(|name| writeln!(out, "{name}")),
         Command::Show { name } => out.write_all(profile::builtin_text(name)?.as_bytes()),
     };
     Ok(Ending::Good)

@@ -73,6 +73,8 @@ pub enum Fate {
     TxRingFull,
     /// The redirect's device does not exist.
     NoDevice,
+    /// A redirect into a device's receive path, which is not modelled.
+    RedirectIngress,
 }
 
 /// One packet being worked on.
@@ -144,19 +146,28 @@ const REFILL_BATCH: u32 = 32;
 
 type Posts<'a> = &'a mut Outbox<In, Out>;
 
-/// A host with one core for each receive queue.
+/// A host with `per_port` receive queues a port; the queues of one number, of all ports, share a core.
 pub struct Host {
     costs: HostCosts,
     hooks: Hooks,
     queues: Vec<Queue>,
+    per_port: u16,
+    /// When each core is done with what it has begun.
+    core_free: Vec<Time>,
     /// Source of queue 0; queue `n` is `n` further.
     first_source: u16,
 }
 
 impl Host {
-    /// A host of these costs with programs at its hooks and `queues` queues; it takes sources from `first_source` on.
-    pub fn new(costs: HostCosts, hooks: Hooks, queues: u16, first_source: Source) -> Self {
-        Self { costs, hooks, queues: (0..queues).map(|_| Queue::new()).collect(), first_source: first_source.0 }
+    /// A host of these costs with programs at its hooks; it takes sources from `first_source` on.
+    pub fn new(costs: HostCosts, hooks: Hooks, ports: u8, per_port: u16, first_source: Source) -> Self {
+        let queues = (0..u16::from(ports) * per_port).map(|_| Queue::new()).collect();
+        let core_free = vec![Time::ZERO; usize::from(per_port)];
+        Self { costs, hooks, queues, per_port, core_free, first_source: first_source.0 }
+    }
+
+    fn ports(&self) -> u16 {
+        self.queues.len() as u16 / self.per_port
     }
 
     /// The hooks, for their counters and maps.
@@ -180,6 +191,14 @@ impl Host {
 
     fn wake(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: Posts) {
         outbox.wake(at, priority, self.source(queue), In::Inner(event));
+    }
+
+    /// The core of a queue spends `cost`, from now or from when it is free: when it is done.
+    fn spend(&mut self, now: Time, queue: QueueId, cost: Time) -> Time {
+        self.queue(queue).busy += cost;
+        let core = &mut self.core_free[usize::from(queue.0 % self.per_port)];
+        *core = now.max(*core) + cost;
+        *core
     }
 
     fn queue(&mut self, queue: QueueId) -> &mut Queue {
@@ -241,11 +260,11 @@ impl Host {
         let q = self.queue(queue);
         q.napi = Napi::Polling(budget);
         q.polls += 1;
-        q.busy += poll;
         // Transmit completions are taken first, as drivers do.
         q.tx_used -= (q.tx_completed - q.tx_seen) as u32;
         q.tx_seen = q.tx_completed;
-        self.wake(now + poll, Priority::Core, queue, Inner::Step(queue), outbox);
+        let done = self.spend(now, queue, poll);
+        self.wake(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
     /// Ends the packet in work, then takes the next or ends the poll.
@@ -271,7 +290,9 @@ impl Host {
             return;
         }
         self.ring_receive(queue, outbox);
-        self.ring_transmit(queue, outbox);
+        for port in 0..self.ports() {
+            self.ring_transmit(QueueId(port * self.per_port + queue.0 % self.per_port), outbox);
+        }
         let q = self.queue(queue);
         if left == 0 || !q.received.is_empty() {
             // The budget is used up and the queue goes to the end of the poll list, where it is alone.
@@ -286,10 +307,9 @@ impl Host {
 
     fn take(&mut self, now: Time, queue: QueueId, mut frame: Frame, meta: &RxMeta, outbox: Posts) {
         let processed = self.hooks.process(now, queue, &mut frame, meta, &self.costs);
-        let q = self.queue(queue);
-        q.busy += processed.cost;
-        q.work = Some(Work { frame, verdict: processed.verdict });
-        self.wake(now + processed.cost, Priority::Core, queue, Inner::Step(queue), outbox);
+        self.queue(queue).work = Some(Work { frame, verdict: processed.verdict });
+        let done = self.spend(now, queue, processed.cost);
+        self.wake(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
     fn finish(&mut self, queue: QueueId, work: Work, outbox: Posts) {
@@ -297,8 +317,11 @@ impl Host {
         let packet = work.frame.id;
         match work.verdict {
             Verdict::End(fate) => outbox.send(source, Out::Fate { packet, fate }),
-            Verdict::Send { by, now } => {
+            Verdict::Send { by, port } => {
                 let limit = self.costs.tx_descriptors;
+                // The same core's queue of the port it goes to.
+                let queue = QueueId(u16::from(port.0) * self.per_port + queue.0 % self.per_port);
+                let source = self.source(queue);
                 let q = self.queue(queue);
                 if q.tx_used >= limit {
                     outbox.send(source, Out::Fate { packet, fate: Fate::TxRingFull });
@@ -308,7 +331,8 @@ impl Host {
                 q.unannounced += 1;
                 q.transmit.push_back(work.frame);
                 outbox.send(source, Out::Sending { packet, by });
-                if now {
+                // XDP rings the doorbell once a poll, the queue discipline for every packet.
+                if by == Sent::Tc {
                     self.ring_transmit(queue, outbox);
                 }
             }

@@ -1,4 +1,16 @@
-//! The host: PCIe side, receive rings, driver and NAPI, XDP, skb, tc ingress, stack.
+//! The host: receive rings, driver and NAPI, XDP, skb, tc ingress, stack.
 
-pub mod cache;
-pub mod x86;
+mod cache;
+mod component;
+mod costs;
+mod hooks;
+mod pricer;
+mod profile;
+mod vlan;
+mod x86;
+
+pub use cache::{Cache, LINE, Level, LevelShape};
+pub use component::{Fate, Host, In, Inner, Out};
+pub use costs::{HelperCosts, HostCosts};
+pub use hooks::{FIRST_IFINDEX, HookCounters, Hooks, Processed, Sent, Verdict};
+pub use profile::{HostProfile, NAMES, builtin_value, from_value};

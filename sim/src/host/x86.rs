@@ -53,35 +53,11 @@ pub const fn emitted(insn: &Insn) -> u32 {
     }
 }
 
-/// Instructions executed per BPF slot, and once per run.
-#[derive(Debug, Clone)]
-pub struct Weights {
-    per_slot: Box<[u8]>,
-    per_run: u32,
-}
-
-impl Weights {
-    /// Weights of a program as the JIT would translate it.
-    pub fn of(program: &Program) -> Self {
-        let saved = [Reg::new(6), Reg::new(7), Reg::new(8), Reg::new(9)]
-            .into_iter()
-            .flatten()
-            .filter(|reg| program.insns.iter().any(|insn| writes(insn, *reg)))
-            .count() as u32;
-        // Each saved register is pushed once and popped once.
-        let per_run = PROLOGUE + EPILOGUE + 2 * saved;
-        Self { per_slot: program.insns.iter().map(|insn| emitted(insn) as u8).collect(), per_run }
-    }
-
-    /// Instructions executed when slot `slot` retires.
-    pub fn slot(&self, slot: usize) -> u32 {
-        self.per_slot.get(slot).copied().unwrap_or(0).into()
-    }
-
-    /// Instructions executed once a run: prologue, epilogue, saved registers.
-    pub fn run(&self) -> u32 {
-        self.per_run
-    }
+/// Instructions executed once a run: prologue, epilogue, and a push and a pop for each callee-saved register written.
+pub fn per_run(program: &Program) -> u32 {
+    let callee_saved = Reg::all().filter(|reg| (6..=9).contains(&reg.index()));
+    let saved = callee_saved.filter(|reg| program.insns.iter().any(|insn| writes(insn, *reg))).count();
+    PROLOGUE + EPILOGUE + 2 * saved as u32
 }
 
 fn writes(insn: &Insn, reg: Reg) -> bool {
@@ -109,8 +85,8 @@ mod tests {
         let load = Insn::Load { size: Size::W, sext: false, dst: Reg::R6, base: Reg::R1, off: 0 };
         let bare = Program::from_insns("p", ProgType::Xdp, vec![mov(Reg::R0), Insn::Exit], vec![]);
         let saves = Program::from_insns("p", ProgType::Xdp, vec![load, mov(Reg::R6), mov(Reg::R0), Insn::Exit], vec![]);
-        assert_eq!(Weights::of(&bare).run(), PROLOGUE + EPILOGUE);
-        assert_eq!(Weights::of(&saves).run(), PROLOGUE + EPILOGUE + 2);
+        assert_eq!(per_run(&bare), PROLOGUE + EPILOGUE);
+        assert_eq!(per_run(&saves), PROLOGUE + EPILOGUE + 2);
     }
 
     /// `ror` and `movzx` for 16 bits, `bswap` otherwise; a jump to the next instruction vanishes.

@@ -43,6 +43,8 @@ pub enum Loss {
     HostTxRing,
     /// It was redirected to a device that does not exist.
     NoDevice,
+    /// It was redirected into a device's receive path, which is not modelled.
+    RedirectIngress,
 }
 
 impl Place {
@@ -66,6 +68,7 @@ impl Fate {
             Fate::Aborted(place) => ("aborted", place.name()),
             Fate::Lost(Loss::Card(place)) => ("lost", place.name()),
             Fate::Lost(Loss::HostTxRing) => ("lost", "host.tx-ring-full"),
+            Fate::Lost(Loss::RedirectIngress) => ("lost", "host.redirect-ingress-not-modelled"),
             Fate::Lost(Loss::NoDevice) => ("lost", "host.redirect-no-device"),
         }
     }
@@ -95,6 +98,7 @@ impl From<host::Fate> for Fate {
             host::Fate::TcAborted => Fate::Aborted(Place::Tc),
             host::Fate::Delivered => Fate::Delivered,
             host::Fate::TxRingFull => Fate::Lost(Loss::HostTxRing),
+            host::Fate::RedirectIngress => Fate::Lost(Loss::RedirectIngress),
             host::Fate::NoDevice => Fate::Lost(Loss::NoDevice),
         }
     }

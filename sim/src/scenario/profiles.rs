@@ -14,7 +14,7 @@ use crate::host::{self, HostProfile};
 pub(super) fn card(written: &Profile, directory: &Path, positions: &Positions) -> Result<CardProfile, Diagnostic> {
     let named = Named { key: "nic", written, positions };
     let value = match named.file(directory)? {
-        Some((name, text)) => profile::value(&name, &text)?,
+        Some((name, text)) => profile::parse_value(&name, &text)?.0,
         None => profile::builtin_value(&written.profile).map_err(|d| named.place(d))?,
     };
     named.finish(value, profile::from_value)

@@ -1,6 +1,6 @@
 //! `resolved.yaml`: the scenario with every default written out and every value of its profiles listed.
 
-use nic_model::profile::{CardProfile, Provenance};
+use nic_model::profile::{CardProfile, Provenance, provenance};
 use nic_model::yaml;
 use serde_yaml::{Mapping, Value};
 
@@ -22,8 +22,8 @@ pub(super) fn text(s: &written::Scenario, nic: &CardProfile, host: &HostProfile,
     put("seed", s.seed.into());
     put("traffic", s.traffic.iter().map(traffic).collect::<Vec<_>>().into());
     put("programs", table(s.programs.iter().map(|(name, p)| (name.as_str(), program(p)))));
-    put("nic", profile(&s.nic.profile, &nic.provenance()));
-    put("host", profile(&s.host.profile, &host.provenance()));
+    put("nic", profile(&s.nic.profile, &provenance(nic)));
+    put("host", profile(&s.host.profile, &provenance(host)));
     put("variants", table(variants.iter().map(|v| (v.name.as_str(), variant(v)))));
     put("expect", s.expect.iter().map(|e| Value::from(e.as_str())).collect::<Vec<_>>().into());
     let body = yaml::to_string(&Value::from(root)).expect("a tree of plain values always serialises");

@@ -1,0 +1,360 @@
+//! The hooks a received packet meets: XDP in the driver, tc ingress on the skb, then the stack.
+
+use bpf::diag::Diagnostic;
+use bpf::env::Env;
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::maps::MapId;
+use bpf::program::Program;
+use nic_model::des::Time;
+use nic_model::device::{Frame, PortId, QueueId, RxMeta};
+
+use super::cache::Cache;
+use super::component::Fate;
+use super::costs::HostCosts;
+use super::pricer::{MapCost, Pricer, Weights};
+use super::vlan;
+
+/// The hook that sent a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sent {
+    /// XDP, by `XDP_TX` or a redirect.
+    Xdp,
+    /// tc, by a redirect.
+    Tc,
+}
+
+/// What is to become of a packet once its work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It ends here.
+    End(Fate),
+    /// It goes onto the transmit ring of a port's queue.
+    Send {
+        /// Who sends it.
+        by: Sent,
+        /// Where to.
+        port: PortId,
+    },
+}
+
+/// A packet's way through the hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// Where it ended.
+    pub verdict: Verdict,
+    /// What the core spent on it.
+    pub cost: Time,
+}
+
+/// A program at a hook.
+struct Hook {
+    code: Code,
+    weights: Weights,
+    /// The program's maps, in its order.
+    maps: Vec<MapId>,
+}
+
+/// What belongs to one core.
+struct Core {
+    cache: Cache,
+    /// State of the generator behind `bpf_get_prandom_u32` (xorshift64*; never 0).
+    random: u64,
+}
+
+/// Counts of what programs did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HookCounters {
+    /// Runs.
+    pub runs: u64,
+    /// BPF instructions retired.
+    pub bpf_instructions: u64,
+    /// Host instructions executed for them, helpers apart.
+    pub host_instructions: u64,
+}
+
+/// Programs at the host's hooks, with their maps.
+pub struct Hooks {
+    engine: Engine,
+    xdp: Option<Hook>,
+    tc: Option<Hook>,
+    map_costs: Vec<MapCost>,
+    cores: Vec<Core>,
+    ports: u8,
+    counters: HookCounters,
+}
+
+/// Device number of port 0; 1 is the loopback device.
+pub const FIRST_IFINDEX: u32 = 2;
+
+/// Verdicts of XDP programs (`enum xdp_action`).
+mod xdp_action {
+    pub const DROP: u32 = 1;
+    pub const PASS: u32 = 2;
+    pub const TX: u32 = 3;
+    pub const REDIRECT: u32 = 4;
+}
+
+/// Verdicts of tc programs that cls_bpf takes in direct-action mode; any other is "unspecified" and the packet goes on.
+mod tc_act {
+    pub const SHOT: u32 = 2;
+    pub const STOLEN: u32 = 4;
+    pub const REDIRECT: u32 = 7;
+    pub const TRAP: u32 = 8;
+}
+
+/// `BPF_F_INGRESS` of `bpf_redirect`.
+const REDIRECT_INGRESS: u64 = 1;
+
+impl Hooks {
+    /// Programs (as they run: xlated) at the hooks of a host with that many cores and ports; `seed` for random numbers.
+    ///
+    /// # Errors
+    /// What the host cannot run, by name: a map kind, a size.
+    pub fn new(
+        costs: &HostCosts,
+        xdp: Option<&Program>,
+        tc: Option<&Program>,
+        cores: u16,
+        ports: u8,
+        seed: u64,
+    ) -> Result<Self, Diagnostic> {
+        let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|p| p.maps.iter().cloned()).collect();
+        let config = EngineConfig { cpus: u32::from(cores), ..EngineConfig::default() };
+        let engine = Engine::new(config, &specs)?;
+        let mut next = 0;
+        let mut hook = |program: Option<&Program>| -> Result<Option<Hook>, Diagnostic> {
+            let Some(program) = program else { return Ok(None) };
+            let maps: Vec<_> = (next..next + program.maps.len() as u32).map(MapId).collect();
+            next += program.maps.len() as u32;
+            Ok(Some(Hook { code: Code::bound(program, &maps)?, weights: Weights::of(program), maps }))
+        };
+        let (xdp, tc) = (hook(xdp)?, hook(tc)?);
+        let map_costs = engine.maps().iter().map(|(id, map)| {
+            let region = engine.map_region(id).expect("every map of the engine has a region");
+            MapCost::of(map, u64::from(engine.arena().region(region).base), costs)
+        });
+        let map_costs = map_costs.collect();
+        let core = |core: u16| Core {
+            cache: Cache::new(&costs.caches, costs.memory),
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(core)) | 1,
+        };
+        let cores = (0..cores).map(core).collect();
+        Ok(Self { engine, xdp, tc, map_costs, cores, ports, counters: HookCounters::default() })
+    }
+
+    /// Counts of what programs did.
+    pub fn counters(&self) -> HookCounters {
+        self.counters
+    }
+
+    /// The engine, for its maps.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Ids of the maps of the XDP and of the tc program, each in its program's order.
+    pub fn maps(&self) -> [&[MapId]; 2] {
+        [&self.xdp, &self.tc].map(|hook| hook.as_ref().map_or(&[][..], |h| &h.maps))
+    }
+
+    /// Takes a received packet through the hooks.
+    pub fn process(
+        &mut self,
+        now: Time,
+        queue: QueueId,
+        frame: &mut Frame,
+        meta: &RxMeta,
+        costs: &HostCosts,
+    ) -> Processed {
+        let mut cost = costs.rx_packet;
+        let mut touched = 0;
+        let done = |verdict, cost| Processed { verdict, cost };
+        if let Some(hook) = &self.xdp {
+            cost += costs.xdp_call;
+            let context = ContextInput::Xdp(XdpFields {
+                ingress_ifindex: FIRST_IFINDEX + u32::from(meta.port.0),
+                rx_queue_index: u32::from(queue.0) % self.cores.len().max(1) as u32,
+                egress_ifindex: 0,
+            });
+            let run = Run { now: now + cost, queue, context, touched, costs };
+            let core = usize::from(queue.0) % self.cores.len();
+            let (outcome, took, lines) = run.execute(
+                hook,
+                &mut self.engine,
+                &self.map_costs,
+                &mut self.cores[core],
+                &frame.bytes,
+                &mut self.counters,
+            );
+            cost += took;
+            touched = lines;
+            match xdp_verdict(&outcome, meta.port, self.ports) {
+                Some(verdict @ Verdict::Send { .. }) => {
+                    take_packet(frame, &self.engine);
+                    return done(verdict, cost + costs.xdp_tx);
+                }
+                Some(verdict) => return done(verdict, cost),
+                None => take_packet(frame, &self.engine),
+            }
+        }
+        cost += costs.skb_build + costs.skb_receive;
+        if let Some(hook) = &self.tc {
+            cost += costs.tc_call;
+            let tag = vlan::take_outer(&mut frame.bytes);
+            let context = ContextInput::Skb(skb_fields(&frame.bytes, tag, queue, meta));
+            let run = Run { now: now + cost, queue, context, touched, costs };
+            let core = usize::from(queue.0) % self.cores.len();
+            let (outcome, took, _) = run.execute(
+                hook,
+                &mut self.engine,
+                &self.map_costs,
+                &mut self.cores[core],
+                &frame.bytes,
+                &mut self.counters,
+            );
+            cost += took;
+            match tc_verdict(&outcome, self.ports) {
+                Some(verdict @ Verdict::Send { .. }) => {
+                    take_packet(frame, &self.engine);
+                    vlan::put_outer(&mut frame.bytes, tag);
+                    return done(verdict, cost + costs.skb_transmit);
+                }
+                Some(verdict) => return done(verdict, cost + costs.skb_free),
+                None => {}
+            }
+        }
+        done(Verdict::End(Fate::Delivered), cost + costs.stack)
+    }
+}
+
+/// One run of one hook's program.
+struct Run<'a> {
+    now: Time,
+    queue: QueueId,
+    context: ContextInput,
+    touched: u128,
+    costs: &'a HostCosts,
+}
+
+impl Run<'_> {
+    fn execute(
+        self,
+        hook: &Hook,
+        engine: &mut Engine,
+        maps: &[MapCost],
+        core: &mut Core,
+        packet: &[u8],
+        counters: &mut HookCounters,
+    ) -> (Outcome, Time, u128) {
+        let mut env = HostEnv {
+            now: self.now,
+            picoseconds: self.costs.execute(1_000).ps(),
+            random: &mut core.random,
+            cpu: u32::from(self.queue.0) % engine.config().cpus,
+        };
+        let mut pricer = Pricer::new(self.costs, &hook.weights, maps, &mut core.cache, self.touched);
+        let outcome = engine.run(&hook.code, RunInput { context: self.context, packet }, &mut env, &mut pricer);
+        let (took, instructions, touched) = pricer.finish();
+        counters.runs += 1;
+        counters.bpf_instructions += outcome.retired;
+        counters.host_instructions += instructions;
+        (outcome, took, touched)
+    }
+}
+
+/// The outside of a program on the host.
+struct HostEnv<'a> {
+    now: Time,
+    /// What 1,000 instructions take, in picoseconds.
+    picoseconds: u64,
+    random: &'a mut u64,
+    cpu: u32,
+}
+
+impl Env for HostEnv<'_> {
+    fn now_ns(&mut self, retired: u64) -> u64 {
+        (self.now + Time::from_ps(retired.saturating_mul(self.picoseconds) / 1_000)).ns()
+    }
+
+    fn random_u32(&mut self) -> u32 {
+        let x = &mut *self.random;
+        *x ^= *x >> 12;
+        *x ^= *x << 25;
+        *x ^= *x >> 27;
+        (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    fn cpu(&self) -> u32 {
+        self.cpu
+    }
+}
+
+fn take_packet(frame: &mut Frame, engine: &Engine) {
+    frame.bytes.clear();
+    frame.bytes.extend_from_slice(engine.packet());
+}
+
+/// Where a verdict sends a packet; nothing when it goes on to the skb.
+fn xdp_verdict(outcome: &Outcome, port: PortId, ports: u8) -> Option<Verdict> {
+    if outcome.fault.is_some() {
+        return Some(Verdict::End(Fate::XdpAborted));
+    }
+    match outcome.retval as u32 {
+        xdp_action::PASS => None,
+        xdp_action::DROP => Some(Verdict::End(Fate::XdpDropped)),
+        xdp_action::TX => Some(Verdict::Send { by: Sent::Xdp, port }),
+        xdp_action::REDIRECT => Some(redirected(outcome, Sent::Xdp, ports)),
+        // XDP_ABORTED, and what the kernel warns of as an invalid action and drops.
+        _ => Some(Verdict::End(Fate::XdpAborted)),
+    }
+}
+
+/// As [`xdp_verdict`], for tc: nothing when the packet goes on to the stack.
+fn tc_verdict(outcome: &Outcome, ports: u8) -> Option<Verdict> {
+    if outcome.fault.is_some() {
+        return Some(Verdict::End(Fate::TcAborted));
+    }
+    match outcome.retval as u32 {
+        tc_act::SHOT | tc_act::STOLEN | tc_act::TRAP => Some(Verdict::End(Fate::TcDropped)),
+        tc_act::REDIRECT => Some(redirected(outcome, Sent::Tc, ports)),
+        _ => None,
+    }
+}
+
+fn redirected(outcome: &Outcome, by: Sent, ports: u8) -> Verdict {
+    let Some(target) = outcome.redirect else { return Verdict::End(Fate::NoDevice) };
+    if target.flags & REDIRECT_INGRESS != 0 {
+        return Verdict::End(Fate::RedirectIngress);
+    }
+    match target.ifindex.checked_sub(FIRST_IFINDEX).and_then(|port| u8::try_from(port).ok()) {
+        Some(port) if port < ports => Verdict::Send { by, port: PortId(port) },
+        _ => Verdict::End(Fate::NoDevice),
+    }
+}
+
+/// The skb of a received frame, whose outer VLAN tag has been taken off.
+fn skb_fields(bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueId, meta: &RxMeta) -> SkbFields {
+    const HOST: u32 = 0;
+    const BROADCAST: u32 = 1;
+    const MULTICAST: u32 = 2;
+    let pkt_type = match bytes.get(..6) {
+        Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => BROADCAST,
+        Some(to) if to[0] & 1 != 0 => MULTICAST,
+        _ => HOST,
+    };
+    let protocol = bytes.get(12..14).map_or(0, |b| u32::from(u16::from_le_bytes([b[0], b[1]])));
+    let ifindex = FIRST_IFINDEX + u32::from(meta.port.0);
+    SkbFields {
+        pkt_type,
+        protocol,
+        // `skb_record_rx_queue` keeps the queue plus one.
+        queue_mapping: u32::from(queue.0) + 1,
+        vlan_present: u32::from(tag.is_some()),
+        vlan_tci: tag.map_or(0, |t| u32::from(t.tci)),
+        vlan_proto: tag.map_or(0, |t| u32::from(t.protocol.swap_bytes())),
+        ingress_ifindex: ifindex,
+        ifindex,
+        hash: meta.hash.map_or(0, |h| h.value),
+        ..SkbFields::default()
+    }
+}
