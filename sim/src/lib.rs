@@ -1,8 +1,18 @@
 //! The world and the tool.
+//!
+//! A scenario becomes a [`world`] for each placement: [`traffic`] into the card, the card beside the [`host`], every packet
+//! followed to its one fate by [`measure`], all of it told by [`report`]. [`regress`] holds results against baselines;
+//! [`commands`] is the command line.
 
+pub mod commands;
+mod files;
 pub mod host;
 pub mod measure;
+pub mod progress;
 pub mod regress;
 pub mod report;
+mod results_dir;
 pub mod scenario;
+pub mod simulate;
 pub mod traffic;
+pub mod world;
