@@ -50,3 +50,189 @@ pub fn scenario(scenario: &Scenario, jobs: usize, progress: &Progress) -> Result
         variants,
     })
 }
+
+fn traffic(scenario: &Scenario) -> Vec<TrafficResult> {
+    let both = scenario.plays.iter().zip(&scenario.traces);
+    both.map(|(play, pcap)| TrafficResult {
+        pcap: pcap.clone(),
+        port: play.port.0,
+        pacing: play.pacing.to_string(),
+        records: play.notes.records,
+        repeat: play.repeat,
+        records_cut: play.notes.cut,
+        records_backwards: play.notes.backwards,
+        file_truncated: play.notes.truncated,
+    })
+    .collect()
+}
+
+fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<VariantResult, Trouble> {
+    let program = |name: &Option<String>| name.as_ref().map(|name| &scenario.programs[name]);
+    let [offload, xdp, tc] = [&v.attach.xdp_offload, &v.attach.xdp_native, &v.attach.tc_ingress].map(program);
+    let mut result = VariantResult { name: v.name.clone(), attach: attached(scenario, v), refusals: vec![], measured: None };
+
+    let mut device = card::device(scenario, v.queues, CARD_SOURCES)?;
+    let loaded = match offload.map(|program| card::offload(&mut device, program, scenario)).transpose()? {
+        Some(Ok(loaded)) => Some(loaded),
+        Some(Err(refusals)) => {
+            result.refusals = refusals;
+            return Ok(result);
+        }
+        None => None,
+    };
+    if let (Some(loaded), Some(first)) = (&loaded, result.attach.first_mut()) {
+        first.card_words = Some(loaded.words);
+    }
+
+    let host_program = |p: Option<&LoadedProgram>| p.map(|p| p.verified.xlated().clone());
+    let (xdp_program, tc_program) = (host_program(xdp), host_program(tc));
+    let costs = scenario.host.costs();
+    let ports = *scenario.nic.mac.ports;
+    let mut hooks = Hooks::new(&costs, xdp_program.as_ref(), tc_program.as_ref(), v.queues, ports, scenario.seed)?;
+    let ids: [Vec<MapId>; 2] = hooks.maps().map(<[MapId]>::to_vec);
+    for (program, ids) in [xdp, tc].into_iter().zip(&ids) {
+        preload(hooks.engine_mut(), program, ids)?;
+    }
+    let host = Host::new(costs, hooks, ports, v.queues, HOST_SOURCES);
+
+    let line = *scenario.nic.mac.rate;
+    let sources = scenario.plays.iter().map(|play| Ok((TrafficSource::open(play.clone(), line)?, line)));
+    let sources = sources.collect::<Result<Vec<_>, Diagnostic>>()?;
+    let mut world = World::new(device, host, sources);
+    let mut told = 0;
+    world.run(|packets| {
+        progress.advance(packets - told);
+        told = packets;
+    })?;
+    world.tracker().audit().map_err(|what| Trouble::Internal(format!("variant {}: {what}", v.name)))?;
+    let mut maps = loaded.map_or(Vec::new(), |loaded| card::maps(world.device_mut(), &loaded));
+    for (program, ids) in [xdp_program, tc_program].iter().flatten().zip(ids.iter().filter(|ids| !ids.is_empty())) {
+        maps.extend(host_maps(world.host_mut().hooks().engine_mut(), program, ids));
+    }
+    result.measured = Some(measured(scenario, v, &mut world, maps));
+    Ok(result)
+}
+
+fn attached(scenario: &Scenario, v: &Variant) -> Vec<Attached> {
+    let hooks = v.attach.hooks().into_iter().filter_map(|(hook, name)| Some((hook, name?)));
+    hooks
+        .map(|(hook, name)| {
+            let xlated = scenario.programs[name].verified.xlated();
+            Attached {
+                hook: hook.to_owned(),
+                program: xlated.name.clone(),
+                bpf_slots: xlated.insns.len(),
+                card_words: None,
+            }
+        })
+        .collect()
+}
+
+fn preload(engine: &mut Engine, program: Option<&LoadedProgram>, ids: &[MapId]) -> Result<(), Diagnostic> {
+    let Some(program) = program else { return Ok(()) };
+    for (entries, id) in program.preload.iter().zip(ids) {
+        let mut map = engine.map(*id).expect("the engine was made with the program's maps");
+        for (key, value) in entries {
+            // What a scenario writes is one processor's value; every processor of a per-CPU map gets it.
+            let value = value_for_user(map.definition(), value);
+            let name = map.definition().spec().name.clone();
+            map.update(key, &value, 0).map_err(|errno| preload_refused(&name, key, &errno.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
+fn value_for_user(map: &bpf::maps::Map, value: &[u8]) -> Vec<u8> {
+    let size = map.user_value_size();
+    if size == value.len() {
+        return value.to_vec();
+    }
+    let mut one = value.to_vec();
+    one.resize(value.len().next_multiple_of(8), 0);
+    one.repeat(size / one.len().max(1))
+}
+
+/// A preloaded entry that its map does not take.
+pub(crate) fn preload_refused(map: &str, key: &[u8], errno: &str) -> Diagnostic {
+    Diagnostic::new("map-preload", format!("the map does not take an entry: {errno}"))
+        .at(bpf::diag::At::Named(format!("{map}[{}]", hex(key))))
+        .help("lower the number of entries, or raise the map's max_entries in the program")
+}
+
+/// Bytes as hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn host_maps(engine: &mut Engine, program: &bpf::program::Program, ids: &[MapId]) -> Vec<MapResult> {
+    let both = program.maps.iter().zip(ids);
+    both.map(|(spec, id)| {
+        let entries = engine.map(*id).expect("the engine was made with the program's maps").entries();
+        map_result(spec, entries)
+    })
+    .collect()
+}
+
+/// A map's contents for the report.
+pub(crate) fn map_result(spec: &bpf::program::MapSpec, entries: Vec<(Vec<u8>, Vec<u8>)>) -> MapResult {
+    let shown = entries.iter().filter(|(_, value)| value.iter().any(|b| *b != 0)).take(MapResult::SHOWN);
+    MapResult {
+        name: spec.name.clone(),
+        ty: spec.ty.to_string(),
+        contents: shown.map(|(key, value)| MapEntry { key: hex(key), value: hex(value) }).collect(),
+        entries: entries.len(),
+    }
+}
+
+fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapResult>) -> Measured {
+    let mut resources = card::resources(world.device(), world.tracker());
+    let mut work = card::work(world.device());
+    let span = world.tracker().whole_span();
+    if v.attach.xdp_offload.is_none() || world.host_mut().polls() > 0 {
+        let cores = world.host_mut().core_busy();
+        resources.extend(cores.into_iter().enumerate().map(|(core, busy)| Resource {
+            name: format!("host core {core}"),
+            busy_ppm: measure::share(busy, span),
+        }));
+    }
+    let counters = world.host_mut().hooks().counters();
+    work.extend([
+        Work { name: "host program runs".into(), total: counters.runs },
+        Work { name: "host bpf instructions".into(), total: counters.bpf_instructions },
+        Work { name: "host program instructions".into(), total: counters.host_instructions },
+        Work { name: "events".into(), total: world.events() },
+    ]);
+    // Stable: parts as busy as each other stay in the order of a packet's way.
+    resources.sort_by_key(|r| std::cmp::Reverse(r.busy_ppm));
+    let tracker: &Tracker = world.tracker();
+    let (fates, latency_by_fate) = measure::fates(tracker);
+    let handled = fates.iter().filter(|f| f.outcome != "lost").map(|f| f.packets).sum();
+    let (bytes, line_bytes) = tracker.offered_bytes();
+    let offered = tracker.offered_span();
+    Measured {
+        offered_packets: tracker.offered(),
+        offered_bytes: bytes,
+        offered_ps: offered.ps(),
+        offered_pps: measure::per_second(tracker.offered(), offered),
+        offered_bps: measure::per_second(line_bytes.saturating_mul(8), offered),
+        throughput_pps: measure::per_second(handled, span),
+        latency: tracker.latencies().summary().map(Latency::from),
+        bottleneck: measure::bottleneck(&resources, &fates),
+        fates,
+        latency_by_fate,
+        resources,
+        work,
+        maps,
+        assumed: assumed(scenario, v),
+    }
+}
+
+/// Values that a placement's result leans on and nobody has documented or measured, by path.
+fn assumed(scenario: &Scenario, v: &Variant) -> Vec<String> {
+    let card = provenance(&scenario.nic).into_iter().filter(|p| !p.path.starts_with("capabilities"));
+    let card = card.map(|p| (format!("nic.{}", p.path), p.kind));
+    let host = provenance(&scenario.host).into_iter().filter(|p| v.leans_on(&p.path));
+    let host = host.map(|p| (format!("host.{}", p.path), p.kind));
+    card.chain(host).filter(|(_, kind)| *kind == Kind::Assumed).map(|(path, _)| path).collect()
+}

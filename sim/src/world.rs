@@ -156,6 +156,11 @@ impl World {
         &self.device
     }
 
+    /// The card, for its maps.
+    pub fn device_mut(&mut self) -> &mut Device {
+        &mut self.device
+    }
+
     /// The host.
     pub fn host_mut(&mut self) -> &mut Host {
         &mut self.host

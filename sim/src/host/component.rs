@@ -175,9 +175,13 @@ impl Host {
         &mut self.hooks
     }
 
-    /// How long each queue's core has worked.
-    pub fn busy(&self) -> impl Iterator<Item = Time> {
-        self.queues.iter().map(|q| q.busy)
+    /// How long each core has worked, on the queues of all ports.
+    pub fn core_busy(&self) -> Vec<Time> {
+        let mut busy = vec![Time::ZERO; usize::from(self.per_port)];
+        for (queue, state) in self.queues.iter().enumerate() {
+            busy[queue % usize::from(self.per_port)] += state.busy;
+        }
+        busy
     }
 
     /// Polls begun, over all queues.

@@ -62,6 +62,20 @@ pub struct Variant {
     pub queues: u16,
 }
 
+impl Variant {
+    /// Whether a value of the host's profile, by its path, enters this placement's result.
+    pub fn leans_on(&self, path: &str) -> bool {
+        let written::Attach { xdp_native, tc_ingress, .. } = &self.attach;
+        let (xdp, tc) = (xdp_native.is_some(), tc_ingress.is_some());
+        match path.split('.').next().unwrap_or(path) {
+            "helper" | "program" | "cache" => xdp || tc,
+            "driver" if path.contains(".xdp") => xdp,
+            "skb" if path.ends_with("tc_call") || path.ends_with("free") || path.ends_with("transmit") => tc,
+            _ => true,
+        }
+    }
+}
+
 /// Most placements of a scenario, sources of traffic, and entries of a map: what a report still shows.
 const MAX_VARIANTS: usize = 64;
 const MAX_SOURCES: usize = 128;
