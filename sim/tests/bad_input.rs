@@ -1,0 +1,134 @@
+//! Bad scenarios: one message each, with its place, exit code 2, and nothing written.
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+/// A sound scenario that every case changes in one place.
+const SOUND: &str = r#"name: case
+traffic:
+  - pcap: traces/mixed.pcap
+    pacing: {rate: 10 Gbps}
+    limit: 100
+programs:
+  drop: {object: programs/drop.bpf.o}
+nic: agilio-cx-2x40
+host: xeon-e5-1650v4
+variants:
+  native: {attach: {xdp-native: drop}}
+expect:
+  - native.lost == 0
+"#;
+
+/// A directory with the project's traces and programs, and a scenario in it.
+fn run(scenario: &str, extra: &[(&str, &[u8])]) -> (tempfile::TempDir, Output) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    for part in ["programs", "traces"] {
+        std::fs::create_dir(directory.path().join(part)).expect("the directory is new");
+    }
+    for file in ["programs/drop.bpf.o", "programs/firewall.bpf.o", "traces/mixed.pcap"] {
+        std::fs::copy(scenarios.join(file), directory.path().join(file)).expect("the project has its files");
+    }
+    for (name, bytes) in extra {
+        std::fs::write(directory.path().join(name), bytes).expect("the directory can be written");
+    }
+    std::fs::write(directory.path().join("case.yaml"), scenario).expect("the directory can be written");
+    let output = Command::cargo_bin("sim")
+        .expect("the tool is built")
+        .current_dir(directory.path())
+        .args(["run", "case.yaml", "--quiet"])
+        .output()
+        .expect("the tool runs");
+    (directory, output)
+}
+
+/// Runs a changed scenario; checks exit code, that nothing is written, and that each part stands in the message.
+fn refused(from: &str, to: &str, extra: &[(&str, &[u8])], parts: &[&str]) {
+    assert!(SOUND.contains(from), "the case changes something: {from}");
+    let (directory, output) = run(&SOUND.replace(from, to), extra);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{to}\n{message}");
+    assert!(output.stdout.is_empty(), "{to}");
+    assert!(!directory.path().join("results").exists(), "{to}: nothing is written");
+    for part in parts {
+        assert!(message.contains(part), "{to}: no `{part}` in\n{message}");
+    }
+    assert_eq!(message.matches("error:").count(), 1, "{message}");
+}
+
+#[test]
+fn the_sound_one_runs() {
+    let (directory, output) = run(SOUND, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(directory.path().join("results/case/report.json").is_file());
+    assert!(directory.path().join("results/case/resolved.yaml").is_file());
+}
+
+#[test]
+fn unknown_key() {
+    refused("pacing:", "pacin:", &[], &["case.yaml:4:5", "pacin", "pacing", "^"]);
+}
+
+#[test]
+fn wrong_unit() {
+    refused("10 Gbps", "10 GHz", &[], &["case.yaml:4:", "10 GHz", "Gbps", "^"]);
+}
+
+#[test]
+fn missing_file() {
+    refused("traces/mixed.pcap", "traces/none.pcap", &[], &["case.yaml:3:11", "none.pcap", "No such file", "^"]);
+    refused("drop.bpf.o", "none.bpf.o", &[], &["case.yaml:7:", "none.bpf.o", "^"]);
+}
+
+#[test]
+fn unknown_card() {
+    refused("agilio-cx-2x40", "agilio-cx-2x41", &[], &["case.yaml:8:6", "agilio-cx-2x40", "^"]);
+    refused("xeon-e5-1650v4", "xeon", &[], &["case.yaml:9:7", "xeon-e5-1650v4", "^"]);
+}
+
+#[test]
+fn non_elf_object() {
+    let text: &[(&str, &[u8])] = &[("programs/text.bpf.o", b"int main() { return 0; }")];
+    refused("drop.bpf.o", "text.bpf.o", text, &["case.yaml:7:", "ELF", "text.bpf.o", "^"]);
+    refused("drop.bpf.o", "empty.bpf.o", &[("programs/empty.bpf.o", b"")], &["case.yaml:7:", "^"]);
+}
+
+#[test]
+fn empty_trace() {
+    refused("mixed.pcap", "empty.pcap", &[("traces/empty.pcap", b"")], &["case.yaml:3:11", "empty", "^"]);
+    // A header and no record.
+    let mut header = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    header.extend([0; 8]);
+    header.extend([0xff, 0xff, 0, 0, 1, 0, 0, 0]);
+    refused("mixed.pcap", "none.pcap", &[("traces/none.pcap", &header)], &["case.yaml:3:11", "no frame", "^"]);
+}
+
+#[test]
+fn what_is_wrong_between_the_parts() {
+    refused("xdp-native: drop", "xdp-native: dorp", &[], &["case.yaml:11:", "dorp", "drop", "^"]);
+    refused("xdp-native: drop", "tc-ingress: drop", &[], &["case.yaml:11:", "tc-ingress", "xdp", "^"]);
+    refused("native.lost == 0", "native.lots == 0", &[], &["case.yaml:13:5", "lots", "lost", "^"]);
+    refused("native.lost == 0", "offload.lost == 0", &[], &["case.yaml:13:5", "offload", "native", "^"]);
+    refused("name: case", "name: ../case", &[], &["case.yaml:1:7", "^"]);
+    refused("limit: 100", "port: 9", &[], &["case.yaml:5:11", "port", "^"]);
+    refused("xdp-native: drop}}", "xdp-native: drop}, queues: 99}", &[], &["case.yaml:11:", "queue", "^"]);
+}
+
+#[test]
+fn maps_that_do_not_fit() {
+    let with = |maps: &str| format!("{{object: programs/firewall.bpf.o, program: xdp_firewall, maps: {maps}}}");
+    let from = "{object: programs/drop.bpf.o}";
+    refused(from, &with("{blokced: {entries: []}}"), &[], &["case.yaml:7:", "blokced", "blocked", "^"]);
+    let short = with("{blocked: {entries: [{key: 192.0.2.1, value: 1le32 0le32}]}}");
+    refused(from, &short, &[], &["case.yaml:7:", "20 bytes", "4 bytes", "^"]);
+    let wrong = with("{blocked: {entries: [{key: 192.0.2.x, value: 1le32 0le32}]}}");
+    refused(from, &wrong, &[], &["case.yaml:7:", "192.0.2.x", "^"]);
+}
+
+#[test]
+fn not_yaml() {
+    refused("traffic:", "traffic: [", &[], &["case.yaml:", "^"]);
+    refused("name: case", "name: case\nname: again", &[], &["case.yaml:2:1", "name", "^"]);
+}
