@@ -4,6 +4,7 @@
 //! followed to its one fate by [`measure`], all of it told by [`report`]. [`regress`] holds results against baselines;
 //! [`commands`] is the command line.
 
+pub mod card;
 pub mod commands;
 mod files;
 pub mod host;

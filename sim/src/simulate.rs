@@ -1,16 +1,14 @@
 //! From a checked scenario to its results: a world for each placement, side by side.
 
 use bpf::diag::Diagnostic;
-use bpf::facts::Facts;
 use bpf::interp::Engine;
 use bpf::maps::MapId;
-use nic_model::device::Device;
 use nic_model::profile::{Kind, provenance};
-use offload_jit::Mode;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::card;
 use crate::commands::Trouble;
-use crate::host::{Host, Hooks};
+use crate::host::{Hooks, Host};
 use crate::measure::{self, Tracker};
 use crate::progress::Progress;
 use crate::report::{
@@ -69,10 +67,11 @@ fn traffic(scenario: &Scenario) -> Vec<TrafficResult> {
 fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<VariantResult, Trouble> {
     let program = |name: &Option<String>| name.as_ref().map(|name| &scenario.programs[name]);
     let [offload, xdp, tc] = [&v.attach.xdp_offload, &v.attach.xdp_native, &v.attach.tc_ingress].map(program);
-    let mut result = VariantResult { name: v.name.clone(), attach: attached(scenario, v), refusals: vec![], measured: None };
+    let mut result =
+        VariantResult { name: v.name.clone(), attach: attached(scenario, v), refusals: vec![], measured: None };
 
-    let mut device = card::device(scenario, v.queues, CARD_SOURCES)?;
-    let loaded = match offload.map(|program| card::offload(&mut device, program, scenario)).transpose()? {
+    let mut device = card::device(&scenario.nic, v.queues, scenario.seed, CARD_SOURCES)?;
+    let loaded = match offload.map(|program| card::offload(&mut device, program)).transpose()? {
         Some(Ok(loaded)) => Some(loaded),
         Some(Err(refusals)) => {
             result.refusals = refusals;
@@ -187,14 +186,16 @@ pub(crate) fn map_result(spec: &bpf::program::MapSpec, entries: Vec<(Vec<u8>, Ve
 
 fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapResult>) -> Measured {
     let mut resources = card::resources(world.device(), world.tracker());
-    let mut work = card::work(world.device());
+    let mut work = card::work(world.device(), world.tracker());
     let span = world.tracker().whole_span();
     if v.attach.xdp_offload.is_none() || world.host_mut().polls() > 0 {
         let cores = world.host_mut().core_busy();
-        resources.extend(cores.into_iter().enumerate().map(|(core, busy)| Resource {
-            name: format!("host core {core}"),
-            busy_ppm: measure::share(busy, span),
-        }));
+        resources.extend(
+            cores.into_iter().enumerate().map(|(core, busy)| Resource {
+                name: format!("host core {core}"),
+                busy_ppm: measure::share(busy, span),
+            }),
+        );
     }
     let counters = world.host_mut().hooks().counters();
     work.extend([

@@ -19,8 +19,7 @@ fn the_reference_collection_reads_as_its_index_says() {
     let mut lines = index.lines();
     let columns: Vec<_> = lines.next().expect("the index has a head").split('\t').collect();
     let column = |name: &str| columns.iter().position(|c| *c == name).expect("the index has this column");
-    let (file, packets, cut, links) =
-        (column("file"), column("packets"), column("caplen_lt_len"), column("linktypes"));
+    let (file, packets, cut, links) = (column("file"), column("packets"), column("caplen_lt_len"), column("linktypes"));
     let mut seen = 0;
     for line in lines {
         let fields: Vec<_> = line.split('\t').collect();

@@ -14,7 +14,11 @@ pub fn fates(tracker: &Tracker) -> (Vec<FateCount>, Vec<FateLatency>) {
         counts.push(FateCount { outcome: outcome.into(), place: place.into(), packets });
         // What a lost packet waited before it was lost is nobody's latency.
         if let Some(summary) = spread.summary().filter(|_| fate.is_handled()) {
-            latencies.push(FateLatency { outcome: outcome.into(), place: place.into(), latency: Latency::from(summary) });
+            latencies.push(FateLatency {
+                outcome: outcome.into(),
+                place: place.into(),
+                latency: Latency::from(summary),
+            });
         }
     }
     (counts, latencies)

@@ -209,6 +209,11 @@ impl Tracker {
         self.last_end - self.first_bit.unwrap_or(self.last_end)
     }
 
+    /// When the last packet ended.
+    pub fn last_end(&self) -> Time {
+        self.last_end
+    }
+
     /// Packets by fate, with their latencies, in the order of reports.
     pub fn fates(&self) -> impl Iterator<Item = (Fate, u64, &Latencies)> {
         self.fates.iter().map(|(fate, (count, latencies))| (*fate, *count, latencies))

@@ -126,7 +126,10 @@ impl Baseline {
                 (Some(&a), Some(&b)) => {
                     let tolerance = self.tolerance_ppm.get(metric.name).copied().unwrap_or(metric.tolerance_ppm);
                     if u128::from(a.abs_diff(b)) * 1_000_000 > u128::from(a) * u128::from(tolerance) {
-                        moved.push(Moved { by: by(a, b), ..change(name, metric.name, &metric.show(a), &metric.show(b)) });
+                        moved.push(Moved {
+                            by: by(a, b),
+                            ..change(name, metric.name, &metric.show(a), &metric.show(b))
+                        });
                     }
                 }
                 (None, None) => {}

@@ -66,7 +66,11 @@ fn part_into(part: &str, bytes: &mut Vec<u8>) -> Result<(), String> {
             return Err(format!("`{part}` does not fit {width} bytes"));
         }
         let used = &all[8 - width..];
-        if big { bytes.extend(used) } else { bytes.extend(used.iter().rev()) }
+        if big {
+            bytes.extend(used)
+        } else {
+            bytes.extend(used.iter().rev())
+        }
         return Ok(());
     }
     let digits = part.strip_prefix("0x").unwrap_or(part);
@@ -77,7 +81,9 @@ fn part_into(part: &str, bytes: &mut Vec<u8>) -> Result<(), String> {
         }
         return Ok(());
     }
-    Err(format!("`{part}` is no address, number with a width (80be16, 6u8, 1le32), padding (pad3) or pairs of hex digits"))
+    Err(format!(
+        "`{part}` is no address, number with a width (80be16, 6u8, 1le32), padding (pad3) or pairs of hex digits"
+    ))
 }
 
 fn mac(part: &str) -> Option<[u8; 6]> {
@@ -115,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_none_of_them_is_named() {
-        for (text, part) in [("1.2.3.4 70000be16", "70000be16"), ("abc", "abc"), ("256u8", "256u8"), ("pad5000", "pad5000")] {
+        for (text, part) in
+            [("1.2.3.4 70000be16", "70000be16"), ("abc", "abc"), ("256u8", "256u8"), ("pad5000", "pad5000")]
+        {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{error}");
         }

@@ -313,7 +313,9 @@ impl Checker {
             return Ok(());
         }
         let wanted = if hook == "tc-ingress" { "sched_cls or sched_act" } else { "xdp" };
-        Err(self.wrong("scenario-hook", at, format!("a program of this type does not attach to {hook}")).limit(wanted, ty))
+        Err(self
+            .wrong("scenario-hook", at, format!("a program of this type does not attach to {hook}"))
+            .limit(wanted, ty))
     }
 }
 

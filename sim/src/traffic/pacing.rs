@@ -37,9 +37,7 @@ impl Pacer {
         let start = match self.pacing {
             Pacing::LineRate => Time::ZERO,
             Pacing::Bits(rate) => Time::from_ps(clamp(self.bits * PS_PER_SECOND / u128::from(rate.0))),
-            Pacing::Packets(rate) => {
-                Time::from_ps(clamp(u128::from(self.frames) * PS_PER_SECOND / u128::from(rate.0)))
-            }
+            Pacing::Packets(rate) => Time::from_ps(clamp(u128::from(self.frames) * PS_PER_SECOND / u128::from(rate.0))),
             Pacing::Recorded => self.recorded(at_ns, 1),
             Pacing::Speed(speed) => self.recorded(at_ns, speed),
         };

@@ -1,0 +1,135 @@
+//! The card of a placement: a device with a program on it, and what it has to say afterwards.
+
+use std::collections::BTreeMap;
+
+use bpf::diag::Diagnostic;
+use bpf::facts::Facts;
+use bpf::program::MapSpec;
+use nic_model::des::Source;
+use nic_model::device::{Device, HostSetup, Measure, PortId};
+use nic_model::firmware::Entry;
+use nic_model::memory::TableId;
+use nic_model::profile::CardProfile;
+use nic_model::quantity::Bytes;
+use offload_jit::{Firmware, Image, Mode};
+
+use crate::measure::{self, Tracker};
+use crate::report::{MapResult, Refusal, Resource, Work};
+use crate::scenario::LoadedProgram;
+use crate::simulate::{map_result, preload_refused};
+
+/// Bytes of a receive buffer the host puts up: a page less head- and tailroom, as native XDP leaves it.
+const RX_BUFFER: Bytes = Bytes(3_520);
+
+/// A program on a card.
+pub struct Offloaded {
+    /// Its words.
+    pub words: usize,
+    /// Maps of the program that live on the card.
+    pub maps: Vec<(MapSpec, TableId)>,
+}
+
+/// A card of that profile, with nothing on it.
+///
+/// # Errors
+/// A profile that no card can have.
+pub fn device(profile: &CardProfile, queues: u16, seed: u64, first: Source) -> Result<Device, Diagnostic> {
+    Device::new(profile.clone(), HostSetup { queues, rx_buffer: RX_BUFFER }, seed, first)
+}
+
+/// Translates a program for the card and puts it there, on all ports, with its maps and what they begin with. The inner
+/// error is every reason why the card does not take it.
+///
+/// # Errors
+/// What is wrong with the preload, or a limit of the simulated card itself.
+pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
+    let facts = Facts::of(&program.verified);
+    let capabilities = &device.profile().capabilities;
+    let image = match offload_jit::compile(&program.verified, &facts, capabilities, Mode::Driver) {
+        Ok(image) => image,
+        Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
+    };
+    let maps = create_maps(device, program, &image)?;
+    let words = image.link(&doors(device))?;
+    let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
+    device.attach(&ports, &words)?;
+    Ok(Ok(Offloaded { words: words.len(), maps }))
+}
+
+/// A refusal as reports show it.
+pub fn refusal(diagnostic: &Diagnostic) -> Refusal {
+    Refusal {
+        code: diagnostic.code.to_owned(),
+        reason: diagnostic.reason.clone(),
+        at: diagnostic.at.as_ref().map(|at| match at {
+            bpf::diag::At::Insn { slot, text, source, .. } => match source {
+                Some(line) => format!("{slot}: {text} ({}:{}: {})", line.file, line.line, line.text.trim()),
+                None => format!("{slot}: {text}"),
+            },
+            other => other.to_string(),
+        }),
+        limit: diagnostic.limit.clone(),
+        actual: diagnostic.actual.clone(),
+        help: diagnostic.help.clone(),
+    }
+}
+
+fn create_maps(
+    device: &mut Device,
+    program: &LoadedProgram,
+    image: &Image,
+) -> Result<Vec<(MapSpec, TableId)>, Diagnostic> {
+    let mut created = Vec::new();
+    for placed in image.maps().iter().filter(|m| m.on_card) {
+        let index = placed.map.0 as usize;
+        let spec = &program.verified.program().maps[index];
+        let atomic: Vec<u32> = placed.atomic_words.iter().map(|word| word * 4).collect();
+        let table = device.memories().create_map(spec.clone(), &atomic)?;
+        assert_eq!(table.0, placed.table, "tables are numbered in the order the image names them");
+        for (key, value) in &program.preload[index] {
+            let updated = device.memories().user_update(table, key, value, 0);
+            updated.map_err(|errno| preload_refused(&spec.name, key, &errno.to_string()))?;
+        }
+        created.push((spec.clone(), table));
+    }
+    Ok(created)
+}
+
+/// The firmware's doors as the linker wants them.
+fn doors(device: &Device) -> Firmware {
+    let layout = device.code_layout();
+    let helper = |id: u32| Some((id, layout.address(Entry::of_helper(id)?)?));
+    Firmware {
+        start: layout.start,
+        done: layout.address(Entry::Done).expect("every firmware has an end of programs"),
+        helpers: bpf::helpers::HELPERS.iter().filter_map(|row| helper(row.id)).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// Contents of the card's maps.
+pub fn maps(device: &mut Device, offloaded: &Offloaded) -> Vec<MapResult> {
+    let entries = |(spec, table): &(MapSpec, TableId)| map_result(spec, device.memories().user_entries(*table));
+    offloaded.maps.iter().map(entries).collect()
+}
+
+/// How busy the card's parts were.
+pub fn resources(device: &Device, tracker: &Tracker) -> Vec<Resource> {
+    let counters = device.counters(tracker.last_end());
+    let shares = counters.into_iter().filter_map(|counter| match counter.measure {
+        Measure::Share { .. } => {
+            Some(Resource { busy_ppm: counter.measure.ppm()?, name: format!("card.{}", counter.name) })
+        }
+        _ => None,
+    });
+    shares.collect()
+}
+
+/// Exact counts of the card's work.
+pub fn work(device: &Device, tracker: &Tracker) -> Vec<Work> {
+    let counters = device.counters(tracker.last_end());
+    let counts = counters.into_iter().filter_map(|counter| match counter.measure {
+        Measure::Count(total) => Some(Work { name: format!("card.{}", counter.name), total }),
+        _ => None,
+    });
+    counts.collect()
+}
