@@ -27,6 +27,8 @@ pub struct Offloaded {
     pub words: usize,
     /// Maps of the program that live on the card.
     pub maps: Vec<(MapSpec, TableId)>,
+    /// For each of them, bytes in a value at which words begin that the program adds to atomically.
+    pub atomic_words: Vec<Vec<u32>>,
 }
 
 /// A card of that profile, with nothing on it.
@@ -49,11 +51,11 @@ pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Of
         Ok(image) => image,
         Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
     };
-    let maps = create_maps(device, program, &image)?;
+    let (maps, atomic_words) = create_maps(device, program, &image)?;
     let words = image.link(&doors(device))?;
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
     device.attach(&ports, &words)?;
-    Ok(Ok(Offloaded { words: words.len(), maps }))
+    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words }))
 }
 
 /// A refusal as reports show it.
@@ -74,12 +76,10 @@ pub fn refusal(diagnostic: &Diagnostic) -> Refusal {
     }
 }
 
-fn create_maps(
-    device: &mut Device,
-    program: &LoadedProgram,
-    image: &Image,
-) -> Result<Vec<(MapSpec, TableId)>, Diagnostic> {
-    let mut created = Vec::new();
+type Created = (Vec<(MapSpec, TableId)>, Vec<Vec<u32>>);
+
+fn create_maps(device: &mut Device, program: &LoadedProgram, image: &Image) -> Result<Created, Diagnostic> {
+    let (mut created, mut words) = (Vec::new(), Vec::new());
     for placed in image.maps().iter().filter(|m| m.on_card) {
         let index = placed.map.0 as usize;
         let spec = &program.verified.program().maps[index];
@@ -91,8 +91,9 @@ fn create_maps(
             updated.map_err(|errno| preload_refused(&spec.name, key, &errno.to_string()))?;
         }
         created.push((spec.clone(), table));
+        words.push(atomic);
     }
-    Ok(created)
+    Ok((created, words))
 }
 
 /// The firmware's doors as the linker wants them.

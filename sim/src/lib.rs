@@ -6,6 +6,7 @@
 
 pub mod card;
 pub mod commands;
+pub mod compare;
 mod files;
 pub mod host;
 pub mod measure;
