@@ -189,7 +189,7 @@ impl Engine {
             return Err(Fault::of(FaultKind::WrongContext(proto.id)).at(slot));
         }
         let call = HelperCall { slot, id: proto.id, args: [cpu.r[1], cpu.r[2], cpu.r[3], cpu.r[4], cpu.r[5]] };
-        let result = match observer.answer(&call) {
+        let result = match observer.answer(&call, &self.machine.arena) {
             Some(result) => result,
             None => {
                 self.machine.map_op = None;

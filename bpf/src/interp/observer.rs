@@ -2,7 +2,7 @@
 
 use crate::insn::{AtomicOp, Reg, Size};
 use crate::maps::{AccessLog, MapId};
-use crate::memory::RegionKind;
+use crate::memory::{Arena, RegionKind};
 
 /// What an instruction does to memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,9 +101,10 @@ pub trait Observer {
         value
     }
 
-    /// An answer to a call of a helper instead of the helper's own. With `Some` the helper does not run.
+    /// An answer to a call of a helper instead of the helper's own. With `Some` the helper does not run. `memory` is what
+    /// its pointer arguments point into.
     #[inline(always)]
-    fn answer(&mut self, _call: &HelperCall) -> Option<u64> {
+    fn answer(&mut self, _call: &HelperCall, _memory: &Arena) -> Option<u64> {
         None
     }
 

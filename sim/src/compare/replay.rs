@@ -102,7 +102,7 @@ impl Replay {
         }
         match op {
             MapOp::Lookup => found.map_or(0, |offset| u64::from(self.bases[map] + offset)),
-            MapOp::Update | MapOp::Delete => result.map_or_else(|errno| -i64::from(errno.number()) as u64, |()| 0),
+            MapOp::Update | MapOp::Delete => result.map_or_else(|errno| errno.as_return(), |()| 0),
         }
     }
 
