@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bpf::diag::Diagnostic;
-use bpf::facts::Facts;
 use bpf::program::MapSpec;
 use nic_model::des::Source;
 use nic_model::device::{Device, HostSetup, Measure, PortId};
@@ -13,7 +12,7 @@ use nic_model::profile::CardProfile;
 use nic_model::quantity::Bytes;
 use offload_jit::{Firmware, Image, Mode};
 
-use crate::measure::{self, Tracker};
+use crate::measure::Tracker;
 use crate::report::{MapResult, Refusal, Resource, Work};
 use crate::scenario::LoadedProgram;
 use crate::simulate::{map_result, preload_refused};
@@ -45,9 +44,8 @@ pub fn device(profile: &CardProfile, queues: u16, seed: u64, first: Source) -> R
 /// # Errors
 /// What is wrong with the preload, or a limit of the simulated card itself.
 pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
-    let facts = Facts::of(&program.verified);
     let capabilities = &device.profile().capabilities;
-    let image = match offload_jit::compile(&program.verified, &facts, capabilities, Mode::Driver) {
+    let image = match offload_jit::compile(&program.verified, capabilities, Mode::Driver) {
         Ok(image) => image,
         Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
     };

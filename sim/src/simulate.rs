@@ -4,7 +4,7 @@ use bpf::diag::Diagnostic;
 use bpf::interp::Engine;
 use bpf::maps::MapId;
 use nic_model::profile::{Kind, provenance};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::card;
 use crate::commands::Trouble;
@@ -12,7 +12,7 @@ use crate::host::{Hooks, Host};
 use crate::measure::{self, Tracker};
 use crate::progress::Progress;
 use crate::report::{
-    Attached, Expectation, Latency, MapEntry, MapResult, Measured, Refusal, Resource, Results, SCHEMA, TrafficResult,
+    Attached, Expectation, Latency, MapEntry, MapResult, Measured, Resource, Results, SCHEMA, TrafficResult,
     VariantResult, Work,
 };
 use crate::scenario::{LoadedProgram, Scenario, Variant};
@@ -28,7 +28,7 @@ pub fn scenario(scenario: &Scenario, jobs: usize, progress: &Progress) -> Result
     let pool = pool.map_err(|e| Trouble::Internal(format!("cannot start threads: {e}")))?;
     // One simulation is one task; their order in the results is the scenario's.
     let variants: Vec<_> =
-        pool.install(|| scenario.variants.into_par_iter().map(|v| variant(scenario, v, progress)).collect());
+        pool.install(|| scenario.variants.par_iter().map(|v| variant(scenario, v, progress)).collect());
     let variants = variants.into_iter().collect::<Result<Vec<_>, _>>()?;
     let expectations = scenario.expect.iter().map(|e| {
         let found = variants.iter().find(|v| v.name == e.variant);

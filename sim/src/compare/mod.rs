@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use bpf::env::FixedEnv;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Observer, Outcome, RunInput, XdpFields};
-use bpf::maps::{AccessLog, Map, MapId, MapMemory};
+use bpf::maps::{AccessLog, Linear, Map, MapId, MapMemory};
 use nic_model::des::Time;
 use nic_model::device::{Fate, PortId, line_bytes};
 use nic_model::memory::{AtomicOp, Event, MapOp, Record, TableId};
@@ -227,10 +227,10 @@ impl Fresh {
         for ((spec, _), entries) in pair.offloaded.maps.iter().zip(&program.preload) {
             let map = Map::new(spec.clone(), cpus).map_err(|e| e.diagnostic.to_string())?;
             let mut region = vec![0; map.region_size() as usize];
-            map.initialise(&mut region);
+            map.initialise(&mut Linear(&mut region));
             for (key, value) in entries {
                 // Words that are added to atomically begin as zero, so their byte order does not matter here.
-                map.user_update(&mut region, &mut fresh.log, key, value, 0).map_err(|errno| errno.to_string())?;
+                map.user_update(&mut Linear(&mut region), &mut fresh.log, key, value, 0).map_err(|errno| errno.to_string())?;
             }
             fresh.maps.push((map, region));
         }
@@ -248,12 +248,12 @@ impl Fresh {
             Event::Read { table, offset, bytes } => {
                 let (_, region, _) = self.map(*table);
                 let mut now = vec![0; bytes.len()];
-                region.read(*offset, &mut now);
+                Linear(region).read(*offset, &mut now);
                 same("read", &now, bytes)
             }
             Event::Write { table, offset, bytes } => {
                 let (_, region, _) = self.map(*table);
-                region.write(*offset, bytes);
+                Linear(region).write(*offset, bytes);
                 Ok(())
             }
             Event::Atomic { table, offset, op, wide, operand, before } => {
@@ -267,9 +267,9 @@ impl Fresh {
             Event::Call { op, table, cpu, key, value, flags, found, result } => {
                 let (map, region, log) = self.map(*table);
                 match op {
-                    MapOp::Lookup => same("look-up", &map.lookup(region, log, *cpu, key), found),
-                    MapOp::Update => same("update", &map.update(region, log, *cpu, key, value, *flags), result),
-                    MapOp::Delete => same("deletion", &map.delete(region, log, *cpu, key), result),
+                    MapOp::Lookup => same("look-up", &map.lookup(&mut Linear(region), log, *cpu, key), found),
+                    MapOp::Update => same("update", &map.update(&mut Linear(region), log, *cpu, key, value, *flags), result),
+                    MapOp::Delete => same("deletion", &map.delete(&mut Linear(region), log, *cpu, key), result),
                 }
             }
         }
@@ -278,7 +278,7 @@ impl Fresh {
     /// Entries in the host's byte order.
     fn entries(&mut self, index: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (map, region) = &mut self.maps[index];
-        let mut entries = map.user_entries(region);
+        let mut entries = map.user_entries(&mut Linear(region));
         for (_, value) in &mut entries {
             for &word in &self.atomic_words[index] {
                 if let Some(bytes) = value.get_mut(word as usize..word as usize + 4) {
