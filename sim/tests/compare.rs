@@ -1,0 +1,50 @@
+//! Card against interpreter on every packet of the trace, for every program of the project that a card takes.
+
+use std::path::Path;
+
+use sim::compare::{self, Compared};
+use sim::scenario::Scenario;
+use sim::traffic::{Record, TraceReader};
+
+fn scenario(name: &str) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name);
+    Scenario::load(&path).unwrap_or_else(|d| panic!("{d}"))
+}
+
+fn packets(scenario: &Scenario) -> Vec<Vec<u8>> {
+    let mut reader = TraceReader::open(&scenario.plays[0].path).expect("the scenario's trace opens");
+    let (mut packets, mut record) = (Vec::new(), Record::default());
+    while reader.next_into(&mut record).expect("the trace is sound") {
+        packets.push(record.bytes.clone());
+    }
+    packets
+}
+
+/// Both ways, and the verdicts (dropped, passed, transmitted, aborted) that an independent count of the trace gives.
+fn compare(name: &str, program: &str, verdicts: [u64; 4]) {
+    let scenario = scenario(name);
+    let packets = packets(&scenario);
+    let program = &scenario.programs[program];
+    let slices = || packets.iter().map(Vec::as_slice);
+    let alone = compare::alone(&scenario.nic, program, slices()).unwrap_or_else(|d| panic!("{name}, alone: {d}"));
+    let expected = Compared { packets: 22_451, verdicts, events: 0 };
+    assert_eq!(alone, expected, "{name}");
+    let together = compare::together(&scenario.nic, program, slices());
+    let together = together.unwrap_or_else(|d| panic!("{name}, together: {d}"));
+    assert_eq!(Compared { events: 0, ..together }, expected, "{name}");
+}
+
+#[test]
+fn drop() {
+    compare("drop.yaml", "drop", [22_451, 0, 0, 0]);
+}
+
+#[test]
+fn firewall() {
+    compare("quickstart.yaml", "fw", [3_124, 19_327, 0, 0]);
+}
+
+#[test]
+fn load_balancer() {
+    compare("l4lb.yaml", "lb", [0, 10_128, 12_323, 0]);
+}
