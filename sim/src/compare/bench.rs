@@ -25,8 +25,7 @@ pub struct Bench {
     outbox: Outbox<In, Out>,
     ends: BTreeMap<u64, End>,
     offered: u64,
-    /// Receive buffers given and packets taken, by queue.
-    taken: Vec<u64>,
+    ended: u64,
 }
 
 /// Receive buffers of a queue; more than packets can be on their way.
@@ -41,7 +40,7 @@ impl Bench {
             outbox: Outbox::default(),
             ends: BTreeMap::new(),
             offered: 0,
-            taken: vec![0; usize::from(queues)],
+            ended: 0,
         };
         for queue in (0..queues).map(QueueId) {
             bench.tell(Time::ZERO, In::Pcie(HostToCard::RxDoorbell { queue, count: BUFFERS }));
@@ -69,9 +68,18 @@ impl Bench {
 
     /// Runs until nothing is left to happen.
     pub fn drain(&mut self) {
-        while let Some((now, event)) = self.queue.pop() {
-            self.tell(now, event);
-        }
+        while self.step() {}
+    }
+
+    /// Runs until fewer than `limit` packets are on their way.
+    pub fn make_room(&mut self, limit: u64) {
+        while self.offered - self.ended >= limit && self.step() {}
+    }
+
+    fn step(&mut self) -> bool {
+        let Some((now, event)) = self.queue.pop() else { return false };
+        self.tell(now, event);
+        true
     }
 
     /// What became of a packet, once.
@@ -87,23 +95,23 @@ impl Bench {
             }
             for (_, out) in std::mem::take(&mut self.outbox.sends) {
                 match out {
-                    Out::Wire { frame, .. } => {
-                        self.ends.insert(frame.id.0, End::Transmitted(frame.bytes));
-                    }
-                    Out::Fate { packet, fate } => {
-                        self.ends.insert(packet.0, End::Ended(fate));
-                    }
+                    Out::Wire { frame, .. } => self.end(frame.id, End::Transmitted(frame.bytes)),
+                    Out::Fate { packet, fate } => self.end(packet, End::Ended(fate)),
                     Out::Pcie { at, message } => self.host(at, message),
                 }
             }
         }
     }
 
+    fn end(&mut self, packet: PacketId, end: End) {
+        self.ended += 1;
+        self.ends.insert(packet.0, end);
+    }
+
     fn host(&mut self, at: Time, message: CardToHost) {
         let answer = match message {
             CardToHost::RxPacket { queue, frame, .. } => {
-                self.ends.insert(frame.id.0, End::Passed(frame.bytes));
-                self.taken[usize::from(queue.0)] += 1;
+                self.end(frame.id, End::Passed(frame.bytes));
                 HostToCard::RxDoorbell { queue, count: 1 }
             }
             CardToHost::ReadRxDescriptors { queue, count } => HostToCard::RxDescriptors { queue, count },

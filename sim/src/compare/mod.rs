@@ -44,6 +44,9 @@ pub type Difference = String;
 
 const PORT: PortId = PortId(0);
 
+/// Packets that may wait for a context.
+const WAITING: u64 = 16;
+
 /// A program on a bench and in the interpreter, with the same maps.
 struct Pair {
     bench: Bench,
@@ -154,7 +157,8 @@ pub fn alone<'a>(
     Ok(compared)
 }
 
-/// Compares with packets arriving back to back and every context at work.
+/// Compares with every context at work: packets arrive at the line's pace as long as there are no more of them on the card
+/// than it has contexts, and a few to wait for one.
 ///
 /// # Errors
 /// The first difference, with the packet's number.
@@ -167,10 +171,12 @@ pub fn together<'a>(
     pair.bench.drain();
     pair.bench.device_mut().memories().start_log();
     let line = *card.mac.rate;
+    let limit = u64::from(*card.cores) * u64::from(*card.contexts) + WAITING;
     let mut at = pair.bench.now();
     let mut ids = Vec::new();
     for packet in packets.clone() {
-        at += line.time_of(line_bytes(packet.len()) * 8);
+        pair.bench.make_room(limit);
+        at = at.max(pair.bench.now()) + line.time_of(line_bytes(packet.len()) * 8);
         ids.push(pair.bench.send(at, PORT, packet.to_vec()));
     }
     pair.bench.drain();
