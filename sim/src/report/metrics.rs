@@ -83,7 +83,8 @@ metrics! {
         let m = measured(v)?;
         Some(v.packets("lost") * 1_000_000 / m.offered_packets.max(1))
     };
-    "card.cycles", Count, 0, "cycles the card's cores executed", |v| work(v, "card core cycles");
+    "card.cycles", Count, 0, "cycles the card's cores executed", |v| work(v, "card.cores.busy-cycles");
+    "card.instructions", Count, 0, "instructions the card's cores executed, firmware included", |v| work(v, "card.cores.instructions");
     "host.instructions", Count, 0, "instructions the host executed in programs", |v| work(v, "host program instructions");
 }
 
