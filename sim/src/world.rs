@@ -85,7 +85,7 @@ impl World {
                     let frame = Frame { id, bytes: arrival.bytes };
                     self.card(now, device::In::Wire { port, frame });
                     self.schedule_next(source)?;
-                    if id.0 % PROGRESS_STEP == 0 {
+                    if id.0.is_multiple_of(PROGRESS_STEP) {
                         progress(id.0);
                     }
                 }
@@ -98,7 +98,7 @@ impl World {
     }
 
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {
-        if let Some(arrival) = self.sources[source].source.next()? {
+        if let Some(arrival) = self.sources[source].source.next_frame()? {
             let from = Source(TRAFFIC_SOURCES.0 + source as u16);
             self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive { source, arrival });
         }

@@ -39,8 +39,11 @@ fn two_runs_and_any_number_of_threads_give_the_same_bytes() {
 #[test]
 fn this_build_gives_what_the_baselines_hold() {
     let results = tempfile::tempdir().expect("a temporary directory can be made");
-    let output =
-        sim().args(["regress", "scenarios", "--quiet", "--results"]).arg(results.path()).output().expect("the tool runs");
+    let output = sim()
+        .args(["regress", "scenarios", "--quiet", "--results"])
+        .arg(results.path())
+        .output()
+        .expect("the tool runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }

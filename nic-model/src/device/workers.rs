@@ -166,6 +166,7 @@ impl Workers {
         }
         for (name, count) in [
             ("cores.instructions", sum.instructions),
+            ("cores.busy-cycles", sum.busy_cycles),
             ("cores.bursts", sum.bursts),
             ("cores.commands", sum.commands),
             ("cores.traps", sum.traps),

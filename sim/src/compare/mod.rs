@@ -116,7 +116,12 @@ impl Pair {
                 return Err(format!("map {}: the card has {a:02x?}, expected is {b:02x?}", spec.name));
             }
             if card.len() != expected.len() {
-                return Err(format!("map {}: {} entries on the card, {} expected", spec.name, card.len(), expected.len()));
+                return Err(format!(
+                    "map {}: {} entries on the card, {} expected",
+                    spec.name,
+                    card.len(),
+                    expected.len()
+                ));
             }
         }
         Ok(())
@@ -236,7 +241,8 @@ impl Fresh {
             map.initialise(&mut Linear(&mut region));
             for (key, value) in entries {
                 // Words that are added to atomically begin as zero, so their byte order does not matter here.
-                map.user_update(&mut Linear(&mut region), &mut fresh.log, key, value, 0).map_err(|errno| errno.to_string())?;
+                map.user_update(&mut Linear(&mut region), &mut fresh.log, key, value, 0)
+                    .map_err(|errno| errno.to_string())?;
             }
             fresh.maps.push((map, region));
         }
@@ -274,7 +280,9 @@ impl Fresh {
                 let (map, region, log) = self.map(*table);
                 match op {
                     MapOp::Lookup => same("look-up", &map.lookup(&mut Linear(region), log, *cpu, key), found),
-                    MapOp::Update => same("update", &map.update(&mut Linear(region), log, *cpu, key, value, *flags), result),
+                    MapOp::Update => {
+                        same("update", &map.update(&mut Linear(region), log, *cpu, key, value, *flags), result)
+                    }
                     MapOp::Delete => same("deletion", &map.delete(&mut Linear(region), log, *cpu, key), result),
                 }
             }
@@ -297,7 +305,11 @@ impl Fresh {
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, fresh: &T, logged: &T) -> Result<(), Difference> {
-    if fresh == logged { Ok(()) } else { Err(format!("{what}: the log has {logged:02x?}, fresh maps give {fresh:02x?}")) }
+    if fresh == logged {
+        Ok(())
+    } else {
+        Err(format!("{what}: the log has {logged:02x?}, fresh maps give {fresh:02x?}"))
+    }
 }
 
 /// A number as atomic commands keep it: big-endian words, the low one first.

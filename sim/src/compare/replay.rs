@@ -80,7 +80,10 @@ impl Replay {
 
     fn call(&mut self, call: &HelperCall, memory: &Arena) -> u64 {
         let Some(Event::Call { op, table, key, found, result, .. }) = self.calls.pop_front() else {
-            self.disagree(&format!("slot {}: the interpreter calls helper {} and the card did not", call.slot, call.id));
+            self.disagree(&format!(
+                "slot {}: the interpreter calls helper {} and the card did not",
+                call.slot, call.id
+            ));
             return 0;
         };
         let wanted = match op {
@@ -89,7 +92,10 @@ impl Replay {
             MapOp::Delete => DELETE,
         };
         if wanted != call.id {
-            self.disagree(&format!("slot {}: the interpreter calls helper {} and the card {wanted}", call.slot, call.id));
+            self.disagree(&format!(
+                "slot {}: the interpreter calls helper {} and the card {wanted}",
+                call.slot, call.id
+            ));
         }
         let map = table.0 as usize - 1;
         match memory.slice(call.args[1], self.key_sizes[map]) {
@@ -136,7 +142,10 @@ impl Observer for Replay {
             match self.atomics.pop_front() {
                 Some(card) if card == did => {}
                 card => {
-                    self.disagree(&format!("slot {}: the interpreter adds at {did:?}, the card at {card:?}", access.slot));
+                    self.disagree(&format!(
+                        "slot {}: the interpreter adds at {did:?}, the card at {card:?}",
+                        access.slot
+                    ));
                 }
             }
             // The interpreter's own maps sum up what all packets added; the card's final maps are held against them.

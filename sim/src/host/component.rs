@@ -219,7 +219,7 @@ impl Host {
         }
     }
 
-    fn from_card(&mut self, now: Time, message: CardToHost, outbox: Posts) {
+    fn hear(&mut self, now: Time, message: CardToHost, outbox: Posts) {
         let answer_at = now + self.costs.dma_read;
         match message {
             CardToHost::RxPacket { queue, frame, meta } => self.queue(queue).received.push_back((frame, meta)),
@@ -364,7 +364,7 @@ impl Component for Host {
 
     fn handle(&mut self, now: Time, event: In, outbox: Posts) {
         match event {
-            In::Pcie(message) => self.from_card(now, message, outbox),
+            In::Pcie(message) => self.hear(now, message, outbox),
             In::Inner(Inner::Start) => self.start(outbox),
             In::Inner(Inner::Answer { queue, message }) => outbox.send(self.source(queue), Out::Pcie(message)),
             In::Inner(Inner::Poll(queue)) => self.poll(now, queue, outbox),

@@ -33,7 +33,9 @@ pub fn render(results: &Results, style: Style) -> String {
         }
     }
     line(String::new());
-    line(placements(results, style).to_string());
+    for row in placements(results, style).lines() {
+        line(row.trim_end().to_owned());
+    }
     for v in &results.variants {
         details(v, &mut line);
     }
@@ -57,9 +59,7 @@ fn placements(results: &Results, style: Style) -> Table {
         table.force_no_tty();
     }
     let bold = |s: &str| if style.colour { Cell::new(s).add_attribute(Attribute::Bold) } else { Cell::new(s) };
-    table.set_header(
-        ["placement", "runs", "handled", "lost", "p50", "p99", "max", "limited by"].map(|title| bold(title)),
-    );
+    table.set_header(["placement", "runs", "handled", "lost", "p50", "p99", "max", "limited by"].map(&bold));
     let fastest = results.variants.iter().filter_map(|v| v.measured.as_ref()).map(|m| m.throughput_pps).max();
     for v in &results.variants {
         let runs = match &v.attach[..] {
@@ -114,7 +114,8 @@ fn details(v: &VariantResult, line: &mut impl FnMut(String)) {
     line(format!("  {}", m.bottleneck.why));
     if !m.assumed.is_empty() {
         let n = m.assumed.len();
-        line(format!("  rests on {n} assumed value{}: {}", if n == 1 { "" } else { "s" }, m.assumed.join(", ")));
+        let plural = if n == 1 { "" } else { "s" };
+        line(format!("  rests on {n} assumed value{plural} of the profiles; report.json names them"));
     }
 }
 

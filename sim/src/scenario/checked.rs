@@ -44,12 +44,15 @@ pub struct Scenario {
     pub resolved: String,
 }
 
+/// Keys and values by map.
+pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
+
 /// A verified program with what its maps begin with.
 pub struct LoadedProgram {
     /// The program.
     pub verified: VerifiedProgram,
     /// Entries by map, in the order of the program's maps.
-    pub preload: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+    pub preload: Preload,
 }
 
 /// A placement; programs by the scenario's names, all of which exist and fit their hooks.
@@ -228,12 +231,7 @@ impl Checker {
         Ok(LoadedProgram { verified, preload })
     }
 
-    fn preload(
-        &self,
-        name: &str,
-        p: &written::Program,
-        maps: &[MapSpec],
-    ) -> Result<Vec<Vec<(Vec<u8>, Vec<u8>)>>, Diagnostic> {
+    fn preload(&self, name: &str, p: &written::Program, maps: &[MapSpec]) -> Result<Preload, Diagnostic> {
         let mut preload = vec![Vec::new(); maps.len()];
         for (map, contents) in &p.maps {
             let at = format!("programs.{name}.maps.{map}");

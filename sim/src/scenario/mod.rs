@@ -7,5 +7,5 @@ mod profiles;
 mod resolve;
 pub mod written;
 
-pub use checked::{LoadedProgram, Scenario, Variant};
+pub use checked::{LoadedProgram, Preload, Scenario, Variant};
 pub use expect::{Expect, Relation};

@@ -79,7 +79,7 @@ impl TrafficSource {
     ///
     /// # Errors
     /// As [`TraceReader`]: the file has changed since it was first read.
-    pub fn next(&mut self) -> Result<Option<Arrival>, Diagnostic> {
+    pub fn next_frame(&mut self) -> Result<Option<Arrival>, Diagnostic> {
         if self.frames_left == 0 {
             return Ok(None);
         }
