@@ -52,7 +52,7 @@ fn a_cost_that_changes_turns_it_red_and_is_named() {
     assert!(text.contains("1 passed, 0 failed"), "{text}");
 
     let blessed = std::fs::read_to_string(at.join("baseline/small.json")).expect("the baseline is written");
-    scenario(at, "{profile: agilio-cx-2x40, set: {core_costs.branch_bit: 9}}");
+    scenario(at, "{profile: agilio-cx-2x40, set: {core_costs.branch: 5}}");
     let junit: PathBuf = at.join("junit.xml");
     let (code, text) = regress(at, &["--junit", junit.to_str().expect("the path is text")]);
     assert_eq!(code, Some(1), "{text}");

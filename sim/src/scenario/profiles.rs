@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use bpf::diag::Diagnostic;
-use nic_model::profile::{self, CardProfile};
+use nic_model::profile::{self, CardProfile, Provenance, provenance};
 use nic_model::yaml::{self, Positions, Value, ValueError};
+use serde::Serialize;
 
+use super::resolve;
 use super::written::Profile;
 use crate::files;
 use crate::host::{self, HostProfile};
@@ -55,9 +57,21 @@ impl Named<'_> {
         Ok(Some((path.display().to_string(), text)))
     }
 
-    fn finish<T>(&self, mut value: Value, read: fn(Value) -> Result<T, ValueError>) -> Result<T, Diagnostic> {
+    fn finish<T: Serialize>(
+        &self,
+        mut value: Value,
+        read: fn(Value) -> Result<T, ValueError>,
+    ) -> Result<T, Diagnostic> {
         let at = |path: &str| self.positions.at(&format!("{}.set[\"{path}\"]", self.key));
-        for (path, new) in &self.written.set {
+        // A value set to what it is already keeps its kind and source.
+        let same = |path: &str, new: &Value, known: &[Provenance]| {
+            known.iter().any(|p| p.path == path && resolve::untagged(p.tree.clone()) == *new)
+        };
+        let known = match self.written.set.is_empty() {
+            true => Vec::new(),
+            false => read(value.clone()).map(|profile| provenance(&profile)).unwrap_or_default(),
+        };
+        for (path, new) in self.written.set.iter().filter(|(path, new)| !same(path, new, &known)) {
             yaml::set(&mut value, path, new.clone()).map_err(|d| match at(path) {
                 Some(at) => d.at(at),
                 None => self.place(d),

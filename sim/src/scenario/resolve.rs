@@ -75,6 +75,19 @@ fn variant(v: &Variant) -> Value {
 }
 
 fn profile(name: &str, values: &[Provenance]) -> Value {
-    let set = values.iter().map(|p| (p.path.as_str(), p.tree.clone()));
+    let set = values.iter().map(|p| (p.path.as_str(), untagged(p.tree.clone())));
     table([("profile", name.into()), ("set", table(set))].into_iter())
+}
+
+/// Enums as scenarios write them: one key instead of a YAML tag.
+pub(super) fn untagged(value: Value) -> Value {
+    match value {
+        Value::Tagged(tagged) => {
+            let key = tagged.tag.to_string().trim_start_matches('!').to_owned();
+            Value::Mapping([(key.into(), untagged(tagged.value))].into_iter().collect())
+        }
+        Value::Sequence(items) => items.into_iter().map(untagged).collect::<Vec<_>>().into(),
+        Value::Mapping(map) => Value::Mapping(map.into_iter().map(|(k, v)| (k, untagged(v))).collect()),
+        plain => plain,
+    }
 }
