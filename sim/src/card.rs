@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bpf::diag::Diagnostic;
+use bpf::facts::Facts;
 use bpf::program::MapSpec;
 use nic_model::des::Source;
 use nic_model::device::{Device, HostSetup, Measure, PortId};
@@ -45,7 +46,8 @@ pub fn device(profile: &CardProfile, queues: u16, seed: u64, first: Source) -> R
 /// What is wrong with the preload, or a limit of the simulated card itself.
 pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
     let capabilities = &device.profile().capabilities;
-    let image = match offload_jit::compile(&program.verified, capabilities, Mode::Driver) {
+    let facts = Facts::of(&program.verified);
+    let image = match offload_jit::compile(&program.verified, &facts, capabilities, Mode::Driver) {
         Ok(image) => image,
         Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
     };
