@@ -2,7 +2,7 @@
 
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
-use crate::insn::{Callee, Insn, Wide};
+use crate::insn::{Callee, Insn, Wide, encode};
 use crate::program::{Function, MapType, Program};
 
 /// Most instructions a program may have, in slots (`BPF_COMPLEXITY_LIMIT_INSNS`).
@@ -37,7 +37,11 @@ pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
 
 /// Checks the shape of the program, whose functions are complete, and tells where paths may meet.
 pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
+    if let Err(e) = encode(&program.insns) {
+        return Err(Stop::invalid(format!("insn {}: {}", e.slot, e.reason)));
+    }
     functions_are_closed(program)?;
+    classic_loads(program)?;
     references(program)?;
     reachable(program)
 }
@@ -64,6 +68,20 @@ fn functions_are_closed(program: &Program) -> Proof {
         }
     }
     Ok(())
+}
+
+/// Packet access of classic heritage may end the program, which a function can do only if its type says that it returns
+/// a number.
+fn classic_loads(program: &Program) -> Proof {
+    let main_ends = program.functions.get(1).map_or(program.insns.len(), |f| f.start);
+    if !program.insns[main_ends..].iter().any(|insn| matches!(insn, Insn::LoadPacket { .. })) {
+        return Ok(());
+    }
+    if program.lines.is_empty() {
+        return Err(Stop::invalid("LD_ABS is not allowed in subprogs without BTF"));
+    }
+    let reason = "a function other than the main one uses packet access of classic heritage";
+    Err(Stop::unsupported("verifier-classic-load", reason))
 }
 
 /// Wide loads are whole and name maps that are there.

@@ -3,6 +3,7 @@
 //! The demands of an instruction stand in the order in which Linux looks at them, so that the first that cannot be
 //! proved gives Linux's reason.
 
+use super::tnum::Tnum;
 use crate::errno::Errno;
 use crate::helpers::{self, ArgKind, HelperProto};
 use crate::insn::{AluOp, AtomicOp, Callee, Insn, Operand, PacketMode, Reg, Width};
@@ -56,8 +57,6 @@ pub(super) enum Demand {
     Memory(Access),
     /// The memory behind the register is not the context or the packet, which atomic operations must not touch.
     AtomicTarget(Reg),
-    /// An atomic operation whose result goes into its own address register is refused as an access through a number.
-    OwnAddress(Reg),
     /// The register is the context, for packet access of classic heritage.
     SkbIn(Reg),
     /// A helper's argument, counted from 0.
@@ -180,7 +179,9 @@ fn atomic(op: AtomicOp, fetch: bool, size: u32, base: Reg, off: i16, src: Reg) -
         let result = if op == AtomicOp::Cmpxchg { Reg::R0 } else { src };
         out.push(Demand::Writable(result));
         if result == base {
-            out.push(Demand::OwnAddress(base));
+            // The result is taken for the address before it is used.
+            let line = format!("misaligned access off {}+0+{off} size {size}", Tnum::UNKNOWN);
+            out.push(Demand::Never(Errno::EACCES, line));
         }
     }
     let store = write(base, off, size, Stored::Unknown, true);
@@ -201,11 +202,15 @@ fn call(program: &Program, callee: Callee) -> Vec<Demand> {
         Callee::Helper(id) => match helpers::proto(id) {
             Some(proto) => helper(program, proto),
             None => match helpers::name(id) {
-                Some(name) if id != 0 => {
+                Some(name) => {
                     let reason = format!("{name}#{id} is called, a helper that is not modelled");
                     one(Demand::Unmodelled("verifier-helper", reason))
                 }
-                _ => one(Demand::Never(Errno::EINVAL, format!("invalid func unknown#{id}"))),
+                None if id == 0 => {
+                    let line = "program of this type cannot use helper bpf_unspec#0";
+                    one(Demand::Never(Errno::EINVAL, line.to_owned()))
+                }
+                None => one(Demand::Never(Errno::EINVAL, format!("invalid func unknown#{id}"))),
             },
         },
     }

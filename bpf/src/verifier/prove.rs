@@ -61,7 +61,6 @@ pub(super) fn prove(setting: Setting<'_>, state: &State, demand: &Demand) -> Pro
             }
             Ok(())
         }
-        Demand::OwnAddress(reg) => Err(memory::invalid(*reg, Kind::Scalar)),
         Demand::SkbIn(reg) => {
             let value = state.reg(*reg);
             if value.kind != Kind::Ctx {

@@ -6,8 +6,8 @@ use crate::errno::Errno;
 use crate::insn::{Callee, Insn};
 use crate::program::Program;
 
-/// A frame takes a multiple of this many bytes, and at least one.
-const ROUND: u32 = 32;
+/// A frame takes a multiple of this many bytes, and at least one (x86-64, whose JIT keeps private stacks).
+const ROUND: u32 = 16;
 
 /// Bytes a frame takes on the stack.
 fn rounded(depth: u32) -> u32 {

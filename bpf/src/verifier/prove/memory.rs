@@ -13,8 +13,23 @@ use crate::verifier::state::{MAX_OFFSET, MAX_STACK, StackByte, StackPlace, State
 use crate::verifier::tnum::Tnum;
 use crate::verifier::verdict::{Proof, Stop};
 
+/// A map read or written as the kernel's own structure: a privileged program may read it, which is not modelled.
+fn map_structure(setting: Setting<'_>, map: MapIndex, access: &Access) -> Proof {
+    // `struct bpf_htab` stands behind hashes of every kind, `struct bpf_array` behind arrays.
+    let name = match setting.map(map).ty.0 {
+        1 | 5 | 9 | 10 => "bpf_htab",
+        2 | 3 | 4 | 6 | 12 => "bpf_array",
+        _ => "",
+    };
+    if access.dir == Direction::Write && !name.is_empty() && access.off >= 0 {
+        return Err(Stop::denied(format!("only read from {name} is supported")));
+    }
+    let reason = format!("R{} is a map and is accessed as the kernel's own structure", access.base.index());
+    Err(Stop::unsupported("verifier-map-struct", reason))
+}
+
 /// An access through something that is no pointer to memory.
-pub(super) fn invalid(base: Reg, kind: Kind) -> Stop {
+fn invalid(base: Reg, kind: Kind) -> Stop {
     Stop::denied(format!("R{} invalid mem access '{}'", base.index(), kind_name(kind)))
 }
 
@@ -37,10 +52,7 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
             }
             packet(access.base, ptr, off, access.size, false)
         }
-        Kind::MapPtr(_) if access.dir == Direction::Read => {
-            let reason = format!("R{} is a map and is read as the kernel's own structure", access.base.index());
-            Err(Stop::unsupported("verifier-map-struct", reason))
-        }
+        Kind::MapPtr(map) => map_structure(setting, map, access),
         kind => Err(invalid(access.base, kind)),
     }
 }
