@@ -20,6 +20,17 @@ use offload_jit::{Image, Mode, compile_for_tables};
 const SAME_WORDS: usize = 698;
 /// Programs that both refuse. May only rise.
 const SAME_REFUSALS: usize = 33;
+/// What the names of programs that the driver translates wrongly begin with; the core's tests see them go wrong.
+const FAULTY: [&str; 8] = [
+    "add64_ri_-2147483648",
+    "sub64_ri_-2147483648",
+    "jlt64_ri_-2147483648",
+    "jslt64_ri_-2147483648",
+    "jslt32_ri_-2147483648",
+    "lsh64_rr_",
+    "div64_ri_1",
+    "memcpy_",
+];
 /// How many differences are printed.
 const SHOWN: usize = 5;
 
@@ -96,6 +107,8 @@ fn words_are_those_of_the_linux_driver() {
                 Some(report) => reports.push(format!("{}: {report}", case.name)),
                 None => {
                     same += 1;
+                    let faulty = FAULTY.iter().any(|name| case.name.starts_with(name));
+                    assert!(image.notes().is_empty() || faulty, "{}: {:?}", case.name, image.notes());
                     assert_eq!(
                         misplaced(case, &image),
                         [0; 0],
