@@ -13,6 +13,12 @@ use crate::yaml::{ValueError, nearest};
 const MAX_CORES: u64 = 4_096;
 /// Most bytes of one memory: what a simulation could not hold in its own.
 const MAX_MEMORY: u64 = 16 << 30;
+/// Longest latency or occupation, in picoseconds: a second.
+const MAX_TIME: u64 = 1_000_000_000_000;
+/// Most bytes of a descriptor.
+const MAX_DESCRIPTOR: u64 = 4_096;
+/// Words a code store can have: branches have 14 bits of address.
+const MAX_WORDS: u64 = 1 << 14;
 /// Fastest port: a frame must take at least a few picoseconds.
 const MAX_RATE: u64 = 10_000_000_000_000;
 
@@ -121,6 +127,14 @@ pub(super) fn check(card: &CardProfile) -> Result<(), ValueError> {
     r.within("rings.tx_fetch", u64::from(*rings.tx_fetch), 1, 4_096);
     r.within("rings.rx_write_back_batch", u64::from(*rings.rx_write_back_batch), 1, 4_096);
     r.within("rings.tx_completion_batch", u64::from(*rings.tx_completion_batch), 1, 4_096);
+    for (path, bytes) in [
+        ("rings.rx_descriptor", &rings.rx_descriptor),
+        ("rings.rx_write_back", &rings.rx_write_back),
+        ("rings.tx_descriptor", &rings.tx_descriptor),
+    ] {
+        r.within(path, bytes.0, 0, MAX_DESCRIPTOR);
+    }
+    check_times(r, card);
     r.power_of_two("rings.rss_table", u64::from(*rings.rss_table));
     let c = &card.capabilities;
     let types = || ProgType::ALL.iter().map(|t| t.name());
@@ -128,18 +142,48 @@ pub(super) fn check(card: &CardProfile) -> Result<(), ValueError> {
     r.known("capabilities.helpers", &c.helpers, |n| helpers::number(n).is_some(), [].into_iter());
     r.known("capabilities.map_types", &c.map_types, |n| MapType::NAMES[1..].contains(&n), MapType::NAMES.into_iter());
     r.known("capabilities.atomics", &c.atomics, |n| ATOMICS.contains(&n), ATOMICS.into_iter());
-    r.within("capabilities.code_start", u64::from(*c.code_start), 16, 16_000);
-    // Branches have 14 bits of address.
-    let room = (1 << 14) - u64::from(*c.code_start);
+    r.within("capabilities.code_start", u64::from(*c.code_start), 16, MAX_WORDS - 1);
+    let room = MAX_WORDS.saturating_sub(u64::from(*c.code_start));
     r.within("capabilities.max_instructions", u64::from(*c.max_instructions), 1, room);
     r.multiple("capabilities.stack", c.stack.0, 64);
     r.within("capabilities.stack", c.stack.0, 64, 1 << 16);
     rules.0
 }
 
+fn check_times(r: &mut Rules, card: &CardProfile) {
+    for (path, time) in [
+        ("mac.rx_latency", &card.mac.rx_latency),
+        ("mac.tx_latency", &card.mac.tx_latency),
+        ("ingress.latency", &card.ingress.latency),
+        ("reorder.latency", &card.reorder.latency),
+        ("egress.latency", &card.egress.latency),
+        ("pcie.propagation", &card.pcie.propagation),
+        ("pcie.reference_host_read", &card.pcie.reference_host_read),
+        ("dma.read_op", &card.dma.read_op),
+        ("dma.read_unit", &card.dma.read_unit),
+        ("dma.write_op", &card.dma.write_op),
+        ("dma.write_unit", &card.dma.write_unit),
+        ("dma.read_latency", &card.dma.read_latency),
+        ("dma.write_latency", &card.dma.write_latency),
+    ] {
+        r.within(path, time.0, 0, MAX_TIME);
+    }
+}
+
 fn check_memory(r: &mut Rules, path: &str, memory: &Memory) {
     r.within(&format!("{path}.size"), memory.size.0, 1_024, MAX_MEMORY);
     r.within(&format!("{path}.banks"), u64::from(*memory.banks), 1, 1_024);
+    for (name, time) in [
+        ("transit", &memory.transit),
+        ("read", &memory.read),
+        ("write", &memory.write),
+        ("atomic", &memory.atomic),
+        ("service", &memory.service),
+        ("atomic_service", &memory.atomic_service),
+        ("beat", &memory.beat),
+    ] {
+        r.within(&format!("{path}.{name}"), time.0, 0, MAX_TIME);
+    }
     r.power_of_two(&format!("{path}.interleave"), memory.interleave.0);
     r.within(&format!("{path}.interleave"), memory.interleave.0, 8, 1 << 30);
     if let Some(cache) = &memory.cache {
@@ -147,6 +191,8 @@ fn check_memory(r: &mut Rules, path: &str, memory: &Memory) {
         r.within(&format!("{path}.cache.line"), cache.line.0, 8, 4_096);
         r.within(&format!("{path}.cache.ways"), u64::from(*cache.ways), 1, 1_024);
         r.within(&format!("{path}.cache.size"), cache.size.0, 1_024, 1 << 30);
+        r.within(&format!("{path}.cache.miss"), cache.miss.0, 0, MAX_TIME);
+        r.within(&format!("{path}.cache.line_service"), cache.line_service.0, 0, MAX_TIME);
         let set = cache.line.0.saturating_mul(u64::from(*cache.ways));
         r.multiple(&format!("{path}.cache.size"), cache.size.0, set);
     }
