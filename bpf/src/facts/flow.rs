@@ -11,14 +11,14 @@ use super::transfer::{Transfer, clobber};
 use super::value::{RegFacts, join_bounds};
 use crate::insn::{Callee, Insn, Operand, Reg};
 use crate::program::Program;
-use crate::verifier::{Bounds, Range};
+use crate::verifier::{Bounds, Range, Tnum};
 
 /// Chains of calls that are told apart; a program with more gets no facts about values.
 const MAX_CHAINS: usize = 512;
 /// Joins at one place before ranges that still grow jump to the program's own constants.
 const PLAIN_JOINS: u32 = 3;
 /// Joins at one place before what still changes is given up.
-const MAX_JOINS: u32 = 12;
+const MAX_JOINS: u32 = 48;
 
 /// A chain of calls, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -242,9 +242,14 @@ fn widen_bounds(old: &Bounds, new: &Bounds, thresholds: &[i64]) -> Bounds {
         }
     }
     let joined = join_bounds(old, new);
-    Bounds {
-        bits: joined.bits,
-        wide: widen(&old.wide, &joined.wide, thresholds),
-        low: widen(&old.low, &joined.low, thresholds),
-    }
+    let wide = widen(&old.wide, &joined.wide, thresholds);
+    // Bits that begin to vary are given up together, but for those below all of them: they are what is known of
+    // alignment.
+    let varying = Tnum::range(wide.umin, wide.umax).mask();
+    let aligned = joined.bits.mask() & joined.bits.mask().wrapping_neg();
+    let bits = match joined.bits.mask() == old.bits.mask() {
+        true => joined.bits,
+        false => Tnum::new(joined.bits.value(), joined.bits.mask() | varying & !aligned.wrapping_sub(1)),
+    };
+    Bounds { bits, wide, low: widen(&old.low, &joined.low, thresholds) }
 }

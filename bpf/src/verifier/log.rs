@@ -193,6 +193,9 @@ pub(super) fn state(state: &State, shown: Shown, program: &Program) -> String {
     out
 }
 
+/// Bytes after which a log takes no more; a walk of a million instructions would fill memory.
+const LONGEST: usize = 16 << 20;
+
 /// The log of an exploration, as Linux writes it: at level 1 the path that was refused, at level 2 every path.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -209,8 +212,9 @@ impl Log {
         Self { level, text: String::new(), last_insn: None, touched: Shown::ALL }
     }
 
+    /// Whether anything is written: the level asks for it, and the log is not as long as it may get.
     pub(super) fn is_on(&self) -> bool {
-        self.level > 0
+        self.level > 0 && self.text.len() < LONGEST
     }
 
     /// Where the log stands, to come back to when a path ended well.
@@ -226,6 +230,7 @@ impl Log {
         }
     }
 
+    /// Writes a line.
     pub(super) fn line(&mut self, line: &str) {
         if self.is_on() {
             self.text += line;
