@@ -90,7 +90,7 @@ pub struct Caches {
 group! {
     /// The root complex.
     Pcie {
-        /// From a read request's arrival to its data, beyond what the card's own PCIe latency covers.
+        /// From a read request's arrival at the root complex to its data.
         dma_read: Duration,
     }
 }
