@@ -55,6 +55,7 @@ impl Machine {
     fn program(&mut self, code: &CodeStore) -> Option<End> {
         let cost = u64::from(self.config.costs.instruction);
         loop {
+            self.run_ready(code.micros(self.mode));
             let pc = self.context().pc;
             let flow = match code.slot(pc) {
                 Slot::Op(ref op) => op.visit(self),

@@ -2,8 +2,9 @@
 
 use bpf::diag::{At, Diagnostic};
 
+use super::micro::{Micro, Ready};
 use crate::firmware::{CodeLayout, Entry};
-use crate::isa::{Op, check_ecc, decode};
+use crate::isa::{ContextMode, Op, check_ecc, decode};
 
 /// What stands at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Slot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeStore {
     slots: Vec<Slot>,
+    /// The same made ready for the inner loop, in four- and in eight-context mode.
+    micros: [Vec<Micro>; 2],
     start: u16,
 }
 
@@ -34,7 +37,8 @@ impl CodeStore {
                 *slot = Slot::Entry(entry);
             }
         }
-        CodeStore { slots, start: layout.start }
+        let micros = vec![Micro::Other; slots.len()];
+        CodeStore { slots, micros: [micros.clone(), micros], start: layout.start }
     }
 
     /// The same with a program's words at the layout's start. The words are linked: addresses absolute, parity over
@@ -56,12 +60,26 @@ impl CodeStore {
                 Err(_) => Slot::Undecodable(word),
             };
         }
+        for (micros, mode) in code.micros.iter_mut().zip([ContextMode::Four, ContextMode::Eight]) {
+            let ready = Ready::new(mode);
+            for (micro, slot) in micros.iter_mut().zip(&code.slots) {
+                if let Slot::Op(op) = slot {
+                    *micro = ready.micro(op);
+                }
+            }
+        }
         Ok(code)
     }
 
     /// Where a program starts.
     pub fn start(&self) -> u16 {
         self.start
+    }
+
+    /// Instructions made ready, by address.
+    #[inline]
+    pub(super) fn micros(&self, mode: ContextMode) -> &[Micro] {
+        &self.micros[if mode == ContextMode::Four { 0 } else { 1 }]
     }
 
     #[inline]

@@ -236,6 +236,11 @@ impl Context {
         }
     }
 
+    /// Whether no write of a pointer register is on its way.
+    pub(super) fn pointers_settled(&self) -> bool {
+        self.pointer_writes_len == 0
+    }
+
     /// Lets all writes act: the context gives the core away.
     pub(super) fn flush_pointers(&mut self) {
         self.act_until(u64::MAX);

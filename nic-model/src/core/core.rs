@@ -7,8 +7,10 @@ use bpf::diag::{At, Diagnostic};
 use super::burst::End;
 use super::code::CodeStore;
 use super::context::State;
+use super::flight::Flight;
 use super::machine::{LOCAL_WORDS, Machine};
-use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, PacketId};
+use super::registers::Registers;
+use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, FlightId, PacketId};
 use crate::des::{Component, Outbox, Priority, Time};
 use crate::firmware::{Firmware, VECTOR_WORDS};
 use crate::isa::Bank;
@@ -125,12 +127,12 @@ impl Core {
         let context = usize::from(command.context.0 & 7);
         let Machine { flights, contexts, .. } = &mut self.machine;
         let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
-        Cargo { words: &mut flights.get_mut(command.flight).words, call }
+        Cargo { words: flights.words_mut(command.flight), call }
     }
 
     /// A general purpose register of a context, by its number in the context.
     pub fn gpr(&self, context: ContextId, bank: Bank, n: u8) -> u32 {
-        self.machine.gpr_of(usize::from(context.0 & 7), bank, n)
+        self.machine.registers.get(usize::from(context.0), Registers::gpr(self.machine.mode, bank, n))
     }
 
     /// The core is to look at its contexts at that cycle, if not earlier.
@@ -141,35 +143,49 @@ impl Core {
         }
     }
 
-    /// Schedules the next look, given what is known now.
-    fn plan(&mut self, now: Time, outbox: &mut Outbox<CoreIn, CoreOut>) {
+    /// Schedules the next look after the event of cycle `now`, given what is known by then.
+    fn plan(&mut self, now: u64, outbox: &mut Outbox<CoreIn, CoreOut>) {
         let machine = &self.machine;
-        let earliest = self.busy_until.max(machine.clock.cycle(now));
-        let cycle_of = |time: Option<Time>| time.map(|time| machine.clock.cycle(time).max(earliest));
+        let earliest = self.busy_until.max(now);
+        let from = |time: Option<Time>| time.map(|time| machine.clock.cycle(time).max(earliest));
         let next = if self.running.is_some() {
             if self.stalled {
-                cycle_of(machine.flights.iter().filter(|(_, f)| f.queued).filter_map(|(_, f)| f.taken).min())
+                from(machine.flights.iter().filter(|(_, f)| f.queued).filter_map(|(_, f)| f.taken).min())
             } else {
                 Some(earliest)
             }
-        } else if self.contexts().any(|context| machine.contexts[context].state == State::Ready)
-            || self.contexts().any(|context| self.satisfied(context))
-        {
+        } else if self.contexts().any(|context| self.could_run(context)) {
             Some(earliest)
         } else {
-            let awaited = |context: ContextId| machine.contexts[usize::from(context.0)].state == State::Waiting;
-            cycle_of(
-                machine
-                    .flights
-                    .iter()
-                    .filter(|(_, f)| f.pending && f.signal != 0 && !f.orphan && awaited(f.context))
-                    .filter_map(|(_, f)| f.back)
-                    .min(),
-            )
+            from(machine.flights.iter().filter(|(_, f)| self.wakes(f)).filter_map(|(_, f)| f.back).min())
         };
         if let Some(cycle) = next {
             self.schedule(cycle, outbox);
         }
+    }
+
+    /// The same after an engine has said when a command is taken and answered; nothing else has changed.
+    fn plan_answer(&mut self, flight: FlightId, outbox: &mut Outbox<CoreIn, CoreOut>) {
+        let flight = *self.machine.flights.get(flight);
+        let time = match self.running {
+            Some(_) if self.stalled => flight.taken,
+            None if self.wakes(&flight) => flight.back,
+            _ => None,
+        };
+        if let Some(time) = time {
+            self.schedule(self.machine.clock.cycle(time).max(self.busy_until), outbox);
+        }
+    }
+
+    /// Whether a command may wake a context that waits.
+    fn wakes(&self, flight: &Flight) -> bool {
+        let state = self.machine.contexts[usize::from(flight.context.0 & 7)].state;
+        flight.pending && flight.signal != 0 && !flight.orphan && state == State::Waiting
+    }
+
+    /// Whether a context is ready, or waits for what it has already.
+    fn could_run(&self, context: usize) -> bool {
+        self.machine.contexts[context].state == State::Ready || self.satisfied(context)
     }
 
     fn contexts(&self) -> std::ops::Range<usize> {
@@ -207,9 +223,7 @@ impl Core {
             }
         }
         for context in self.contexts() {
-            if self.machine.clock.time(self.machine.contexts[context].waiting_since) <= now {
-                self.wake_if_satisfied(context);
-            }
+            self.wake_if_satisfied(context);
         }
         self.machine.flights.retire();
     }
@@ -267,13 +281,13 @@ impl Component for Core {
                 self.machine.contexts[index].begin(task);
                 self.machine.current = index;
                 self.machine.begin_packet();
-                self.plan(now, outbox);
+                self.plan(self.machine.clock.cycle(now), outbox);
             }
-            CoreIn::Answer { flight, answer } => {
-                let flight = self.machine.flights.get_mut(flight);
+            CoreIn::Answer { flight: id, answer } => {
+                let flight = self.machine.flights.get_mut(id);
                 flight.taken = Some(answer.taken);
                 flight.back = Some(answer.back);
-                self.plan(now, outbox);
+                self.plan_answer(id, outbox);
             }
             CoreIn::Resume => {
                 let cycle = self.machine.clock.cycle(now);
@@ -285,7 +299,7 @@ impl Component for Core {
                 for out in self.machine.out.drain(..) {
                     outbox.send(self.machine.config.source, out);
                 }
-                self.plan(now, outbox);
+                self.plan(cycle, outbox);
             }
         }
     }

@@ -30,6 +30,16 @@ pub(super) enum Flow {
 
 type Executed = Result<Flow, Halt>;
 
+/// The constant of an `immed`.
+pub(super) fn constant(op: &Immed) -> u32 {
+    let shift = match op.shift {
+        ImmedShift::None => 0,
+        ImmedShift::One => 8,
+        ImmedShift::Two => 16,
+    };
+    (u32::from(op.load.value) << shift) ^ if op.invert { u32::MAX } else { 0 }
+}
+
 impl Machine {
     /// Both sources of an instruction.
     #[inline]
@@ -164,13 +174,7 @@ impl NicVisitor for Machine {
     #[inline]
     fn immed(&mut self, op: &Immed) -> Executed {
         self.unpredicated(op.predicate)?;
-        let shift = match op.shift {
-            ImmedShift::None => 0,
-            ImmedShift::One => 8,
-            ImmedShift::Two => 16,
-        };
-        let constant = (u32::from(op.load.value) << shift) ^ if op.invert { u32::MAX } else { 0 };
-        let value = self.immediate(constant);
+        let value = self.immediate(constant(op));
         self.write(op.load.dst, value)?;
         self.finish(0, value)
     }

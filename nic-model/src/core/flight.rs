@@ -24,7 +24,9 @@ impl Span {
 }
 
 /// A command from its issue until nothing more comes of it.
-#[derive(Debug, Clone)]
+///
+/// It does not hold its words ([`Flights::words`]): a flight is small and made anew for every command.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
     /// For which context.
     pub context: ContextId,
@@ -46,20 +48,26 @@ pub(super) struct Flight {
     pub pending: bool,
     /// The packet it was issued for is done: its data and signal go nowhere.
     pub orphan: bool,
-    /// Its words.
-    pub words: [u32; MAX_WORDS],
+}
+
+impl Flight {
+    /// Whether nothing more comes of it.
+    const fn is_over(&self) -> bool {
+        self.back.is_some() && !self.queued && !self.pending
+    }
 }
 
 /// The outstanding commands, in order of issue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flights {
     slots: Vec<Flight>,
+    words: Vec<[u32; MAX_WORDS]>,
     free: Vec<u16>,
     order: Vec<u16>,
 }
 
 impl Flights {
-    /// A new one, last in order.
+    /// A new one, last in order. Its words are those of whoever had its place before.
     pub(super) fn add(&mut self, flight: Flight) -> FlightId {
         let id = match self.free.pop() {
             Some(id) => {
@@ -68,6 +76,7 @@ impl Flights {
             }
             None => {
                 self.slots.push(flight);
+                self.words.push([0; MAX_WORDS]);
                 u16::try_from(self.slots.len() - 1).expect("commands under way are fewer than the cycles they take")
             }
         };
@@ -81,6 +90,16 @@ impl Flights {
 
     pub(super) fn get_mut(&mut self, id: FlightId) -> &mut Flight {
         &mut self.slots[usize::from(id.0)]
+    }
+
+    /// The words of one.
+    pub(super) fn words(&self, id: FlightId) -> &[u32; MAX_WORDS] {
+        &self.words[usize::from(id.0)]
+    }
+
+    /// The same to change.
+    pub(super) fn words_mut(&mut self, id: FlightId) -> &mut [u32; MAX_WORDS] {
+        &mut self.words[usize::from(id.0)]
     }
 
     /// Those under way, in order of issue.
@@ -97,14 +116,15 @@ impl Flights {
 
     /// Forgets those of which nothing more comes.
     pub(super) fn retire(&mut self) {
-        let Flights { slots, free, order } = self;
-        order.retain(|&id| {
-            let flight = &slots[usize::from(id)];
-            let done = flight.back.is_some() && !flight.queued && !flight.pending;
-            if done {
-                free.push(id);
-            }
-            !done
-        });
+        let Flights { slots, free, order, .. } = self;
+        if order.iter().any(|&id| slots[usize::from(id)].is_over()) {
+            order.retain(|&id| {
+                let over = slots[usize::from(id)].is_over();
+                if over {
+                    free.push(id);
+                }
+                !over
+            });
+        }
     }
 }

@@ -151,9 +151,9 @@ impl Machine {
             Action::Atomic { fetch: true, .. } => (whole, whole, 0),
             _ => (Span::default(), whole, 0),
         };
-        let most = u32::from(self.transfers()).min(MAX_WORDS as u32);
+        let most = u32::from(self.registers.transfers()).min(MAX_WORDS as u32);
         let moves = push.count.max(pull.count);
-        if moves != 0 && (words > most || u32::from(op.xfer) + words > u32::from(self.transfers())) {
+        if moves != 0 && (words > most || u32::from(op.xfer) + words > u32::from(self.registers.transfers())) {
             return Err(self.trap(TrapKind::TransferRegisters { first: op.xfer, count: words as u8 }));
         }
         // Signal 0 is none.
@@ -211,13 +211,6 @@ impl Machine {
         let context = self.context_id();
         let packet = self.context().task.packet;
         let pull_cycle = self.cycle + u64::from(self.config.costs.pull);
-        let mut words = [0; MAX_WORDS];
-        if request.pull.count == 0 {
-            // Every number of an immediate atomic takes the same operand; the high word of a wide one is zero.
-            let wide = matches!(request.action, Action::Atomic { wide: true, .. });
-            let numbers = if wide { 1 } else { usize::from(request.bytes / 4).min(MAX_WORDS) };
-            words[..numbers].fill(request.operand);
-        }
         let pending = request.signal != 0 || request.push.count != 0;
         let flight = self.flights.add(Flight {
             context,
@@ -230,8 +223,17 @@ impl Machine {
             queued: true,
             pending,
             orphan: false,
-            words,
         });
+        if let Action::Atomic { wide, .. } = request.action
+            && request.pull.count == 0
+        {
+            // Every number of an immediate atomic takes the same operand; the high word of a wide one is zero.
+            let words = self.flights.words_mut(flight);
+            words.fill(request.operand);
+            if wide {
+                words[1] = 0;
+            }
+        }
         self.queued += 1;
         let current = self.context();
         current.pushing |= request.push.mask();

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::context::Context;
 use super::flight::{Flights, Span};
+use super::registers::{Registers, mirror};
 use super::units::{Cam, Running};
 use super::{ContextId, CoreConfig, CoreCounters, CoreOut, FlightId, TrapKind};
 use crate::des::Time;
@@ -11,9 +12,6 @@ use crate::memory::{AddressMap, MapShape};
 
 /// Words of local memory.
 pub(super) const LOCAL_WORDS: usize = 1024;
-/// Registers of a bank, and transfer registers a side.
-const BANK: usize = 128;
-const TRANSFERS: usize = 256;
 
 /// Why an instruction did not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +34,7 @@ pub(super) struct Machine {
     /// From the command queue to each engine.
     pub request_times: Vec<Time>,
     pub maps: Vec<MapShape>,
-    /// Both banks, A first.
-    gprs: Box<[u32; 2 * BANK]>,
-    transfer_in: Box<[u32; TRANSFERS]>,
-    transfer_out: Box<[u32; TRANSFERS]>,
+    pub registers: Registers,
     pub local: Box<[u32; LOCAL_WORDS]>,
     pub contexts: Box<[Context; 8]>,
     pub flights: Flights,
@@ -65,15 +60,14 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(config: CoreConfig, addresses: AddressMap, request_times: Vec<Time>) -> Self {
+        let mode = if config.contexts <= 4 { ContextMode::Four } else { ContextMode::Eight };
         Machine {
             clock: Clock::new(config.clock),
-            mode: if config.contexts <= 4 { ContextMode::Four } else { ContextMode::Eight },
+            mode,
             addresses,
             request_times,
             maps: Vec::new(),
-            gprs: Box::new([0; 2 * BANK]),
-            transfer_in: Box::new([0; TRANSFERS]),
-            transfer_out: Box::new([0; TRANSFERS]),
+            registers: Registers::new(mode),
             local: Box::new([0; LOCAL_WORDS]),
             contexts: Box::new(std::array::from_fn(|_| Context::new())),
             flights: Flights::default(),
@@ -116,46 +110,14 @@ impl Machine {
         ContextId(self.current as u8)
     }
 
-    /// Where a register of a bank lies.
-    #[inline]
-    fn gpr(&self, bank: Bank, n: u8, absolute: bool) -> usize {
-        let index = match (absolute, self.mode) {
-            (true, _) => usize::from(n),
-            (false, ContextMode::Four) => self.current * 32 + usize::from(n),
-            (false, ContextMode::Eight) => self.current * 16 + usize::from(self.mode.register(n)),
-        };
-        (index & (BANK - 1)) + if bank == Bank::A { 0 } else { BANK }
-    }
-
-    /// A register of a bank by its number in a context.
-    pub(super) fn gpr_of(&self, context: usize, bank: Bank, n: u8) -> u32 {
-        let own = BANK / if self.mode == ContextMode::Four { 4 } else { 8 };
-        let index = (context * own + usize::from(n) % own) & (BANK - 1);
-        self.gprs[index + if bank == Bank::A { 0 } else { BANK }]
-    }
-
-    /// Transfer registers a side that a context owns.
-    pub(super) const fn transfers(&self) -> u8 {
-        match self.mode {
-            ContextMode::Four => 64,
-            ContextMode::Eight => 32,
-        }
-    }
-
-    fn transfer(&self, context: usize, n: u8) -> usize {
-        let own = usize::from(self.transfers());
-        (context * own + usize::from(n) % own) & (TRANSFERS - 1)
-    }
-
     /// A general purpose register of the running context.
     pub(super) fn read_gpr(&self, bank: Bank, n: u8) -> u32 {
-        self.gprs[self.gpr(bank, n, false)]
+        self.registers.get(self.current, Registers::gpr(self.mode, bank, n))
     }
 
     /// Writes one.
     pub(super) fn write_gpr(&mut self, bank: Bank, n: u8, value: u32) {
-        let at = self.gpr(bank, n, false);
-        self.gprs[at] = value;
+        self.registers.set(self.current, Registers::gpr(self.mode, bank, n), value);
     }
 
     /// A word of local memory by a pointer's byte address and an offset in words, which is ORed in.
@@ -190,7 +152,7 @@ impl Machine {
     }
 
     fn settle_transfer(&mut self, n: u8) -> Result<(), Halt> {
-        let n = self.mode.transfer(n) % self.transfers();
+        let n = self.mode.transfer(n) % self.registers.transfers();
         if self.context().pushing >> n & 1 == 0 {
             return Ok(());
         }
@@ -238,10 +200,8 @@ impl Machine {
         if flight.orphan {
             return;
         }
-        for i in 0..push.count {
-            let at = self.transfer(index, push.first + i);
-            self.transfer_in[at] = self.flights.get(id).words[usize::from(i)];
-        }
+        let (context, count) = (flight.context, usize::from(push.count));
+        self.registers.arrive(context, push.first, &self.flights.words(id)[..count]);
         if push.count != 0 {
             self.contexts[index].pushing = self.under_way(index, |flight| flight.push);
         }
@@ -272,11 +232,9 @@ impl Machine {
         if span.count == 0 {
             return;
         }
-        for i in 0..span.count {
-            let value = self.transfer_out[self.transfer(index, span.first + i)];
-            self.flights.get_mut(id).words[usize::from(i)] = value;
-        }
+        let context = flight.context;
         self.flights.get_mut(id).pull = Span::default();
+        self.registers.leave(context, span.first, &mut self.flights.words_mut(id)[..usize::from(span.count)]);
         let pulling = self
             .flights
             .iter()
@@ -303,19 +261,22 @@ impl Machine {
     pub(super) fn read(&mut self, source: Source) -> Result<u32, Halt> {
         match source {
             Source::Imm(value) => Ok(u32::from(value)),
-            Source::Reg(Reg::Gpr(bank, n)) => Ok(self.gprs[self.gpr(bank, n, false)]),
+            Source::Reg(Reg::Gpr(bank, n)) => Ok(self.read_gpr(bank, n)),
             Source::Reg(reg) => self.read_other(reg),
         }
     }
 
     fn read_other(&mut self, reg: Reg) -> Result<u32, Halt> {
         match reg {
-            Reg::Gpr(bank, n) => Ok(self.gprs[self.gpr(bank, n, false)]),
-            Reg::Absolute(bank, n) => Ok(self.gprs[self.gpr(bank, n, true)]),
-            Reg::Xfer(n) => Ok(self.transfer_in[self.transfer(self.current, self.mode.transfer(n))]),
+            Reg::Gpr(bank, n) => Ok(self.read_gpr(bank, n)),
+            Reg::Absolute(bank, n) => {
+                let (context, slot) = self.registers.absolute(bank, n);
+                Ok(self.registers.get(context, slot))
+            }
+            Reg::Xfer(n) => Ok(self.registers.get(self.current, Registers::transfer_in(self.mode, n))),
             Reg::XferIndex(step) => {
                 let n = self.step_transfer(step);
-                Ok(self.transfer_in[self.transfer(self.current, n)])
+                Ok(self.registers.get(self.current, Registers::transfer_in(ContextMode::Four, n)))
             }
             Reg::Local { pointer, offset } => Ok(self.local[self.local_index(pointer, offset)?]),
             Reg::LocalIncrement { pointer } => {
@@ -334,7 +295,7 @@ impl Machine {
 
     /// The transfer register that `XferIndex` points to; the index then moves.
     fn step_transfer(&mut self, step: crate::isa::Step) -> u8 {
-        let own = self.transfers();
+        let own = self.registers.transfers();
         let context = self.context();
         context.settle_pointers();
         let n = context.transfer_index % own;
@@ -352,25 +313,28 @@ impl Machine {
         match dst.reg {
             None => Ok(()),
             Some(Reg::Gpr(bank, n)) => {
-                let at = self.gpr(bank, n, false);
-                self.gprs[at] = value;
-                if dst.both {
-                    self.gprs[at ^ BANK] = value;
-                }
+                let slot = Registers::gpr(self.mode, bank, n);
+                self.write_slot(self.current, slot, dst.both, value);
                 Ok(())
             }
             Some(reg) => self.write_other(reg, dst.both, value),
         }
     }
 
+    #[inline]
+    fn write_slot(&mut self, context: usize, slot: u8, both: bool, value: u32) {
+        self.registers.set(context, slot, value);
+        if both {
+            self.registers.set(context, mirror(slot), value);
+        }
+    }
+
     fn write_other(&mut self, reg: Reg, both: bool, value: u32) -> Result<(), Halt> {
         match reg {
-            Reg::Gpr(bank, n) | Reg::Absolute(bank, n) => {
-                let at = self.gpr(bank, n, matches!(reg, Reg::Absolute(..)));
-                self.gprs[at] = value;
-                if both {
-                    self.gprs[at ^ BANK] = value;
-                }
+            Reg::Gpr(bank, n) => self.write_slot(self.current, Registers::gpr(self.mode, bank, n), both, value),
+            Reg::Absolute(bank, n) => {
+                let (context, slot) = self.registers.absolute(bank, n);
+                self.write_slot(context, slot, both, value);
             }
             Reg::Xfer(n) => {
                 let n = self.mode.transfer(n);
@@ -400,12 +364,11 @@ impl Machine {
     }
 
     fn write_transfer(&mut self, n: u8, value: u32) {
-        let n = n % self.transfers();
+        let n = n % self.registers.transfers();
         if self.context().pulling >> n & 1 != 0 {
             self.pull_before_write(n);
         }
-        let at = self.transfer(self.current, n);
-        self.transfer_out[at] = value;
+        self.registers.set(self.current, Registers::transfer_out(ContextMode::Four, n), value);
     }
 
     /// The next random number, as programs read it.

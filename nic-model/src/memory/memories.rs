@@ -90,23 +90,25 @@ impl Memories {
         let index = usize::from(command.engine.0);
         let MemCommand { offset, bytes, action, .. } = *command;
         let answer = self.engines[index].take(now, action.touch(), offset, u32::from(bytes));
-        let mut buf = [0; 4 * MAX_WORDS];
-        let buf = &mut buf[..usize::from(bytes).min(4 * MAX_WORDS)];
+        let len = usize::from(bytes).min(4 * MAX_WORDS);
         match action {
             Action::Read(order) => {
+                let mut buf = [0; 4 * MAX_WORDS];
+                let buf = &mut buf[..len];
                 self.stores[index].read(offset, buf);
                 words::from_bytes(buf, order, cargo.words);
                 self.record(command, offset, |table, offset| Event::Read { table, offset, bytes: buf.to_vec() });
             }
             Action::Write(order) => {
+                let mut buf = [0; 4 * MAX_WORDS];
+                let buf = &mut buf[..len];
                 words::to_bytes(cargo.words, order, buf);
                 self.stores[index].write(offset, buf);
                 self.record(command, offset, |table, offset| Event::Write { table, offset, bytes: buf.to_vec() });
             }
             Action::Atomic { op, wide, fetch } => {
                 let words = if wide { 2 } else { 1 };
-                for (number, offset) in cargo.words[..buf.len() / 4].chunks_exact_mut(words).zip((offset..).step_by(4))
-                {
+                for (number, offset) in cargo.words[..len / 4].chunks_exact_mut(words).zip((offset..).step_by(4)) {
                     let operand = number.iter().rev().fold(0, |n, &word| n << 32 | u64::from(word));
                     let before = atomic::change(&mut self.stores[index], offset, op, wide, operand);
                     if fetch {
