@@ -56,23 +56,31 @@ impl Admission<'_> {
 
     fn helper(&mut self, slot: usize, id: u32, call: &CallSeen) -> Action {
         match id {
+            1 | 2 | 3 | 7 | 25 | 44 | 65 if !self.firmware_has(id) => self.firmware_lacks(slot, id),
             1 => self.map_helper(slot, MapHelper::Lookup, call),
             2 => self.map_helper(slot, MapHelper::Update, call),
             3 => self.map_helper(slot, MapHelper::Delete, call),
-            7 if *self.card.random => Action::CallRandom,
-            25 if self.firmware_has(id) => self.event(slot, call),
-            44 if self.card.adjust_head.as_ref().is_some_and(|limits| limits.no_meta) => {
+            7 => Action::CallRandom,
+            25 => self.event(slot, call),
+            44 => {
                 self.head.calls.push((slot, constant(&call.args[1])));
                 Action::AdjustHead { certain: false }
             }
-            65 if *self.card.adjust_tail => Action::AdjustTail,
-            7 | 25 | 44 | 65 => self.firmware_lacks(slot, id),
+            65 => Action::AdjustTail,
             _ => self.unknown_helper(slot, id),
         }
     }
 
+    /// Whether the firmware has a helper, with what the translation of it needs.
     fn firmware_has(&self, id: u32) -> bool {
-        self.card.takes_helper(id)
+        let card = self.card;
+        let feature = match id {
+            7 => *card.random,
+            44 => card.adjust_head.as_ref().is_some_and(|limits| limits.no_meta),
+            65 => *card.adjust_tail,
+            _ => true,
+        };
+        feature && card.takes_helper(id)
     }
 
     fn firmware_lacks(&mut self, slot: usize, id: u32) -> Action {
@@ -99,9 +107,6 @@ impl Admission<'_> {
     }
 
     fn map_helper(&mut self, slot: usize, helper: MapHelper, call: &CallSeen) -> Action {
-        if !self.firmware_has(helper.number()) {
-            return self.firmware_lacks(slot, helper.number());
-        }
         let key = self.stack_argument(slot, "the key", &call.args[1]);
         if helper == MapHelper::Update {
             self.stack_argument(slot, "the value", &call.args[2]);

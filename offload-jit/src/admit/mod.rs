@@ -128,11 +128,14 @@ impl Admission<'_> {
     /// The driver's translator has epilogues for two types; the card may take fewer.
     fn check_type(&mut self) {
         let ty = self.program.ty;
-        if !matches!(ty, ProgType::Xdp | ProgType::SchedCls) || !self.card.takes_program(ty) {
+        let taken = [ProgType::Xdp, ProgType::SchedCls].into_iter().filter(|ty| self.card.takes_program(*ty));
+        let taken: Vec<_> = taken.collect();
+        if !taken.contains(&ty) {
+            let names: Vec<_> = taken.iter().map(|ty| ty.name()).collect();
             self.refusals.push(
                 Refusal::new(Rule::ProgramType, "the card does not run programs of this type")
                     .named(&self.program.name)
-                    .limit(self.card.program_types.join(", "), ty)
+                    .limit(names.join(", "), ty)
                     .help("attach the program at the host's hook, or make it an XDP program"),
             );
         }
