@@ -75,16 +75,17 @@ pub struct MapPlacement {
     pub atomic_words: Vec<u32>,
 }
 
-/// An instruction that the Linux driver translates wrongly, and so this image does too.
+/// An instruction that does not do on the card what it does on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {
     /// Slot of the instruction.
     pub slot: usize,
-    /// What is wrong.
+    /// What it does.
     pub fault: Fault,
 }
 
-/// A fault of the Linux driver's translator that images share, because cards in use have it.
+/// What an instruction does on the card instead. Most are faults of the Linux driver's translator that images share,
+/// because cards in use have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A 64-bit addition or subtraction of -2^31, or a comparison with it, takes it for +2^31.
@@ -96,6 +97,11 @@ pub enum Fault {
         /// The register.
         reg: Reg,
     },
+    /// `bpf_xdp_adjust_head` by more than the firmware guarantees, or by what is no constant: there may be less room than
+    /// on the host.
+    HeadRoom,
+    /// `bpf_xdp_adjust_tail` by what may not be negative: the card only shrinks packets, else the helper fails.
+    TailNeverGrows,
     /// A 64-bit left shift by a register that may hold 0: then the low half is copied to the high one.
     LeftShiftByZero {
         /// The register.
@@ -111,6 +117,8 @@ impl fmt::Display for Fault {
             Fault::CopyLeavesOther { reg } => {
                 write!(f, "{reg} does not hold the last load's value after a copy through it")
             }
+            Fault::HeadRoom => f.write_str("the packet's start can move less far than on the host"),
+            Fault::TailNeverGrows => f.write_str("the packet's end can only be cut: growing fails"),
             Fault::LeftShiftByZero { by } => {
                 write!(f, "a left shift by {by} copies the low half to the high one where {by} is 0")
             }
@@ -178,7 +186,7 @@ impl Image {
         self.stack
     }
 
-    /// Instructions that the card will not compute as BPF defines them.
+    /// Instructions that will not do what they do on the host.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }

@@ -20,8 +20,8 @@ use offload_jit::{Image, Mode, compile_for_tables};
 const SAME_WORDS: usize = 698;
 /// Programs that both refuse. May only rise.
 const SAME_REFUSALS: usize = 33;
-/// What the names of programs that the driver translates wrongly begin with; the core's tests see them go wrong.
-const FAULTY: [&str; 8] = [
+/// What the names of programs begin with that do something else on the card; the core's tests see them do so.
+const FAULTY: [&str; 10] = [
     "add64_ri_-2147483648",
     "sub64_ri_-2147483648",
     "jlt64_ri_-2147483648",
@@ -30,6 +30,8 @@ const FAULTY: [&str; 8] = [
     "lsh64_rr_",
     "div64_ri_1",
     "memcpy_",
+    "adjust_head_",
+    "adjust_tail_",
 ];
 /// How many differences are printed.
 const SHOWN: usize = 5;

@@ -1,5 +1,7 @@
 //! Calls: the helpers the translator knows and the firmware has, and what it asks of their arguments.
 
+use std::ops::RangeInclusive;
+
 use bpf::helpers;
 use bpf::insn::Callee;
 use bpf::verifier::{ArgSeen, CallSeen, Detail, Kind, SlotSeen};
@@ -8,6 +10,7 @@ use super::maps::Use;
 use super::memory::kind_name;
 use super::{Admission, opcode};
 use crate::action::{Action, EventData, MapHelper, Step};
+use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
 
 /// Flags of `bpf_perf_event_output` that pick the buffer: the low 32 bits, all ones for the running processor's.
@@ -62,11 +65,13 @@ impl Admission<'_> {
             3 => self.map_helper(slot, MapHelper::Delete, call),
             7 => Action::CallRandom,
             25 => self.event(slot, call),
-            44 => {
-                self.head.calls.push((slot, constant(&call.args[1])));
-                Action::AdjustHead { certain: false }
+            44 => self.adjust_head(slot, &call.args[1]),
+            65 => {
+                if constant(&call.args[1]).is_none_or(|by| by >= 0) {
+                    self.note(slot, Fault::TailNeverGrows);
+                }
+                Action::AdjustTail
             }
-            65 => Action::AdjustTail,
             _ => self.unknown_helper(slot, id),
         }
     }
@@ -181,13 +186,27 @@ impl Admission<'_> {
         Action::CallEvent { data }
     }
 
+    fn adjust_head(&mut self, slot: usize, by: &ArgSeen) -> Action {
+        let by = constant(by);
+        if !by.is_some_and(|by| self.guaranteed().contains(&by)) {
+            self.note(slot, Fault::HeadRoom);
+        }
+        self.head.calls.push((slot, by));
+        Action::AdjustHead { certain: false }
+    }
+
+    /// By how many bytes a packet's start can always move.
+    fn guaranteed(&self) -> RangeInclusive<i64> {
+        let limits = self.card.adjust_head.as_ref();
+        limits.map_or(0..=0, |limits| -i64::from(limits.guaranteed_sub)..=i64::from(limits.guaranteed_add))
+    }
+
     /// Lets the only call of `bpf_xdp_adjust_head` do without its checks, if the firmware guarantees that it succeeds.
     pub(super) fn settle_head(&mut self, steps: &mut [Step]) {
-        let (Some(limits), [(slot, Some(by))]) = (self.card.adjust_head.as_ref(), self.head.calls.as_slice()) else {
-            return;
-        };
-        let (grow, cut) = (-i64::from(limits.guaranteed_sub), i64::from(limits.guaranteed_add));
-        if (grow..=cut.min(LARGEST_CERTAIN_CUT)).contains(by) {
+        if let [(slot, Some(by))] = self.head.calls.as_slice()
+            && self.guaranteed().contains(by)
+            && *by <= LARGEST_CERTAIN_CUT
+        {
             steps[*slot].action = Action::AdjustHead { certain: true };
         }
     }

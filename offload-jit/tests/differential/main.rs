@@ -16,7 +16,7 @@ use bpf::object::Object;
 use bpf::program::Program;
 use bpf::verifier::{self, Options, Verdict};
 use nic_model::profile::{self, Capabilities};
-use offload_jit::{Image, Mode, compile};
+use offload_jit::{Fault, Image, Mode, compile};
 use packets::NamedEntry;
 use pair::{Entry, Pair};
 use rng::Rng;
@@ -96,7 +96,10 @@ fn generated_programs_agree() {
             Verdict::Unsupported(diagnostic) => panic!("seed {seed}: {diagnostic}\n{}", text()),
         };
         let image = match compile(&verified, &Facts::of(&verified), &card, Mode::Driver) {
-            Ok(image) if image.notes().is_empty() => image,
+            // The generator keeps within the room that cards leave.
+            Ok(image) if image.notes().iter().all(|n| matches!(n.fault, Fault::HeadRoom | Fault::TailNeverGrows)) => {
+                image
+            }
             Ok(_) => {
                 faulty += 1;
                 continue;
