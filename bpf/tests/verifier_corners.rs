@@ -235,6 +235,38 @@ fn stack() -> Vec<Corner> {
     ]
 }
 
+/// A spill of which a store at a variable offset may have hit the lowest byte, and what is then read of it.
+fn smeared() -> Vec<Corner> {
+    let smear = |name, spilled: &[Insn], stored: i32, read: Insn| {
+        xdp(
+            name,
+            &[
+                &[mov(R6, R1), helper(7), mov(R7, R0), alu64(AluOp::And, R7, 8), store(Size::D, R10, -24, 5)],
+                spilled,
+                &[mov(R2, R10), add(R2, -24), add(R2, R7), store(Size::B, R2, 0, stored), read, mov(R0, 0), exit()],
+            ],
+        )
+    };
+    let number = [helper(7), store(Size::D, R10, -16, R0)];
+    let zero = [mov(R3, 0), store(Size::D, R10, -16, R3)];
+    let low = [helper(7), store(Size::W, R10, -16, R0)];
+    let pointer = [store(Size::D, R10, -16, R6), mov(R0, 0)];
+    vec![
+        smear("a number, read whole", &number, 1, load(Size::D, R3, R10, -16)),
+        smear("a number, its upper part read", &number, 1, load(Size::W, R3, R10, -12)),
+        smear("a number, its lowest byte read", &number, 1, load(Size::B, R3, R10, -16)),
+        smear("a number under a zero, read whole", &number, 0, load(Size::D, R3, R10, -16)),
+        smear("a zero under a zero, read whole", &zero, 0, load(Size::D, R3, R10, -16)),
+        smear("a zero under a one, read whole", &zero, 1, load(Size::D, R3, R10, -16)),
+        smear("half a number, read whole", &low, 1, load(Size::D, R3, R10, -16)),
+        smear("a pointer, read whole", &pointer, 1, load(Size::D, R3, R10, -16)),
+        smear("a pointer, its upper part read", &pointer, 1, load(Size::W, R3, R10, -12)),
+        smear("a number that may be hit in the middle", &[helper(7), store(Size::D, R10, -16, R0), add(R2, 3)], 1, {
+            load(Size::D, R3, R10, -16)
+        }),
+    ]
+}
+
 fn pointers() -> Vec<Corner> {
     let math = |name, op, src: Operand| xdp(name, &[&[mov(R2, R1), alu64(op, R2, src)], &done()]);
     vec![
@@ -572,7 +604,8 @@ fn the_kernel_says_the_same() {
         .map(|m| kernel.create_map(m.ty.0, m.key_size, m.value_size, m.max_entries, m.flags).expect("plain maps"))
         .collect();
     let mut wrong = Vec::new();
-    let corners = [structure(), deep_calls(), stack(), pointers(), context(), packets(), map_values()].concat_all();
+    let corners =
+        [structure(), deep_calls(), stack(), smeared(), pointers(), context(), packets(), map_values()].concat_all();
     for Corner { name, ty, insns } in corners {
         let bytes = both::kernel_bytes(&insns, &made);
         let (loaded, log) = kernel.verify(ty.number(), &bytes, 1, 0);

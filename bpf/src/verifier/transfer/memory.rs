@@ -228,6 +228,9 @@ impl Walk<'_> {
             if zero && byte == StackByte::Spill && slot.is_number_spill() && slot.spilled.is_zero() {
                 continue;
             }
+            if slot.is_spill() {
+                slot.scrub();
+            }
             slot.spilled = Value::UNINIT;
             slot.bytes[place.byte] = if zero && byte == StackByte::Zero { byte } else { StackByte::Misc };
         }
