@@ -6,7 +6,7 @@ use bpf::env::{Env, FixedEnv};
 use bpf::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Size, Wide};
 use bpf::interp::*;
 use bpf::maps::{AccessKind, AccessLog, MapId};
-use bpf::memory::{Fault, FaultKind, RegionKind};
+use bpf::memory::{Arena, Fault, FaultKind, RegionKind};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
 use support::asm::*;
 use support::both::spec;
@@ -303,7 +303,7 @@ impl Observer for Replayer {
         if matches!(access.region, RegionKind::Map(_)) { 41 } else { value }
     }
 
-    fn answer(&mut self, call: &HelperCall) -> Option<u64> {
+    fn answer(&mut self, call: &HelperCall, _: &Arena) -> Option<u64> {
         (call.id == 7).then_some(1000)
     }
 }
