@@ -4,10 +4,7 @@ use std::fmt;
 
 use crate::diag::SourceLine;
 use crate::insn::Insn;
-
-/// Index into [`Program::maps`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MapIndex(pub u32);
+pub use crate::insn::MapIndex;
 
 /// Program types this crate knows (`enum bpf_prog_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,7 @@ pub mod des;
 pub mod device;
 pub mod dispatch;
 pub mod dma;
+mod ethernet;
 pub mod firmware;
 pub mod isa;
 pub mod mac;

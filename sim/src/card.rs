@@ -13,10 +13,10 @@ use nic_model::profile::CardProfile;
 use nic_model::quantity::Bytes;
 use offload_jit::{Firmware, Image, Mode};
 
+use crate::contents::{map_result, preload_refused};
 use crate::measure::Tracker;
 use crate::report::{MapResult, Refusal, Resource, Work};
 use crate::scenario::LoadedProgram;
-use crate::simulate::{map_result, preload_refused};
 
 /// Bytes of a receive buffer the host puts up: a page less head- and tailroom, as native XDP leaves it.
 const RX_BUFFER: Bytes = Bytes(3_520);

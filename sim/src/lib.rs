@@ -7,6 +7,7 @@
 pub mod card;
 pub mod commands;
 pub mod compare;
+mod contents;
 mod files;
 pub mod host;
 pub mod measure;
@@ -17,4 +18,5 @@ mod results_dir;
 pub mod scenario;
 pub mod simulate;
 pub mod traffic;
+pub mod trouble;
 pub mod world;

@@ -7,16 +7,17 @@ use nic_model::profile::{Kind, provenance};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::card;
-use crate::commands::Trouble;
+use crate::contents::{map_result, preload_refused, value_for_user};
 use crate::host::{Hooks, Host};
-use crate::measure::{self, Tracker};
+use crate::measure::Tracker;
 use crate::progress::Progress;
 use crate::report::{
-    Attached, Expectation, Latency, MapEntry, MapResult, Measured, Resource, Results, SCHEMA, TrafficResult,
-    VariantResult, Work,
+    self, Attached, Expectation, Latency, MapResult, Measured, Resource, Results, SCHEMA, TrafficResult, VariantResult,
+    Work,
 };
 use crate::scenario::{LoadedProgram, Scenario, Variant};
 use crate::traffic::TrafficSource;
+use crate::trouble::Trouble;
 use crate::world::{CARD_SOURCES, HOST_SOURCES, World};
 
 /// Runs every placement of a scenario, `jobs` at a time.
@@ -141,29 +142,6 @@ fn preload(engine: &mut Engine, program: Option<&LoadedProgram>, ids: &[MapId]) 
     Ok(())
 }
 
-/// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
-fn value_for_user(map: &bpf::maps::Map, value: &[u8]) -> Vec<u8> {
-    let size = map.user_value_size();
-    if size == value.len() {
-        return value.to_vec();
-    }
-    let mut one = value.to_vec();
-    one.resize(value.len().next_multiple_of(8), 0);
-    one.repeat(size / one.len().max(1))
-}
-
-/// A preloaded entry that its map does not take.
-pub(crate) fn preload_refused(map: &str, key: &[u8], errno: &str) -> Diagnostic {
-    Diagnostic::new("map-preload", format!("the map does not take an entry: {errno}"))
-        .at(bpf::diag::At::Named(format!("{map}[{}]", hex(key))))
-        .help("lower the number of entries, or raise the map's max_entries in the program")
-}
-
-/// Bytes as hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn host_maps(engine: &mut Engine, program: &bpf::program::Program, ids: &[MapId]) -> Vec<MapResult> {
     let both = program.maps.iter().zip(ids);
     both.map(|(spec, id)| {
@@ -171,17 +149,6 @@ fn host_maps(engine: &mut Engine, program: &bpf::program::Program, ids: &[MapId]
         map_result(spec, entries)
     })
     .collect()
-}
-
-/// A map's contents for the report.
-pub(crate) fn map_result(spec: &bpf::program::MapSpec, entries: Vec<(Vec<u8>, Vec<u8>)>) -> MapResult {
-    let shown = entries.iter().filter(|(_, value)| value.iter().any(|b| *b != 0)).take(MapResult::SHOWN);
-    MapResult {
-        name: spec.name.clone(),
-        ty: spec.ty.to_string(),
-        contents: shown.map(|(key, value)| MapEntry { key: hex(key), value: hex(value) }).collect(),
-        entries: entries.len(),
-    }
 }
 
 fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapResult>) -> Measured {
@@ -193,7 +160,7 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         resources.extend(
             cores.into_iter().enumerate().map(|(core, busy)| Resource {
                 name: format!("host core {core}"),
-                busy_ppm: measure::share(busy, span),
+                busy_ppm: report::share(busy, span),
             }),
         );
     }
@@ -207,7 +174,7 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
     // Stable: parts as busy as each other stay in the order of a packet's way.
     resources.sort_by_key(|r| std::cmp::Reverse(r.busy_ppm));
     let tracker: &Tracker = world.tracker();
-    let (fates, latency_by_fate) = measure::fates(tracker);
+    let (fates, latency_by_fate) = report::fates(tracker);
     let handled = fates.iter().filter(|f| f.outcome != "lost").map(|f| f.packets).sum();
     let (bytes, line_bytes) = tracker.offered_bytes();
     let offered = tracker.offered_span();
@@ -215,11 +182,11 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         offered_packets: tracker.offered(),
         offered_bytes: bytes,
         offered_ps: offered.ps(),
-        offered_pps: measure::per_second(tracker.offered(), offered),
-        offered_bps: measure::per_second(line_bytes.saturating_mul(8), offered),
-        throughput_pps: measure::per_second(handled, span),
+        offered_pps: report::per_second(tracker.offered(), offered),
+        offered_bps: report::per_second(line_bytes.saturating_mul(8), offered),
+        throughput_pps: report::per_second(handled, span),
         latency: tracker.latencies().summary().map(Latency::from),
-        bottleneck: measure::bottleneck(&resources, &fates),
+        bottleneck: report::bottleneck(&resources, &fates),
         fates,
         latency_by_fate,
         resources,

@@ -6,7 +6,7 @@ use super::legality::{self, Field, Illegal};
 use super::raw::{RawInsn, SLOT};
 use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::diag::{At, Diagnostic};
-use crate::program::MapIndex;
+use crate::insn::MapIndex;
 
 /// Why a slot is no instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,9 @@ pub use flow::RegSet;
 pub use raw::{RawInsn, SLOT};
 pub use text::Names;
 
-use crate::program::MapIndex;
+/// Index into the maps of the program ([`crate::program::Program::maps`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapIndex(pub u32);
 
 /// A BPF register, R0 to R10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

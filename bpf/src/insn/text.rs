@@ -10,7 +10,7 @@
 use std::fmt;
 
 use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
-use crate::program::MapIndex;
+use crate::insn::MapIndex;
 
 /// Looks up what the text may call by name; `None` makes it print the number.
 pub trait Names {

@@ -3,12 +3,8 @@
 use super::{AccessLog, BPF_F_LOCK, KINDS, MapKind, MapMemory, Tape};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
-use crate::memory::Elements;
+use crate::memory::{Elements, MapId};
 use crate::program::{MapSpec, MapType};
-
-/// A map of one device, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MapId(pub u32);
 
 /// Why a map cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,10 +21,11 @@ mod kind;
 mod map;
 mod percpu_array;
 
+pub use crate::memory::MapId;
 pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape};
 pub use hashing::hash_key;
 pub use kind::{CreateCheck, KINDS, MapKind, MapOps};
-pub use map::{CreateError, Map, MapId, MapSet};
+pub use map::{CreateError, Map, MapSet};
 
 /// `flags` of an update: create or replace.
 pub const BPF_ANY: u64 = 0;

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::{Fault, FaultKind};
 use crate::diag::{At, Diagnostic};
-use crate::maps::MapId;
 
 /// Bytes of a granule: the unit of the window table, and the least distance between two regions.
 pub const GRANULE: u32 = 1 << 16;
@@ -19,6 +18,10 @@ impl RegionId {
         self.0 as usize
     }
 }
+
+/// A map of one device, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(pub u32);
 
 /// What a region holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

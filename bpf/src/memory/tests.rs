@@ -1,5 +1,4 @@
 use super::*;
-use crate::maps::MapId;
 
 fn arena() -> (Arena, RegionId, RegionId) {
     let mut layout = Layout::default();

@@ -9,8 +9,10 @@
 
 mod component;
 mod queue;
+mod server;
 mod time;
 
 pub use component::{Component, Outbox, Wake};
 pub use queue::{EventQueue, Priority, Source};
+pub(crate) use server::Server;
 pub use time::{Frequency, Time};

@@ -18,16 +18,16 @@ mod inner;
 mod leave;
 mod packets;
 pub mod port;
-pub(crate) mod server;
 mod workers;
 
+pub use crate::ethernet::line_bytes;
 pub use card::{Device, PacketCounts};
 pub use counters::{Counter, Measure};
 pub use host::HostSetup;
 pub use inner::Slot;
 pub use port::{
     CardToHost, FCS, Fate, Frame, HostToCard, In, Inner, LossPlace, MIN_FRAME, Out, PREAMBLE_AND_GAP, PacketId, PortId,
-    QueueId, RssHash, RxMeta, line_bytes,
+    QueueId, RssHash, RxMeta,
 };
 
 #[cfg(test)]

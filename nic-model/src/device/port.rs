@@ -21,6 +21,9 @@
 //! [`Out::Fate`]. A packet of the host's that entered by [`HostToCard::TxData`] leaves by [`Out::Wire`] or [`Out::Fate`].
 
 use crate::des::Time;
+use crate::ethernet::line_bytes;
+pub use crate::ethernet::{FCS, MIN_FRAME, PREAMBLE_AND_GAP};
+pub use crate::rings::RssHash;
 
 pub use super::inner::Inner;
 pub use crate::core::PacketId;
@@ -33,13 +36,6 @@ pub struct PortId(pub u8);
 /// `p * n .. (p + 1) * n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u16);
-
-/// Bytes of the frame check sequence, which no [`Frame`] holds.
-pub const FCS: u64 = 4;
-/// Bytes of preamble, start delimiter and the least gap to the next frame (IEEE 802.3 §3.1, §4.4.2).
-pub const PREAMBLE_AND_GAP: u64 = 20;
-/// Least bytes of a frame without FCS (IEEE 802.3 §4.4.2: 64 with it). A sender pads; a shorter frame is a runt.
-pub const MIN_FRAME: usize = 60;
 
 /// An Ethernet frame, from destination address to the end of the payload; moved, never shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +51,6 @@ impl Frame {
     pub fn line_bytes(&self) -> u64 {
         line_bytes(self.bytes.len())
     }
-}
-
-/// Bytes of line time a frame of `len` bytes (without FCS) takes.
-pub fn line_bytes(len: usize) -> u64 {
-    len.max(MIN_FRAME) as u64 + FCS + PREAMBLE_AND_GAP
 }
 
 /// What can happen to a card.
@@ -218,15 +209,6 @@ pub struct RxMeta {
     pub timestamp: Time,
 }
 
-/// A receive-side-scaling hash and what it was computed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RssHash {
-    /// The Toeplitz hash.
-    pub value: u32,
-    /// Whether ports were part of it, or addresses only.
-    pub l4: bool,
-}
-
 /// How a packet ended inside the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
@@ -285,22 +267,5 @@ impl LossPlace {
             LossPlace::RxBufferTooSmall => "card.rx-buffer-too-small",
             LossPlace::NoRxDescriptor => "card.no-rx-descriptor",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::quantity::BitRate;
-
-    /// Line rates of RFC 2544 frame sizes, in packets a second: rate / ((size with FCS + 20) * 8).
-    #[test]
-    fn line_rate_counts_preamble_gap_and_fcs() {
-        let expected = [(64, 14_880_952), (128, 8_445_945), (512, 2_349_624), (1518, 812_743), (9018, 138_304)];
-        for (size, packets) in expected {
-            assert_eq!(10_000_000_000 / (line_bytes(size - 4) * 8), packets);
-        }
-        assert_eq!(BitRate(10_000_000_000).time_of(line_bytes(60) * 8), Time::from_ps(67_200));
-        assert_eq!(line_bytes(14), line_bytes(60));
     }
 }

@@ -1,7 +1,6 @@
 //! The way from the ports' FIFOs into packet memory.
 
-use crate::des::Time;
-use crate::device::server::Server;
+use crate::des::{Server, Time};
 use crate::profile::CardProfile;
 use crate::quantity::BitRate;
 

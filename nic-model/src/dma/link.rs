@@ -1,7 +1,6 @@
 //! Transfers over the link.
 
-use crate::des::Time;
-use crate::device::server::Server;
+use crate::des::{Server, Time};
 use crate::profile::{CardProfile, DmaEngine, Pcie};
 
 /// Bytes that the engine counts a transfer in.

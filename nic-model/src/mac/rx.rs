@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::des::Time;
-use crate::device::port::MIN_FRAME;
+use crate::ethernet::MIN_FRAME;
 use crate::profile::Mac;
 
 /// Bytes of Ethernet header and one VLAN tag around a payload of the MTU.

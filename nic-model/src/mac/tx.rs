@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::des::Time;
-use crate::device::port::{FCS, MIN_FRAME, line_bytes};
-use crate::device::server::Server;
+use crate::des::{Server, Time};
+use crate::ethernet::{FCS, MIN_FRAME, line_bytes};
 use crate::profile::{CardProfile, Mac};
 use crate::quantity::BitRate;
 

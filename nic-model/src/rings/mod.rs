@@ -4,4 +4,4 @@ mod queue;
 mod rss;
 
 pub use queue::{Queue, Take, Unasked};
-pub use rss::Rss;
+pub use rss::{Rss, RssHash};

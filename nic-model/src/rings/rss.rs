@@ -1,6 +1,13 @@
 //! Receive-side scaling: which queue a packet goes to.
 
-use crate::device::port::RssHash;
+/// A receive-side-scaling hash and what it was computed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RssHash {
+    /// The Toeplitz hash.
+    pub value: u32,
+    /// Whether ports were part of it, or addresses only.
+    pub l4: bool,
+}
 
 /// The key of Microsoft's specification ("Verifying the RSS Hash Calculation"), which drivers start with.
 pub const KEY: [u8; 40] = [

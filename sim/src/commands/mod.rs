@@ -9,8 +9,9 @@ mod run;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bpf::diag::Diagnostic;
 use clap::{Parser, Subcommand};
+
+use crate::trouble::Trouble;
 
 /// What a command came to.
 pub enum Ending {
@@ -18,21 +19,6 @@ pub enum Ending {
     Good,
     /// An expectation or a baseline does not hold.
     Failed,
-}
-
-/// Why a command could not do its work.
-#[derive(Debug)]
-pub enum Trouble {
-    /// The user's input is at fault.
-    Input(Box<Diagnostic>),
-    /// We are.
-    Internal(String),
-}
-
-impl From<Diagnostic> for Trouble {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Trouble::Input(Box::new(diagnostic))
-    }
 }
 
 /// Simulates a network card that runs BPF programs, beside the same programs at the host's XDP and tc hooks.

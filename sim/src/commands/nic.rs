@@ -4,7 +4,8 @@ use std::io::Write;
 
 use nic_model::profile;
 
-use super::{Ending, Trouble};
+use super::Ending;
+use crate::trouble::Trouble;
 
 /// Commands about cards.
 #[derive(Debug, clap::Subcommand)]

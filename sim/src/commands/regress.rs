@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bpf::diag::{At, Diagnostic};
 
-use super::{Ending, Running, Trouble};
+use super::{Ending, Running};
 use crate::files;
 use crate::progress::Progress;
 use crate::regress::{Baseline, Case, junit};
 use crate::results_dir::ResultsDir;
 use crate::scenario::Scenario;
 use crate::simulate;
+use crate::trouble::Trouble;
 
 /// Arguments of `sim regress`.
 #[derive(Debug, clap::Args)]

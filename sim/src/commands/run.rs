@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use super::{Ending, Running, Trouble};
+use super::{Ending, Running};
 use crate::progress::Progress;
 use crate::report::{self, Style};
 use crate::results_dir::ResultsDir;
 use crate::scenario::Scenario;
 use crate::simulate;
+use crate::trouble::Trouble;
 
 /// Arguments of `sim run`.
 #[derive(Debug, clap::Args)]

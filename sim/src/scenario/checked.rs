@@ -16,7 +16,7 @@ use super::profiles;
 use super::{bytes, resolve, written};
 use crate::files;
 use crate::host::HostProfile;
-use crate::traffic::{self, Play};
+use crate::traffic::{self, Pacing, Play};
 
 /// A scenario that can be run.
 pub struct Scenario {
@@ -185,7 +185,7 @@ impl Checker {
         let at = format!("traffic[{i}].pcap");
         let path = self.directory.join(&t.pcap);
         let notes = traffic::survey(&path).map_err(|d| self.place(d, &at))?;
-        let timed = matches!(t.pacing, written::Pacing::Recorded);
+        let timed = matches!(t.pacing, Pacing::Recorded);
         if timed && notes.longest_gap_ns > MAX_GAP_NS {
             return Err(self
                 .wrong("trace-gap", &at, "the trace has a gap that is too long to replay as recorded")

@@ -5,8 +5,9 @@ use nic_model::yaml;
 use serde_yaml::{Mapping, Value};
 
 use super::checked::Variant;
-use super::written::{self, Pacing};
+use super::written;
 use crate::host::HostProfile;
+use crate::traffic::Pacing;
 
 const HEAD: &str = "\
 # The scenario as it was run: defaults written out, every value of its profiles under `set`.

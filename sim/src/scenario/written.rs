@@ -9,6 +9,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 
+use crate::traffic::Pacing;
+
 /// A scenario file.
 #[derive(Debug, Clone, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +53,7 @@ pub struct Traffic {
     #[serde(default)]
     pub port: u8,
     /// When each frame comes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "pacing")]
     pub pacing: Pacing,
     /// How often the trace is played.
     #[serde(default = "one", rename = "loop")]
@@ -59,22 +61,6 @@ pub struct Traffic {
     /// Stop after that many frames, whatever is left of the trace.
     #[serde(default)]
     pub limit: Option<u64>,
-}
-
-/// When the frames of a source come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pacing {
-    /// `recorded`: by the trace's own time stamps.
-    #[default]
-    Recorded,
-    /// `{speed: 10}`: by its time stamps, that many times as fast.
-    Speed(u32),
-    /// `line-rate`: back to back, as fast as the port takes them.
-    LineRate,
-    /// `{rate: 40 Gbps}`: evenly, so many bits a second on the wire (preamble, FCS and gap counted).
-    Bits(BitRate),
-    /// `{rate: 25 Mpps}`: evenly, so many frames a second.
-    Packets(PacketRate),
 }
 
 /// A program of the scenario.
@@ -213,27 +199,25 @@ struct PacingTable {
 
 const PACING_FORMS: &str = "recorded, line-rate, {rate: 40 Gbps}, {rate: 25 Mpps} or {speed: 10}";
 
-impl<'de> Deserialize<'de> for Pacing {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Form(Pacing);
-        impl<'de> Deserialize<'de> for Form {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let table = PacingTable::deserialize(deserializer)?;
-                match (table.rate, table.speed) {
-                    (Some(rate), None) => rate_of(&rate).map(Form).map_err(de::Error::custom),
-                    (None, Some(0)) => Err(de::Error::custom("speed is 0; the replay would never end")),
-                    (None, Some(speed)) => Ok(Form(Pacing::Speed(speed))),
-                    _ => Err(de::Error::custom(format!("pacing is one of {PACING_FORMS}"))),
-                }
+fn pacing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pacing, D::Error> {
+    struct Form(Pacing);
+    impl<'de> Deserialize<'de> for Form {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let table = PacingTable::deserialize(deserializer)?;
+            match (table.rate, table.speed) {
+                (Some(rate), None) => rate_of(&rate).map(Form).map_err(de::Error::custom),
+                (None, Some(0)) => Err(de::Error::custom("speed is 0; the replay would never end")),
+                (None, Some(speed)) => Ok(Form(Pacing::Speed(speed))),
+                _ => Err(de::Error::custom(format!("pacing is one of {PACING_FORMS}"))),
             }
         }
-        let word = |w: &str| match w {
-            "recorded" => Ok(Form(Pacing::Recorded)),
-            "line-rate" => Ok(Form(Pacing::LineRate)),
-            other => Err(format!("`{other}` is no pacing; use {PACING_FORMS}")),
-        };
-        deserializer.deserialize_any(WordOr(word, PACING_FORMS, PhantomData)).map(|Form(pacing)| pacing)
     }
+    let word = |w: &str| match w {
+        "recorded" => Ok(Form(Pacing::Recorded)),
+        "line-rate" => Ok(Form(Pacing::LineRate)),
+        other => Err(format!("`{other}` is no pacing; use {PACING_FORMS}")),
+    };
+    deserializer.deserialize_any(WordOr(word, PACING_FORMS, PhantomData)).map(|Form(pacing)| pacing)
 }
 
 fn rate_of(text: &str) -> Result<Pacing, String> {
@@ -245,17 +229,5 @@ fn rate_of(text: &str) -> Result<Pacing, String> {
     match pacing {
         Pacing::Bits(BitRate(0)) | Pacing::Packets(PacketRate(0)) => Err(format!("rate `{text}` is zero")),
         rate => Ok(rate),
-    }
-}
-
-impl fmt::Display for Pacing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Pacing::Recorded => f.write_str("as recorded"),
-            Pacing::Speed(n) => write!(f, "as recorded, {n} times as fast"),
-            Pacing::LineRate => f.write_str("line rate"),
-            Pacing::Bits(rate) => write!(f, "{rate}"),
-            Pacing::Packets(rate) => write!(f, "{rate}"),
-        }
     }
 }

@@ -4,6 +4,6 @@ mod pacing;
 mod source;
 mod trace;
 
-pub use pacing::Pacer;
+pub use pacing::{Pacer, Pacing};
 pub use source::{Arrival, Play, TrafficSource};
 pub use trace::{MAX_FRAME, Record, TraceNotes, TraceReader, survey};

@@ -1,10 +1,38 @@
 //! When each frame comes: instants computed from absolute counts, so that no rounding adds up.
 
+use std::fmt;
+
 use nic_model::des::Time;
 use nic_model::device::line_bytes;
-use nic_model::quantity::BitRate;
+use nic_model::quantity::{BitRate, PacketRate};
 
-use crate::scenario::written::Pacing;
+/// When the frames of a source come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pacing {
+    /// `recorded`: by the trace's own time stamps.
+    #[default]
+    Recorded,
+    /// `{speed: 10}`: by its time stamps, that many times as fast.
+    Speed(u32),
+    /// `line-rate`: back to back, as fast as the port takes them.
+    LineRate,
+    /// `{rate: 40 Gbps}`: evenly, so many bits a second on the wire (preamble, FCS and gap counted).
+    Bits(BitRate),
+    /// `{rate: 25 Mpps}`: evenly, so many frames a second.
+    Packets(PacketRate),
+}
+
+impl fmt::Display for Pacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pacing::Recorded => f.write_str("as recorded"),
+            Pacing::Speed(n) => write!(f, "as recorded, {n} times as fast"),
+            Pacing::LineRate => f.write_str("line rate"),
+            Pacing::Bits(rate) => write!(f, "{rate}"),
+            Pacing::Packets(rate) => write!(f, "{rate}"),
+        }
+    }
+}
 
 /// The clock of one source: gives each frame the instant its last bit arrives.
 #[derive(Debug)]
@@ -72,7 +100,6 @@ fn clamp(ps: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nic_model::quantity::PacketRate;
 
     const LINE: BitRate = BitRate(10_000_000_000);
 

@@ -7,9 +7,8 @@ use nic_model::des::Time;
 use nic_model::device::{MIN_FRAME, PortId};
 use nic_model::quantity::BitRate;
 
-use super::pacing::Pacer;
+use super::pacing::{Pacer, Pacing};
 use super::trace::{Record, TraceNotes, TraceReader};
-use crate::scenario::written::Pacing;
 
 /// What a source plays.
 #[derive(Debug, Clone, PartialEq, Eq)]

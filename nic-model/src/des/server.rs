@@ -1,6 +1,6 @@
 //! A thing that does one job after the other: a line, a link, an engine.
 
-use crate::des::Time;
+use super::Time;
 
 /// Serves jobs in the order they come. When a job will be done is known as soon as it comes, so it needs no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

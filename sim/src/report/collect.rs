@@ -2,8 +2,8 @@
 
 use nic_model::des::Time;
 
-use super::Tracker;
-use crate::report::{Bottleneck, FateCount, FateLatency, Latency, Resource};
+use super::{Bottleneck, FateCount, FateLatency, Latency, Resource};
+use crate::measure::Tracker;
 
 /// The fates of a run, as reports show them.
 pub fn fates(tracker: &Tracker) -> (Vec<FateCount>, Vec<FateLatency>) {

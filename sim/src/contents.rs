@@ -1,0 +1,41 @@
+//! What is in maps: before a run, from a scenario; after it, for a report.
+
+use bpf::diag::{At, Diagnostic};
+use bpf::maps::Map;
+use bpf::program::MapSpec;
+
+use crate::report::{MapEntry, MapResult};
+
+/// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
+pub fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
+    let size = map.user_value_size();
+    if size == value.len() {
+        return value.to_vec();
+    }
+    let mut one = value.to_vec();
+    one.resize(value.len().next_multiple_of(8), 0);
+    one.repeat(size / one.len().max(1))
+}
+
+/// A preloaded entry that its map does not take.
+pub fn preload_refused(map: &str, key: &[u8], errno: &str) -> Diagnostic {
+    Diagnostic::new("map-preload", format!("the map does not take an entry: {errno}"))
+        .at(At::Named(format!("{map}[{}]", hex(key))))
+        .help("lower the number of entries, or raise the map's max_entries in the program")
+}
+
+/// Bytes as hex digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A map's contents for the report.
+pub fn map_result(spec: &MapSpec, entries: Vec<(Vec<u8>, Vec<u8>)>) -> MapResult {
+    let shown = entries.iter().filter(|(_, value)| value.iter().any(|b| *b != 0)).take(MapResult::SHOWN);
+    MapResult {
+        name: spec.name.clone(),
+        ty: spec.ty.to_string(),
+        contents: shown.map(|(key, value)| MapEntry { key: hex(key), value: hex(value) }).collect(),
+        entries: entries.len(),
+    }
+}
