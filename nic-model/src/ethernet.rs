@@ -15,6 +15,7 @@ pub fn line_bytes(len: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::des::Time;
     use crate::quantity::BitRate;
 
     /// Line rates of RFC 2544 frame sizes, in packets a second: rate / ((size with FCS + 20) * 8).

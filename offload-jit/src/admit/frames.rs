@@ -5,8 +5,10 @@ use bpf::program::Program;
 use bpf::verifier::Explored;
 
 use super::Admission;
-use crate::lower::FRAME_ALIGN;
 use crate::refusal::{Refusal, Rule};
+
+/// What frames are aligned to, in bytes (Linux nfp driver, `STACK_FRAME_ALIGN`).
+pub(crate) const FRAME_ALIGN: u32 = 64;
 
 /// A called function keeps its return address in its frame.
 const RETURN_ADDRESS: u32 = 4;

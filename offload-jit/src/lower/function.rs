@@ -8,10 +8,9 @@ use nic_model::isa::{AluOp, Csr, Dst};
 
 use super::Lowering;
 use super::home::{Home, RETURN, SCRATCH, STACK_BASE, stack_word};
+use crate::admit::FRAME_ALIGN;
 use crate::asm::External;
 
-/// What frames are aligned to, in bytes (Linux nfp driver, `STACK_FRAME_ALIGN`).
-pub(crate) const FRAME_ALIGN: u32 = 64;
 /// Slots a return can defer.
 const RETURN_SLOTS: u8 = 3;
 

@@ -17,8 +17,6 @@ mod reciprocal;
 mod shift;
 mod stack;
 
-pub(crate) use function::FRAME_ALIGN;
-
 use bpf::program::MapIndex;
 
 use crate::action::{Action, Sink, Source};
