@@ -218,6 +218,23 @@ fn widen(old: &RegFacts, new: RegFacts, joins: u32, thresholds: &[i64]) -> RegFa
     RegFacts { number: grown(&old.number, new.number), offset: grown(&old.offset, new.offset), ..new }
 }
 
+/// The range without ends that the known low bits rule out: steps of 2 from 0 that stay below 16 end at 14.
+fn ends_on_step(range: &Range<64>, bits: Tnum) -> Range<64> {
+    let step = bits.mask() & bits.mask().wrapping_neg();
+    if step < 2 {
+        return *range;
+    }
+    let (step, rest) = (i128::from(step), i128::from(bits.value() & (step - 1)));
+    let down = |v: i128| (v - rest).div_euclid(step) * step + rest;
+    let up = |v: i128| down(v + step - 1);
+    Range {
+        umin: u64::try_from(up(range.umin.into())).unwrap_or(range.umin),
+        umax: u64::try_from(down(range.umax.into())).unwrap_or(range.umax),
+        smin: i64::try_from(up(range.smin.into())).unwrap_or(range.smin),
+        smax: i64::try_from(down(range.smax.into())).unwrap_or(range.smax),
+    }
+}
+
 fn widen_bounds(old: &Bounds, new: &Bounds, thresholds: &[i64]) -> Bounds {
     fn widen<const BITS: u32>(old: &Range<BITS>, new: &Range<BITS>, thresholds: &[i64]) -> Range<BITS> {
         let below = |v: i64| thresholds.iter().rev().find(|t| **t <= v).copied();
@@ -251,5 +268,5 @@ fn widen_bounds(old: &Bounds, new: &Bounds, thresholds: &[i64]) -> Bounds {
         true => joined.bits,
         false => Tnum::new(joined.bits.value(), joined.bits.mask() | varying & !aligned.wrapping_sub(1)),
     };
-    Bounds { bits, wide, low: widen(&old.low, &joined.low, thresholds) }
+    Bounds { bits, wide: ends_on_step(&wide, bits), low: widen(&old.low, &joined.low, thresholds) }
 }
