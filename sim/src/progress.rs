@@ -1,6 +1,8 @@
 //! Progress on standard error: one bar for all placements of a scenario.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::scenario::Scenario;
 
@@ -18,8 +20,12 @@ impl Progress {
         if quiet {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style = "{prefix} {wide_bar} {human_pos}/{human_len} packets, {per_sec}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant and valid"));
+        let style = "{prefix} {wide_bar} {human_pos}/{human_len} packets, {rate}, {eta} left";
+        let style = ProgressStyle::with_template(style).expect("the template is a constant and valid");
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // A bar that cannot be written to is no trouble of the run's.
+            let _ = write!(out, "{:.0} k a second", state.per_sec() / 1_000.0);
+        }));
         bar.set_prefix(scenario.name.clone());
         Self { bar }
     }
