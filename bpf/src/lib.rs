@@ -6,7 +6,7 @@
 //! The rooms follow a program's life:
 //! object bytes → [`object`] → [`program::Program`] → [`verifier`] → [`verifier::VerifiedProgram`] → [`facts`] →
 //! [`interp`]. Around them stand [`insn`] (the instruction set), [`memory`] (the guest's address space), [`maps`],
-//! [`helpers`], [`env`] and [`diag`].
+//! [`helpers`], [`mod@env`] and [`diag`].
 
 pub mod btf;
 pub mod diag;

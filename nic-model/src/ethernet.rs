@@ -1,6 +1,6 @@
 //! What a frame takes of a line's time.
 
-/// Bytes of the frame check sequence, which no [`Frame`] holds.
+/// Bytes of the frame check sequence, which no frame in the model holds.
 pub const FCS: u64 = 4;
 /// Bytes of preamble, start delimiter and the least gap to the next frame (IEEE 802.3 §3.1, §4.4.2).
 pub const PREAMBLE_AND_GAP: u64 = 20;
