@@ -35,6 +35,7 @@ impl Machine {
         let begin = self.cycle;
         let executed = self.context().executed;
         self.counters.bursts += 1;
+        self.take_up_packet();
         let end = loop {
             let end = match self.context().activity {
                 Activity::Program => self.program(code),
@@ -179,9 +180,14 @@ impl Machine {
         None
     }
 
-    /// The packet is done.
+    /// The packet is done. Data that comes for it later goes nowhere, so what comes until now must be known.
     pub(super) fn finish_packet(&mut self, fate: Fate) -> Option<End> {
         let id = self.context_id();
+        if self.context().pushing != 0
+            && let Err(halt) = self.settle_deliveries()
+        {
+            return Some(halt.into());
+        }
         self.flights.each(|flight| {
             if flight.context == id {
                 flight.orphan = true;
@@ -192,6 +198,7 @@ impl Machine {
         let context = self.context();
         context.state = State::Free;
         context.pushing = 0;
+        context.flush_pointers();
         let outcome = Outcome {
             packet: context.task.packet,
             kind: context.task.kind,

@@ -139,6 +139,8 @@ pub(super) struct Context {
     pub state: State,
     pub activity: Activity,
     pub task: Task,
+    /// It has not had the core for this packet yet.
+    pub fresh: bool,
     /// Set by the first trap.
     pub trap: Option<(u16, TrapKind)>,
     pub pc: u16,
@@ -184,6 +186,7 @@ impl Context {
             state: State::Free,
             activity: Activity::Program,
             task: Task { packet: PacketId(0), kind: TaskKind::Plain, vector: PacketVector::default() },
+            fresh: false,
             trap: None,
             pc: 0,
             flags: Flags::default(),
@@ -270,6 +273,7 @@ impl Context {
         self.state = State::Ready;
         self.activity = Activity::Routine { stage, step: 0 };
         self.task = task;
+        self.fresh = true;
         self.trap = None;
         self.signals = 0;
         self.wake = Wake::default();

@@ -135,6 +135,18 @@ impl Core {
         self.machine.registers.get(usize::from(context.0), Registers::gpr(self.machine.mode, bank, n))
     }
 
+    /// A transfer register of a context: what came in, and what is to go out.
+    pub fn transfer(&self, context: ContextId, n: u8) -> (u32, u32) {
+        let (registers, mode) = (&self.machine.registers, self.machine.mode);
+        let get = |slot| registers.get(usize::from(context.0), slot);
+        (get(Registers::transfer_in(mode, n)), get(Registers::transfer_out(mode, n)))
+    }
+
+    /// Local memory, all contexts' shares.
+    pub fn local_memory(&self) -> &[u32] {
+        &self.machine.local[..]
+    }
+
     /// The core is to look at its contexts at that cycle, if not earlier.
     fn schedule(&mut self, cycle: u64, outbox: &mut Outbox<CoreIn, CoreOut>) {
         if self.resume.is_none_or(|resume| cycle < resume) {
@@ -277,10 +289,7 @@ impl Component for Core {
                 if !self.is_free(context) {
                     return;
                 }
-                let index = usize::from(context.0 & 7);
-                self.machine.contexts[index].begin(task);
-                self.machine.current = index;
-                self.machine.begin_packet();
+                self.machine.contexts[usize::from(context.0 & 7)].begin(task);
                 self.plan(self.machine.clock.cycle(now), outbox);
             }
             CoreIn::Answer { flight: id, answer } => {

@@ -452,9 +452,8 @@ impl NicVisitor for Machine {
         if bit <= 1 {
             return Err(self.unsupported("br_signal on signal 0 or above 15"));
         }
-        if self.context().signals & bit == 0 {
-            self.settle_deliveries()?;
-        }
+        // Even if the signal is there: another that has come since would be consumed with it.
+        self.settle_deliveries()?;
         let there = self.context().signals & bit != 0;
         self.context().signals &= !bit;
         self.branch_if(there != op.not, op.to, op.defer, JumpCost::Branch)

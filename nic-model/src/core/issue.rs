@@ -5,7 +5,7 @@ use super::exec::Flow;
 use super::flight::{FIRMWARE_SIGNAL, Flight, Span};
 use super::machine::{Halt, Machine};
 use super::{CoreOut, TrapKind};
-use crate::isa::{AddressMode, Cmd, Command, Source, Swap, Target};
+use crate::isa::{AddressMode, Cmd, Command, DataOverride, Indirect, Override, Source, Swap, Target};
 use crate::memory::{Action, AtomicOp, ByteOrder, Location, MAX_WORDS, MemCommand};
 
 /// What a command of the instruction set asks of a memory.
@@ -15,32 +15,6 @@ struct Meaning {
     bytes: u32,
     /// The operand is the 16 bits of data that overrides carry.
     immediate: bool,
-}
-
-/// Overrides of an indirect command, taken from the previous result (Linux driver: `CMD_OVE_*`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Overrides {
-    /// Length field instead of the word's.
-    length: Option<u32>,
-    /// Data.
-    data: Option<u16>,
-}
-
-impl Overrides {
-    /// Bit 7 takes the length from bits 8 to 12; 2 in bits 3 to 5 takes data from bits 16 to 31. Other fields can be
-    /// overridden on the hardware; no source at hand says by which bits.
-    fn read(word: u32) -> Option<Overrides> {
-        if word & 0b0100_0111 != 0 {
-            return None;
-        }
-        let data = match word >> 3 & 7 {
-            0 => None,
-            2 => Some((word >> 16) as u16),
-            _ => return None,
-        };
-        let length = (word >> 7 & 1 != 0).then_some(word >> 8 & 31);
-        Some(Overrides { length, data })
-    }
 }
 
 /// The meaning of a memory command, if it is one that this card models. `length` is the length field: units less one.
@@ -123,15 +97,8 @@ impl Machine {
         self.touch(op.address.high)?;
         self.touch(op.address.low)?;
         self.queue_slot()?;
-        let overrides = if op.indirect.0 {
-            match Overrides::read(self.context().previous) {
-                Some(overrides) => overrides,
-                None => return Err(self.unsupported("this override of an indirect command")),
-            }
-        } else {
-            Overrides { length: None, data: None }
-        };
-        let length = overrides.length.unwrap_or(op.count.length().into());
+        let (length, data) = self.overrides(op.indirect)?;
+        let length = length.unwrap_or(op.count.length()).into();
         let Some(meaning) = meaning(op.command, length) else { return Err(self.unknown_command(op.command)) };
         let Meaning { action, bytes, immediate } = meaning;
         let address = self.address(op)?;
@@ -144,7 +111,7 @@ impl Machine {
         let whole = Span { first: op.xfer, count: words as u8 };
         let (push, pull, operand) = match action {
             Action::Read(_) => (whole, Span::default(), 0),
-            Action::Atomic { fetch, .. } if immediate => match overrides.data {
+            Action::Atomic { fetch, .. } if immediate => match data {
                 Some(data) => (if fetch { whole } else { Span::default() }, Span::default(), u32::from(data)),
                 None => return Err(self.unsupported("an immediate command without immediate data")),
             },
@@ -167,6 +134,22 @@ impl Machine {
                 Flow::Wait { defer }
             }
         })
+    }
+
+    /// Length and immediate data that an indirect command takes from the previous result.
+    fn overrides(&mut self, indirect: Indirect) -> Result<(Option<u8>, Option<u16>), Halt> {
+        if !indirect.0 {
+            return Ok((None, None));
+        }
+        let read = Override::from_word(self.context().previous);
+        // Nothing but length and data is modelled.
+        let modelled =
+            |read: &Override| *read == Override { length: read.length, data: read.data, ..Override::default() };
+        match read.filter(modelled) {
+            Some(Override { length, data: None, .. }) => Ok((length, None)),
+            Some(Override { length, data: Some((DataOverride::Immediate, data)), .. }) => Ok((length, Some(data))),
+            _ => Err(self.unsupported("this override of an indirect command")),
+        }
     }
 
     fn address(&mut self, op: &Cmd) -> Result<u64, Halt> {

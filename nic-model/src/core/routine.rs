@@ -67,10 +67,12 @@ impl Machine {
         }
     }
 
-    /// A packet's vector is put into local memory as its context gets it.
-    pub(super) fn begin_packet(&mut self) {
-        let vector = self.context().task.vector;
-        self.write_vector(&vector);
+    /// The first thing a context does with a packet is to put its vector into local memory.
+    pub(super) fn take_up_packet(&mut self) {
+        if std::mem::take(&mut self.context().fresh) {
+            let vector = self.context().task.vector;
+            self.write_vector(&vector);
+        }
     }
 
     fn spend(&mut self, instructions: u64) {
@@ -101,6 +103,7 @@ impl Machine {
             }
             next += 1;
         }
+        self.context().activity = Activity::Routine { stage, step: next };
         self.after(code, firmware, stage)
     }
 

@@ -8,7 +8,8 @@ use crate::des::Time;
 /// `service + beats * beat` and takes commands in the order they arrive; accesses overlap beyond that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineTiming {
-    /// From the core's command queue to the engine.
+    /// From the core's command queue to the engine. Never nothing on a card: a command that arrived in the instant of its
+    /// issue would race with what other cores issue then.
     pub request: Time,
     /// From the engine's start on a read to its data.
     pub read: Time,

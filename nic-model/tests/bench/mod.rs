@@ -11,7 +11,9 @@ use nic_model::core::{
 };
 use nic_model::des::{Component, EventQueue, Frequency, Outbox, Priority, Source, Time};
 use nic_model::firmware::{CodeLayout, Firmware, PacketVector};
-use nic_model::memory::{EngineTiming, MemCommand, Memories, MemoriesConfig, MemoryConfig, MemoryKind, TableId};
+use nic_model::memory::{
+    Action, EngineId, EngineTiming, MAX_WORDS, MemCommand, Memories, MemoriesConfig, MemoryConfig, MemoryKind, TableId,
+};
 
 /// Bytes of CTM for each packet number.
 pub const GRANULE: u32 = 256;
@@ -53,6 +55,32 @@ enum Event {
     Memory(MemCommand),
 }
 
+/// A command as it reached its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    pub at: Time,
+    pub core: CoreId,
+    pub context: ContextId,
+    pub engine: EngineId,
+    pub offset: u64,
+    pub bytes: u16,
+    pub action: Action,
+    /// The words it brought or found.
+    pub words: Vec<u32>,
+}
+
+impl Arrival {
+    /// A command after it has been served.
+    pub fn new(at: Time, command: &MemCommand, words: &[u32; MAX_WORDS]) -> Arrival {
+        let moved = match command.action {
+            Action::Touch(_) | Action::Map => 0,
+            _ => usize::from(command.bytes).div_ceil(4),
+        };
+        let MemCommand { core, context, engine, offset, bytes, action, .. } = *command;
+        Arrival { at, core, context, engine, offset, bytes, action, words: words[..moved].to_vec() }
+    }
+}
+
 /// Cores and memories, and the events between them.
 pub struct Bench {
     pub memories: Memories,
@@ -61,6 +89,8 @@ pub struct Bench {
     outbox: Outbox<CoreIn, CoreOut>,
     /// What came of packets, in order.
     pub finished: Vec<(Time, ContextId, Outcome)>,
+    /// Commands as they reached their engines, if anyone wants to know.
+    pub arrivals: Option<Vec<Arrival>>,
 }
 
 impl Bench {
@@ -81,8 +111,26 @@ impl Bench {
             queue: EventQueue::default(),
             outbox: Outbox::default(),
             finished: Vec::new(),
+            arrivals: None,
         };
         Ok((bench, tables))
+    }
+
+    /// Cores of these kinds with one program, on memories that are there already.
+    pub fn of(memories: Memories, configs: &[CoreConfig], words: &[u64], firmware: &Firmware) -> Bench {
+        let code = Arc::new(CodeStore::with_program(&layout(), words).expect("room"));
+        let firmware = Arc::new(firmware.clone());
+        let core = |config: &CoreConfig| {
+            Core::new(*config, &memories, Arc::clone(&code), Arc::clone(&firmware)).expect("a core")
+        };
+        Bench {
+            cores: configs.iter().map(core).collect(),
+            memories,
+            queue: EventQueue::default(),
+            outbox: Outbox::default(),
+            finished: Vec::new(),
+            arrivals: None,
+        }
     }
 
     /// Gives all cores a program.
@@ -116,6 +164,13 @@ impl Bench {
         self.tell(now, core, CoreIn::Begin { context: ContextId(context), task });
     }
 
+    /// Gives a context a packet later.
+    pub fn begin_at(&mut self, at: Time, core: usize, context: u8, task: Task) {
+        let source = self.cores[core].config().source;
+        let event = CoreIn::Begin { context: ContextId(context), task };
+        self.queue.push(at, Priority::Arrival, source, Event::Core(core, event));
+    }
+
     fn tell(&mut self, now: Time, core: usize, event: CoreIn) {
         self.cores[core].handle(now, event, &mut self.outbox);
         for wake in self.outbox.wakes.drain(..) {
@@ -139,6 +194,9 @@ impl Bench {
             Event::Memory(command) => {
                 let core = usize::from(command.core.0);
                 let answer = self.memories.serve(now, &command, self.cores[core].cargo(&command));
+                if let Some(arrivals) = &mut self.arrivals {
+                    arrivals.push(Arrival::new(now, &command, self.cores[core].cargo(&command).words));
+                }
                 self.tell(now, core, CoreIn::Answer { flight: command.flight, answer });
             }
         }
