@@ -35,7 +35,7 @@ fn two_runs_and_any_number_of_threads_give_the_same_bytes() {
     assert!(first == quickstart("2"), "two threads give other bytes");
 }
 
-/// The baselines were written by a release build; the tests run a build with other optimisations and with checks.
+/// A release build is held against the same baselines by `sim regress`; this one has other optimisations and checks.
 #[test]
 fn this_build_gives_what_the_baselines_hold() {
     let results = tempfile::tempdir().expect("a temporary directory can be made");
