@@ -138,7 +138,7 @@ fn command() -> impl Strategy<Value = Op> {
     let address = prop_oneof![
         5 => (0u8..64).prop_map(|offset| Address::sum(PACKET, Source::Imm(offset))),
         3 => Just(Address::wide(HIGH, LOW)),
-        1 => gpr().prop_filter("bank A", |reg| reg.bank() == Some(Bank::A)).prop_map(|reg| Address::sum(reg, Source::Imm(0))),
+        1 => (0u8..5).prop_map(|n| Address::sum(Reg::Gpr(Bank::A, n), Source::Imm(0))),
     ];
     let completion = prop_oneof![
         4 => (0u8..3, 1u8..4).prop_map(|(defer, signal)| Completion { swap: Swap::After(defer), signal }),
