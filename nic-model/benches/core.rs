@@ -3,7 +3,8 @@
 #[path = "../tests/bench/mod.rs"]
 mod bench;
 
-use bench::{Bench, core_config};
+use bench::asm::{a, alu, b, branch, copy, immed, local, nop, read32, verdict, words};
+use bench::{Bench, core_config, door};
 use bpf::program::{MapSpec, MapType};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nic_model::core::{ContextId, CoreCosts};
@@ -30,50 +31,34 @@ const TIMING: EngineTiming = EngineTiming {
     beat: Time::from_ps(1250),
 };
 
-fn gpr(bank: Bank, n: u8) -> Reg {
-    Reg::Gpr(bank, n)
-}
-
-fn alu(op: AluOp, dst: Dst, lhs: impl Into<Source>, rhs: impl Into<Source>) -> Op {
-    Alu { op, dst, src: Pair::new(lhs, rhs), cc: CondCodes::Set, predicate: false }.into()
-}
-
-fn immed(dst: Dst, value: u16) -> Op {
-    Immed { load: Load { dst, value }, invert: false, shift: ImmedShift::None, predicate: false }.into()
-}
-
-fn branch(to: u16, defer: u8) -> Op {
-    Br { to: CodeAddress(to), defer }.into()
-}
-
 /// What fills a program: the mix that the driver's words show, roughly.
 fn filler(n: usize, start: u16) -> Vec<Op> {
     let mut ops = Vec::new();
     for i in 0..n {
-        let (a, b) = ((2 + i % 8) as u8, (4 + i % 5) as u8);
+        let (d, s) = ((2 + i % 8) as u8, (4 + i % 5) as u8);
         ops.push(match i % 10 {
-            0 | 3 => alu(AluOp::Add, Dst::both(a), gpr(Bank::A, a), gpr(Bank::B, b)),
-            1 => alu(AluOp::AddCarry, Dst::both(a), gpr(Bank::A, a), Source::Imm(0)),
-            2 | 7 => immed(Dst::both(b), 0),
-            4 => alu(AluOp::And, Dst::both(a), gpr(Bank::B, b), Source::Imm(0xff)),
+            0 | 3 => alu(AluOp::Add, Dst::both(d), a(d), b(s)),
+            1 => alu(AluOp::AddCarry, Dst::both(d), a(d), Source::Imm(0)),
+            2 | 7 => immed(a(s), 0),
+            4 => alu(AluOp::And, Dst::both(d), b(s), Source::Imm(0xff)),
             5 => ShfMove {
                 op: ShiftMove::Copy,
-                dst: Dst::both(a),
-                rhs: One::new(gpr(Bank::B, b), Idle::Zero),
+                dst: Dst::both(d),
+                rhs: One::new(b(s), Idle::Zero),
                 shift: Shift::Left(4),
                 cc: CondCodes::Set,
                 predicate: false,
             }
             .into(),
             6 => LdField {
-                merge: Merge::new(Dst::both(a), Source::Reg(Reg::Xfer(1))).expect("a destination"),
+                merge: Merge::new(Dst::both(d), Source::Reg(Reg::Xfer(1))).expect("a destination"),
                 bytes: 3,
                 shift: Shift::Rotate(16),
                 cc: LoadCc::Keep,
                 predicate: false,
             }
             .into(),
-            8 => alu(AluOp::Sub, Dst::NONE, gpr(Bank::A, a), gpr(Bank::B, b)),
+            8 => alu(AluOp::Sub, Dst::NONE, a(d), b(s)),
             _ => BrCond { cond: Cond::Eq, known: Known::Late, to: CodeAddress(start + i as u16 + 1), defer: 0 }.into(),
         });
     }
@@ -81,82 +66,26 @@ fn filler(n: usize, start: u16) -> Vec<Op> {
 }
 
 fn read_packet(offset: u8, words: u8) -> Op {
-    Cmd {
-        xfer: 0,
-        address: Address::sum(gpr(Bank::A, 18), Source::Imm(offset)),
-        count: Count(words),
-        completion: Completion::wait(1),
-        indirect: Indirect(false),
-        command: Command::MEM_READ32_SWAP,
-    }
-    .into()
-}
-
-fn verdict(byte: u8) -> [Op; 3] {
-    let word = Immed {
-        load: Load { dst: Dst::to(gpr(Bank::A, 0)), value: byte.into() },
-        invert: false,
-        shift: ImmedShift::Two,
-        predicate: false,
-    };
-    [branch(1, 1), word.into(), Nop {}.into()]
-}
-
-fn pointer() -> Op {
-    let packet = Source::Reg(Reg::Local { pointer: 1, offset: 2 });
-    Move {
-        op: AluMove::Copy,
-        dst: Dst::to(gpr(Bank::A, 18)),
-        rhs: One::new(packet, Idle::Zero),
-        cc: CondCodes::Set,
-        predicate: false,
-    }
-    .into()
-}
-
-fn words(ops: Vec<Op>) -> Vec<u64> {
-    ops.iter().map(|op| with_ecc(encode(op).expect("encodable"))).collect()
+    read32(0, Address::sum(a(18), Source::Imm(offset)), words, Completion::wait(1))
 }
 
 /// About `n` instructions, two reads of the packet, and a look-up and a read of its value if there is a map.
 fn program(n: usize, lookup: bool) -> Vec<u64> {
     let start = bench::layout().start;
-    let mut ops = vec![pointer(), read_packet(0, 4)];
+    let mut ops = vec![copy(a(18), local(1, 2)), read_packet(0, 4)];
     ops.extend(filler(n / 2, start + 2));
     ops.push(read_packet(16, 8));
     if lookup {
-        let door = bench::layout().address(Entry::MapLookup).expect("it has one");
         let back = start + ops.len() as u16 + 6;
-        let key = Reg::Local { pointer: 0, offset: 0 };
-        let store = Move {
-            op: AluMove::Copy,
-            dst: Dst::to(key),
-            rhs: One::new(Reg::Xfer(0), Idle::Zero),
-            cc: CondCodes::Set,
-            predicate: false,
-        };
-        ops.push(alu(AluOp::And, Dst::to(gpr(Bank::A, 10)), Reg::Xfer(0), Source::Imm(63)));
-        ops.push(store.into());
-        ops.push(Nop {}.into());
-        ops.push(branch(door, 2));
-        ops.push(immed(Dst::to(gpr(Bank::A, 0)), 1));
-        ops.push(immed(Dst::to(gpr(Bank::B, 0)), back));
-        ops.push(
-            Cmd {
-                xfer: 0,
-                address: Address::wide(gpr(Bank::B, 1), gpr(Bank::A, 0)),
-                count: Count(2),
-                completion: Completion::wait(1),
-                indirect: Indirect(false),
-                command: Command::MEM_READ32_SWAP,
-            }
-            .into(),
-        );
+        ops.push(alu(AluOp::And, Dst::to(a(10)), Reg::Xfer(0), Source::Imm(63)));
+        ops.extend([copy(local(0, 0), Reg::Xfer(0)), nop()]);
+        ops.extend([branch(door(Entry::MapLookup), 2), immed(a(0), 1), immed(b(0), back)]);
+        ops.push(read32(0, Address::wide(b(1), a(0)), 2, Completion::wait(1)));
     }
     let at = start + ops.len() as u16;
     ops.extend(filler(n - n / 2, at));
     ops.extend(verdict(0x22));
-    words(ops)
+    words(&ops)
 }
 
 fn firmware() -> Firmware {
@@ -252,7 +181,7 @@ fn instructions(c: &mut Criterion) {
     const N: usize = 5_000;
     let mut ops = filler(N, bench::layout().start);
     ops.extend(verdict(0x22));
-    let words = words(ops);
+    let words = words(&ops);
     group.throughput(Throughput::Elements(20 * N as u64));
     let mut bench = card(&words);
     group.bench_function("burst", |b| {

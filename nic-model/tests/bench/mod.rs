@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod asm;
+
 use std::sync::Arc;
 
 use bpf::diag::Diagnostic;
@@ -10,7 +12,7 @@ use nic_model::core::{
     CodeStore, ContextId, Core, CoreConfig, CoreCosts, CoreId, CoreIn, CoreOut, Outcome, PacketId, Task, TaskKind,
 };
 use nic_model::des::{Component, EventQueue, Frequency, Outbox, Priority, Source, Time};
-use nic_model::firmware::{CodeLayout, Firmware, PacketVector};
+use nic_model::firmware::{CodeLayout, Entry, Firmware, PacketVector};
 use nic_model::memory::{
     Action, EngineId, EngineTiming, MAX_WORDS, MemCommand, Memories, MemoriesConfig, MemoryConfig, MemoryKind, TableId,
 };
@@ -164,6 +166,13 @@ impl Bench {
         self.tell(now, core, CoreIn::Begin { context: ContextId(context), task });
     }
 
+    /// Gives a context work of some kind, now.
+    pub fn begin_kind(&mut self, core: usize, context: u8, kind: TaskKind, packet: u64, vector: PacketVector) {
+        let task = Task { packet: PacketId(packet), kind, vector };
+        let now = self.queue.now();
+        self.tell(now, core, CoreIn::Begin { context: ContextId(context), task });
+    }
+
     /// Gives a context a packet later.
     pub fn begin_at(&mut self, at: Time, core: usize, context: u8, task: Task) {
         let source = self.cores[core].config().source;
@@ -212,6 +221,11 @@ impl Bench {
     pub fn events(&self) -> u64 {
         self.queue.popped()
     }
+}
+
+/// The address of a door of the firmware.
+pub fn door(entry: Entry) -> u16 {
+    layout().address(entry).expect("the firmware of the tests has all doors")
 }
 
 /// The code store of the tests: firmware below 64, programs behind it.
