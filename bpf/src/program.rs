@@ -1,7 +1,9 @@
 //! A program between the loader and the verifier: instructions, the maps they name, functions, lines, type, licence.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::btf::{Btf, TypeId};
 use crate::diag::SourceLine;
 use crate::insn::Insn;
 pub use crate::insn::MapIndex;
@@ -56,7 +58,7 @@ impl fmt::Display for ProgType {
 }
 
 /// Map types this crate can name (`enum bpf_map_type`); which of them work is the business of [`crate::maps`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MapType(pub u32);
 
 impl MapType {
@@ -64,8 +66,14 @@ impl MapType {
     pub const HASH: MapType = MapType(1);
     /// `BPF_MAP_TYPE_ARRAY`.
     pub const ARRAY: MapType = MapType(2);
+    /// `BPF_MAP_TYPE_PROG_ARRAY`.
+    pub const PROG_ARRAY: MapType = MapType(3);
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     pub const PERCPU_ARRAY: MapType = MapType(6);
+    /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`.
+    pub const ARRAY_OF_MAPS: MapType = MapType(12);
+    /// `BPF_MAP_TYPE_HASH_OF_MAPS`.
+    pub const HASH_OF_MAPS: MapType = MapType(13);
 
     /// Kernel names by number, from `BPF_MAP_TYPE_UNSPEC` on.
     pub const NAMES: [&'static str; 34] = [
@@ -120,8 +128,8 @@ impl fmt::Display for MapType {
     }
 }
 
-/// A map as its definition describes it: shape, not contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A map as its definition describes it: shape, and what the object itself puts in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MapSpec {
     /// Symbol name in the object.
     pub name: String,
@@ -137,15 +145,68 @@ pub struct MapSpec {
     pub flags: u32,
     /// Initial value bytes for maps made of global data (`.data`, `.rodata`, `.bss`); such a map is an array of one.
     pub initial: Option<Vec<u8>>,
+    /// `map_extra`, as `BPF_MAP_CREATE` takes it: hash functions of a bloom filter, address of an arena.
+    pub extra: u64,
+    /// Shape of the maps that a map of maps holds; `None` for other kinds, and where the definition does not say it.
+    pub inner: Option<Box<MapSpec>>,
+    /// What the object puts into slots of a map of maps or of a program array, by index, ascending.
+    pub slots: Vec<(u32, SlotInit)>,
+    /// Whether a loader pins the map, and where it then looks for one that is there already.
+    pub pinning: Pinning,
+    /// Type of a key in [`Program::btf`], where the definition says it.
+    pub key_type: Option<TypeId>,
+    /// Type of a value in [`Program::btf`]; for global data its section of variables.
+    pub value_type: Option<TypeId>,
+}
+
+/// What an object puts into a slot of a map (`__array(values, ...)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlotInit {
+    /// A map of the same program.
+    Map(MapIndex),
+    /// The program of the same object whose function has that name.
+    Program(String),
+}
+
+/// Where a map is kept for others to find (`LIBBPF_PIN_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pinning {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Under its name in the bpf file system; maps pinned under one name are one map.
+    ByName,
+    /// In iproute2's directory of the object (`PIN_OBJECT_NS` of `struct bpf_elf_map`).
+    ByObject,
 }
 
 /// A function of the program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Function {
     /// Symbol name.
     pub name: String,
     /// First slot.
     pub start: usize,
+    /// Its `Func` in [`Program::btf`], where the object says it. Its linkage decides whether Linux verifies the function
+    /// on its own: functions of hidden visibility are static, as libbpf makes them.
+    pub btf: Option<TypeId>,
+}
+
+impl Function {
+    /// A function without types.
+    pub fn new(name: impl Into<String>, start: usize) -> Self {
+        Self { name: name.into(), start, btf: None }
+    }
+}
+
+/// In which byte order a program was compiled: that of its instructions' bytes and of its loads and stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum ByteOrder {
+    /// `bpfel`.
+    #[default]
+    Little,
+    /// `bpfeb`.
+    Big,
 }
 
 /// Where a run of instructions came from: the line holds from `slot` up to the next entry's.
@@ -179,6 +240,10 @@ pub struct Program {
     pub functions: Vec<Function>,
     /// Line information by first slot, ascending; empty where the object has none.
     pub lines: Vec<LineEntry>,
+    /// Types of functions and maps, where the object has them.
+    pub btf: Option<Arc<Btf>>,
+    /// Byte order of its loads and stores, and of the maps' initial values.
+    pub byte_order: ByteOrder,
 }
 
 impl Program {
@@ -197,8 +262,10 @@ impl Program {
             license: "GPL".to_owned(),
             insns,
             maps,
-            functions: vec![Function { name: name.to_owned(), start: 0 }],
+            functions: vec![Function::new(name, 0)],
             lines: Vec::new(),
+            btf: None,
+            byte_order: ByteOrder::Little,
         }
     }
 }

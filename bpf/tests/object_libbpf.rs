@@ -42,6 +42,7 @@ fn golden(text: &str) -> Golden {
                 max_entries: number("entries"),
                 flags: u32::from_str_radix(value(&words, "flags").unwrap().trim_start_matches("0x"), 16).unwrap(),
                 initial: value(&words, "initial").map(hex),
+                ..MapSpec::default()
             }),
             "program" if line.ends_with("not loaded") => golden.programs.push(GoldenProgram {
                 name: words[1].to_owned(),

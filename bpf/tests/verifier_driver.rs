@@ -26,7 +26,7 @@ fn program(case: &Value) -> Program {
         value_size: number(&m["value_size"]),
         max_entries: number(&m["max_entries"]),
         flags: 0,
-        initial: None,
+        ..MapSpec::default()
     };
     let maps = case["maps"].as_array().expect("a list").iter().map(map).collect();
     let ty = ProgType::ALL.into_iter().find(|t| t.number() == number(&case["prog_type"])).expect("a type we have");

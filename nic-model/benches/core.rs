@@ -127,7 +127,7 @@ fn card(words: &[u64]) -> Bench {
         value_size: 8,
         max_entries: 1024,
         flags: 0,
-        initial: None,
+        ..MapSpec::default()
     };
     let (mut bench, tables) = Bench::new(core_config(0, COSTS), TIMING, firmware(), &[spec]).expect("a card");
     for key in 0..512u32 {

@@ -177,7 +177,7 @@ fn the_program_moves_the_packet_and_chooses_the_queue() {
 }
 
 fn spec(ty: MapType, key_size: u32, value_size: u32) -> MapSpec {
-    MapSpec { name: "m".to_owned(), ty, key_size, value_size, max_entries: 64, flags: 0, initial: None }
+    MapSpec { name: "m".to_owned(), ty, key_size, value_size, max_entries: 64, flags: 0, ..MapSpec::default() }
 }
 
 /// A program that calls a map helper with `key` on its stack and `value` behind it, and passes.

@@ -55,10 +55,10 @@ fn lookup_and_call() -> Program {
         value_size: 8,
         max_entries: 16,
         flags: 0,
-        initial: None,
+        ..MapSpec::default()
     };
     let mut program = Program::from_insns("calls", ProgType::Xdp, insns, vec![map]);
-    program.functions.push(Function { name: "callee".into(), start: 10 });
+    program.functions.push(Function::new("callee", 10));
     program
 }
 

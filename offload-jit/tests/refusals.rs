@@ -44,7 +44,7 @@ fn add(base: Reg, off: i16, src: Reg, op: AtomicOp, fetch: bool) -> Insn {
 }
 
 fn map(ty: MapType) -> MapSpec {
-    MapSpec { name: "table".into(), ty, key_size: 4, value_size: 16, max_entries: 16, flags: 0, initial: None }
+    MapSpec { name: "table".into(), ty, key_size: 4, value_size: 16, max_entries: 16, flags: 0, ..MapSpec::default() }
 }
 
 fn xdp(insns: Vec<Insn>) -> Program {

@@ -30,15 +30,7 @@ pub(super) fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagn
             // A definition that nothing places cannot be named by an instruction either.
             let Some(symbol) = symbols.get(&name) else { continue };
             let mut map = ObjectMap {
-                spec: MapSpec {
-                    name,
-                    ty: MapType(0),
-                    key_size: 0,
-                    value_size: 0,
-                    max_entries: 0,
-                    flags: 0,
-                    initial: None,
-                },
+                spec: MapSpec { name, ..MapSpec::default() },
                 key: None,
                 value: None,
                 section,

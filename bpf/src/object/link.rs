@@ -319,9 +319,10 @@ impl<'a> Link<'a> {
             functions: self
                 .placed
                 .iter()
-                .map(|&(start, index)| Placed { name: self.function(index).name.clone(), start })
+                .map(|&(start, index)| Placed::new(self.function(index).name.clone(), start))
                 .collect(),
             lines: self.lines,
+            ..Program::from_insns("", ty, Vec::new(), Vec::new())
         })
     }
 }

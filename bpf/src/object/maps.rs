@@ -84,7 +84,7 @@ fn legacy(elf: &Elf) -> Result<Vec<ObjectMap>, Diagnostic> {
                 value_size: word(2),
                 max_entries: word(3),
                 flags: word(4),
-                initial: None,
+                ..MapSpec::default()
             };
             let refused = refuse_map_of_maps(&spec);
             let offset = Some(symbol.value);
@@ -149,6 +149,7 @@ fn global_data(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagnosti
             max_entries: 1,
             flags: if kind == DataKind::ReadOnly { RDONLY_PROG } else { 0 } | if visible { MMAPABLE } else { 0 },
             initial: Some(initial),
+            ..MapSpec::default()
         };
         maps.push(ObjectMap { spec, key: None, value: ty, section, offset: None, refused: None });
     }

@@ -28,10 +28,10 @@ pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
     }
     starts.sort_unstable();
     starts.dedup();
-    let named = |start: usize| program.functions.iter().find(|f| f.start == start).map(|f| f.name.clone());
+    let named = |start: usize| program.functions.iter().find(|f| f.start == start).cloned();
     Ok(starts
         .into_iter()
-        .map(|start| Function { start, name: named(start).unwrap_or_else(|| format!("subprog_{start}")) })
+        .map(|start| named(start).unwrap_or_else(|| Function::new(format!("subprog_{start}"), start)))
         .collect())
 }
 

@@ -84,7 +84,7 @@ pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usiz
         let start = place(f.start);
         // A function of which nothing was walked is gone: the next begins where it would.
         if start < origin.len() && functions.last().is_none_or(|last| last.start != start) {
-            functions.push(Function { name: f.name.clone(), start });
+            functions.push(Function { start, ..f.clone() });
         }
     }
     let mut lines: Vec<LineEntry> = Vec::new();

@@ -9,7 +9,7 @@ use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, possible_cpus};
 
 /// A definition without name or initial value.
 pub fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
-    MapSpec { name: format!("{ty}_map"), ty, key_size, value_size, max_entries, flags, initial: None }
+    MapSpec { name: format!("{ty}_map"), ty, key_size, value_size, max_entries, flags, ..MapSpec::default() }
 }
 
 /// The slots of a program as bpf(2) takes them: map indices become descriptors.

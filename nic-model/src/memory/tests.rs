@@ -22,7 +22,7 @@ fn memories() -> Memories {
 }
 
 fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec { name: "m".to_owned(), ty, key_size, value_size, max_entries, flags: 0, initial: None }
+    MapSpec { name: "m".to_owned(), ty, key_size, value_size, max_entries, flags: 0, ..MapSpec::default() }
 }
 
 fn command(memories: &Memories, location: Location, bytes: u16, action: Action) -> MemCommand {

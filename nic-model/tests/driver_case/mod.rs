@@ -100,7 +100,7 @@ fn map_spec(i: usize, map: &Value) -> MapSpec {
         value_size: number(&map["value_size"]),
         max_entries: number(&map["max_entries"]),
         flags: 0,
-        initial: None,
+        ..MapSpec::default()
     }
 }
 

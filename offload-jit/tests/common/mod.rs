@@ -56,13 +56,13 @@ impl Case {
             value_size: map.value_size,
             max_entries: map.max_entries,
             flags: 0,
-            initial: None,
+            ..MapSpec::default()
         });
         let ty = ProgType::ALL.into_iter().find(|ty| ty.number() == self.prog_type).expect("a known type");
         let mut program = Program::from_insns(&self.name, ty, insns, maps.collect());
         let callees = program.insns.iter().enumerate().filter_map(|(slot, insn)| insn.function(slot));
         let callees: BTreeSet<usize> = callees.filter_map(|slot| usize::try_from(slot).ok()).collect();
-        program.functions.extend(callees.into_iter().map(|start| Function { name: format!("at_{start}"), start }));
+        program.functions.extend(callees.into_iter().map(|start| Function::new(format!("at_{start}"), start)));
         program
     }
 

@@ -35,7 +35,7 @@ fn maps() -> Vec<MapSpec> {
         value_size,
         max_entries,
         flags: 0,
-        initial: None,
+        ..MapSpec::default()
     };
     vec![
         map("array", MapType::ARRAY, 4, 16, 8),
@@ -500,7 +500,7 @@ impl Draft {
         }
         let mut function = None;
         if !self.calls.is_empty() {
-            function = Some(Function { name: "callee".into(), start });
+            function = Some(Function::new("callee", start));
             self.callee();
         }
         let mut program = Program::from_insns(&format!("seed_{seed}"), ProgType::Xdp, self.out, maps());
