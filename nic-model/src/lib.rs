@@ -2,7 +2,7 @@
 //!
 //! Components get the time and an outbox, and nothing else: no queue, no clock, no pointer to each other ([`des`]).
 //! [`isa`] is the core's instruction set; [`core`] executes it, [`memory`] answers its commands, and [`firmware`] is what
-//! runs around a program. What a person writes is read by [`yaml`], with [`quantity`] for whatever has a unit;
+//! runs around a program; they share [`ids`] and the format of the [`packet_pointer`]. What a person writes is read by [`yaml`], with [`quantity`] for whatever has a unit;
 //! [`profile`] holds cards as data. [`device`] is the whole card as the world sees it.
 
 pub mod core;
@@ -12,9 +12,11 @@ pub mod dispatch;
 pub mod dma;
 mod ethernet;
 pub mod firmware;
+pub mod ids;
 pub mod isa;
 pub mod mac;
 pub mod memory;
+pub mod packet_pointer;
 pub mod profile;
 pub mod quantity;
 pub mod rings;

@@ -10,10 +10,11 @@ use bpf::program::{MapSpec, MapType};
 use nic_model::core::{ContextId, CoreCosts, Fate, Outcome, TaskKind, TrapKind};
 use nic_model::des::Time;
 use nic_model::firmware::{
-    Action as Verb, Entry, Firmware, MapRoutine, PacketVector, Place, Routine, StatCounter, Step, packet_pointer,
+    Action as Verb, Entry, Firmware, MapRoutine, PacketVector, Place, Routine, StatCounter, Step,
 };
 use nic_model::isa::{Address, AluOp, Bank, Completion, Csr, Dst, Op, Reg, Source};
 use nic_model::memory::{Action, EngineTiming, MemoryKind, TableId, TouchKind};
+use nic_model::packet_pointer::packet_pointer;
 
 const TIMING: EngineTiming = EngineTiming {
     request: Time::from_ns(10),

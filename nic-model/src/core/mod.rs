@@ -47,7 +47,6 @@ mod costs;
 mod csr;
 mod exec;
 mod flight;
-mod ids;
 mod issue;
 mod machine;
 mod micro;
@@ -58,8 +57,8 @@ mod trap;
 mod units;
 
 pub use self::core::Core;
+pub use crate::ids::{ContextId, CoreId, FlightId, PacketId};
 pub use code::CodeStore;
 pub use costs::CoreCosts;
-pub use ids::{ContextId, CoreId, FlightId, PacketId};
 pub use port::{CoreConfig, CoreCounters, CoreIn, CoreOut, Fate, Outcome, Task, TaskKind};
 pub use trap::{Trap, TrapKind};

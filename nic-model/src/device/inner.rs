@@ -1,8 +1,8 @@
 //! Events the card schedules for itself.
 
 use super::port::HostToCard;
-use crate::core::CoreId;
 use crate::dispatch::Worker;
+use crate::ids::CoreId;
 use crate::memory::MemCommand;
 
 /// One of them.

@@ -26,7 +26,7 @@ pub use crate::ethernet::{FCS, MIN_FRAME, PREAMBLE_AND_GAP};
 pub use crate::rings::RssHash;
 
 pub use super::inner::Inner;
-pub use crate::core::PacketId;
+pub use crate::ids::PacketId;
 
 /// A physical port of the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

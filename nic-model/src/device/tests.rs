@@ -1,8 +1,8 @@
 //! One event in, all that comes of it out.
 
 use super::*;
-use crate::core::CoreId;
 use crate::des::{Component, Outbox, Priority, Source, Time, Wake};
+use crate::ids::CoreId;
 use crate::profile::builtin;
 use crate::quantity::Bytes;
 

@@ -1,6 +1,6 @@
 //! Which contexts are free.
 
-use crate::core::{ContextId, CoreId};
+use crate::ids::{ContextId, CoreId};
 use crate::profile::CardProfile;
 
 /// A context of a core.

@@ -5,8 +5,7 @@ mod image;
 mod step;
 
 pub use abi::{
-    Action, LENGTH_MASK, NUMBER_SHIFT, NUMBERS, OFFSET_MASK, POINTER_VALID, PacketVector, QUEUE_SELECTED,
-    STACK_BASE_REGISTER, StatCounter, VECTOR_WORDS, Verdict, packet_pointer,
+    Action, LENGTH_MASK, PacketVector, QUEUE_SELECTED, STACK_BASE_REGISTER, StatCounter, VECTOR_WORDS, Verdict,
 };
 pub use image::{CodeLayout, Entry, Firmware};
 pub use step::{MapRoutine, Place, Routine, Step};

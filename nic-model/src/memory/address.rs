@@ -10,7 +10,7 @@
 //! here is assumed.
 
 use super::{EngineId, MemoriesConfig, MemoryKind};
-use crate::firmware::{NUMBERS, POINTER_VALID};
+use crate::packet_pointer::{NUMBERS, POINTER_VALID};
 
 /// Island number of EMEM in 40-bit addresses.
 pub const EMEM_ISLAND: u64 = 24;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{ContextId, CoreId, FlightId, PacketId};
 use crate::des::Time;
+use crate::ids::{ContextId, CoreId, FlightId, PacketId};
 
 /// Index of a memory engine ([`super::AddressMap::engine`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

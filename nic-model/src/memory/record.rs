@@ -7,7 +7,7 @@
 use bpf::errno::Errno;
 
 use super::{AtomicOp, MapOp, TableId};
-use crate::core::{ContextId, CoreId, PacketId};
+use crate::ids::{ContextId, CoreId, PacketId};
 
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 use bpf::program::{MapSpec, MapType};
 
 use super::*;
-use crate::core::{ContextId, CoreId, FlightId, PacketId};
 use crate::des::Time;
+use crate::ids::{ContextId, CoreId, FlightId, PacketId};
 
 fn memories() -> Memories {
     let memory = |bytes| MemoryConfig { bytes, banks: 1, interleave: 64, timing: EngineTiming::NONE, cache: None };
@@ -49,7 +49,7 @@ fn addresses_lead_to_their_memories() {
     let memories = memories();
     let map = memories.addresses();
     let kind = |location: Option<Location>| location.map(|l| (map.memory(l.engine), l.offset));
-    let pointer = crate::firmware::packet_pointer(3, 0x44);
+    let pointer = crate::packet_pointer::packet_pointer(3, 0x44);
     assert_eq!(kind(map.resolve32(1, pointer, 64)), Some(((MemoryKind::Ctm, 1), 3 * 256 + 0x44)));
     assert_eq!(kind(map.resolve32(0, 0x3fffc, 4)), Some(((MemoryKind::Ctm, 0), 0x3fffc)));
     assert_eq!(kind(map.resolve32(0, 0x3fffc, 5)), None, "runs off the end");

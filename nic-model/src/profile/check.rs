@@ -6,7 +6,7 @@ use bpf::program::{MapType, ProgType};
 
 use super::capabilities::ANY;
 use super::{CardProfile, Memory};
-use crate::firmware::NUMBERS;
+use crate::packet_pointer::NUMBERS;
 use crate::yaml::{ValueError, nearest};
 
 /// Most cores: their number is part of event sources.

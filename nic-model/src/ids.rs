@@ -1,4 +1,4 @@
-//! Names of cores, contexts and outstanding commands.
+//! Names of cores, contexts, outstanding commands and packets, as every part of the card calls them.
 
 use std::fmt;
 
