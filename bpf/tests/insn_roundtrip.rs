@@ -1,8 +1,8 @@
 //! Instructions and slots, back and forth.
 
 use bpf::insn::{
-    AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, RawInsn, Reg, Size, Wide, Width, decode,
-    decode_bytes, encode, encode_bytes,
+    AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Kfunc, Operand, PacketMode, RawInsn, Reg, Size, Wide, Width,
+    decode, decode_bytes, encode, encode_bytes,
 };
 use bpf::program::MapIndex;
 use proptest::prelude::*;
@@ -49,13 +49,14 @@ fn insn() -> impl Strategy<Value = Insn> {
     let callee = prop_oneof![
         any::<u32>().prop_map(Callee::Helper),
         any::<i32>().prop_map(Callee::Local),
-        any::<i32>().prop_map(Callee::Kfunc),
+        any::<(i32, i16)>().prop_map(|(id, module)| Callee::Kfunc(Kfunc { id, module })),
         reg().prop_map(Callee::Reg),
     ];
     let wide = prop_oneof![
         any::<u64>().prop_map(Wide::Value),
         any::<u32>().prop_map(|m| Wide::Map(MapIndex(m))),
         any::<(u32, u32)>().prop_map(|(m, off)| Wide::MapValue { map: MapIndex(m), off }),
+        any::<(u32, u32)>().prop_map(|(id, btf)| Wide::Variable { id, btf }),
         any::<i32>().prop_map(|off| Wide::Func { off }),
     ];
     let mode = prop_oneof![Just(PacketMode::Abs), reg().prop_map(PacketMode::Ind)];
@@ -88,6 +89,25 @@ fn insn() -> impl Strategy<Value = Insn> {
         (size(), mode, any::<i32>()).prop_map(|(size, mode, imm)| Insn::LoadPacket { size, mode, imm }),
         (select(ATOMIC.to_vec()), any::<bool>(), size(), reg(), any::<i16>(), reg())
             .prop_map(|(op, fetch, size, base, off, src)| Insn::Atomic { op, fetch, size, base, off, src }),
+        (size(), reg(), reg(), any::<i16>()).prop_map(|(size, dst, base, off)| Insn::LoadAcquire {
+            size,
+            dst,
+            base,
+            off
+        }),
+        (size(), reg(), any::<i16>(), reg()).prop_map(|(size, base, off, src)| Insn::StoreRelease {
+            size,
+            base,
+            off,
+            src
+        }),
+        (reg(), reg(), any::<u16>(), any::<u16>()).prop_map(|(dst, src, to, from)| Insn::AddrSpaceCast {
+            dst,
+            src,
+            to,
+            from
+        }),
+        any::<i16>().prop_map(|off| Insn::MayGoto { off }),
         (any::<i32>(), any::<bool>()).prop_map(|(off, long)| Insn::Jump { off, long }),
         (-40000..40000, any::<bool>()).prop_map(|(off, long)| Insn::Jump { off, long }),
         (width(), select(COND.to_vec()), reg(), operand(), any::<i16>())
@@ -111,7 +131,6 @@ fn has_encoding(insn: &Insn) -> bool {
             size.bytes() >= 4 && (fetch || !matches!(op, AtomicOp::Xchg | AtomicOp::Cmpxchg))
         }
         Insn::Jump { off, long } => long || (-32768..32768).contains(&off),
-        Insn::Call { callee: Callee::Reg(_) } => false,
         _ => true,
     }
 }
@@ -160,7 +179,12 @@ proptest! {
         prop_assert_eq!(RawInsn::from_le_bytes(raw.to_le_bytes()), raw);
         prop_assert_eq!(RawInsn::from_be_bytes(raw.to_be_bytes()), raw);
         if let Ok(insns) = decode(&[raw]) {
-            prop_assert_eq!(encode(&insns).unwrap(), [raw]);
+            let written = match raw.opcode {
+                0x8d => RawInsn { dst: dst | imm as u8, imm: 0, ..raw },
+                0x95 => RawInsn { off: 0, ..raw },
+                _ => raw,
+            };
+            prop_assert_eq!(encode(&insns).unwrap(), [written]);
         }
     }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use bpf::env::{Env, FixedEnv};
-use bpf::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Size, Wide};
+use bpf::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Kfunc, Size, Wide};
 use bpf::interp::*;
 use bpf::maps::{AccessKind, AccessLog, MapId};
 use bpf::memory::{Arena, Fault, FaultKind, RegionKind};
@@ -141,7 +141,7 @@ fn what_is_not_there_is_refused_by_name() {
         let program = Program::from_insns("test", ProgType::Xdp, vec![insn, Insn::Pad, exit()], vec![]);
         Code::new(&program).unwrap_err().code
     };
-    assert_eq!(refusal(Insn::Call { callee: Callee::Kfunc(7) }), "kfunc-unsupported");
+    assert_eq!(refusal(Insn::Call { callee: Callee::Kfunc(Kfunc { id: 7, module: 0 }) }), "kfunc-unsupported");
     assert_eq!(refusal(Insn::LoadImm64 { dst: R1, value: Wide::Func { off: 1 } }), "function-pointer-unsupported");
     assert_eq!(refusal(Insn::LoadImm64 { dst: R1, value: Wide::Map(MapIndex(0)) }), "map-not-bound");
     let large = MapSpec { name: "huge".to_owned(), ..spec(MapType::ARRAY, 4, 1 << 20, 5000, 0) };

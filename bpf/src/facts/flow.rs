@@ -136,6 +136,10 @@ impl<'a> Flow<'a> {
                     }
                     return;
                 }
+                (Insn::MayGoto { .. }, Some(target)) => {
+                    go(To::Slot(target), state.clone());
+                    return go(To::Slot(slot + 1), state);
+                }
                 (Insn::Call { callee: Callee::Local(_) }, _) => {
                     let start = insn.function(slot).unwrap_or(0) as usize;
                     return go(To::Function { call: slot, start }, entered(state));

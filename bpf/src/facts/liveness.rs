@@ -92,6 +92,7 @@ fn uses(insn: &Insn) -> (RegSet, RegSet) {
         }
         Insn::Mov { sext: Some(_), .. } => RegSet::EMPTY,
         Insn::Store { size, base, src, .. } if size != Size::D => all.minus(operand(src)).union(RegSet::of(base)),
+        Insn::StoreRelease { size, base, .. } if size != Size::D => RegSet::of(base),
         Insn::Atomic { size: Size::W, base, .. } => RegSet::of(base),
         Insn::Call { callee: Callee::Helper(id) } => return arguments(id),
         _ => all,

@@ -84,7 +84,10 @@ impl Facts {
         }
         let insn = &program.insns[slot];
         match *insn {
-            Insn::Load { base, off, size, .. } | Insn::Store { base, off, size, .. } => {
+            Insn::Load { base, off, size, .. }
+            | Insn::LoadAcquire { base, off, size, .. }
+            | Insn::Store { base, off, size, .. }
+            | Insn::StoreRelease { base, off, size, .. } => {
                 self.touch(program, slot, state, base, i64::from(off), u64::from(size.bytes()));
             }
             Insn::Atomic { base, off, size, .. } => {

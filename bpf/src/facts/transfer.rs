@@ -213,13 +213,22 @@ impl Transfer<'_> {
                     Wide::MapValue { map, off } => {
                         RegFacts { offset: Bounds::known(u64::from(off)), ..RegFacts::of_map(Kinds::MAP_VALUE, map) }
                     }
-                    Wide::Func { .. } => RegFacts::ANY_NUMBER,
+                    Wide::Func { .. } | Wide::Variable { .. } => RegFacts::ANY_NUMBER,
                 };
                 state.set(dst, out);
             }
             Insn::Load { size, sext, dst, base, off } => {
                 let out = self.load(state, base, i64::from(off), size, sext);
                 state.set(dst, out);
+            }
+            Insn::LoadAcquire { size, dst, base, off } => {
+                let out = self.load(state, base, i64::from(off), size, false);
+                state.set(dst, out);
+            }
+            Insn::AddrSpaceCast { dst, .. } => state.set(dst, RegFacts::ANYTHING),
+            Insn::StoreRelease { size, base, off, src } => {
+                let (value, ptr) = (*state.reg(src), *state.reg(base));
+                store_stack(state, &ptr, i64::from(off), u64::from(size.bytes()), &value);
             }
             Insn::Store { size, base, off, src } => {
                 let value = operand(state, src);
@@ -244,7 +253,7 @@ impl Transfer<'_> {
                 clobber(state);
                 state.set(Reg::R0, RegFacts::ANY_NUMBER);
             }
-            Insn::Pad | Insn::Jump { .. } | Insn::Branch { .. } | Insn::Exit => {}
+            Insn::Pad | Insn::Jump { .. } | Insn::Branch { .. } | Insn::MayGoto { .. } | Insn::Exit => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::legality::{self, Field, Illegal};
 use super::raw::{RawInsn, SLOT};
-use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Kfunc, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::diag::{At, Diagnostic};
 use crate::insn::MapIndex;
 
@@ -24,7 +24,7 @@ pub struct DecodeError {
 pub enum DecodeReason {
     /// No instruction has the opcode.
     UnknownOpcode,
-    /// The encoding means something to a compiler or a kernel, but is not in RFC 9669 or not done here.
+    /// The encoding means something, but only inside a kernel or to kernels after Linux 6.18.
     Unsupported(&'static str),
     /// A register above R10.
     Register {
@@ -116,6 +116,7 @@ impl From<DecodeError> for Diagnostic {
 /// A wide load that names a map holds, in its immediate, what the loader put there: an index into the program's list of
 /// maps. Both ways to name one, by descriptor (pseudo sources 1 and 2) and by index (5 and 6), give the same
 /// [`Wide::Map`] and [`Wide::MapValue`]; [`super::encode()`] writes the first. Whether the index exists is not looked at.
+/// So it is with the two ways to write [`Callee::Reg`], and with the offset of [`Insn::Exit`].
 ///
 /// # Errors
 /// The first slot that is no instruction.
@@ -149,14 +150,15 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Vec<Insn>, DecodeError> {
     }
 }
 
-/// Names what a compiler emits or a kernel takes but RFC 9669 does not have.
+/// Names what is no instruction of a program that Linux 6.18 would take, but means something elsewhere.
 fn known_elsewhere(raw: RawInsn) -> Option<&'static str> {
     match raw.opcode {
-        0x8d => Some("callx (a call of the function whose address is in a register)"),
-        0xe5 => Some("may_goto"),
-        0xbf if raw.off == 1 => Some("addr_space_cast (arena pointers)"),
-        0xc3 | 0xcb | 0xd3 | 0xdb if raw.imm == 0x100 => Some("load_acquire"),
-        0xc3 | 0xcb | 0xd3 | 0xdb if raw.imm == 0x110 => Some("store_release"),
+        0x0d => Some("gotox (a jump to the address in a register, Linux 6.19 and later)"),
+        0xc2 => Some("nospec (a speculation barrier, which the kernel itself puts into a program)"),
+        0xf5 => Some("tail_call (which the kernel itself puts in place of the helper's call)"),
+        0x21 | 0x29 | 0x31 | 0x39 | 0x41 | 0x49 | 0x51 => {
+            Some("probe_mem (a load that may fault, which the kernel itself puts in place of a load)")
+        }
         _ => None,
     }
 }
@@ -196,9 +198,22 @@ fn decode_slot(raw: RawInsn, next: Option<RawInsn>) -> Result<Insn, DecodeReason
             callee: match raw.src {
                 0 => Callee::Helper(raw.imm as u32),
                 1 => Callee::Local(raw.imm),
-                _ => Callee::Kfunc(raw.imm),
+                _ => Callee::Kfunc(Kfunc { id: raw.imm, module: raw.off }),
             },
         },
+        // The register is in one of two fields; the other is 0.
+        0x8d => Insn::Call { callee: Callee::Reg(reg(raw.dst | raw.imm as u8, Field::Dst)?) },
+        0xe5 => Insn::MayGoto { off: raw.off },
+        0xbf if raw.off == 1 => {
+            let (to, from) = ((raw.imm as u32 >> 16) as u16, raw.imm as u16);
+            Insn::AddrSpaceCast { dst: dst()?, src: src()?, to, from }
+        }
+        0xc3 | 0xcb | 0xd3 | 0xdb if raw.imm == 0x100 => {
+            Insn::LoadAcquire { size: size(raw.opcode), dst: dst()?, base: src()?, off: raw.off }
+        }
+        0xc3 | 0xcb | 0xd3 | 0xdb if raw.imm == 0x110 => {
+            Insn::StoreRelease { size: size(raw.opcode), base: dst()?, off: raw.off, src: src()? }
+        }
         0x95 => Insn::Exit,
         0xc3 | 0xdb => {
             let (op, fetch) = atomic(raw.imm)?;
@@ -255,7 +270,7 @@ fn wide(raw: RawInsn, next: Option<RawInsn>) -> Result<Wide, DecodeReason> {
         0 => Wide::Value(u64::from(pad.imm as u32) << 32 | u64::from(raw.imm as u32)),
         1 | 5 => Wide::Map(map),
         2 | 6 => Wide::MapValue { map, off: pad.imm as u32 },
-        3 => return Err(DecodeReason::Unsupported("the address of a kernel variable (BTF id)")),
+        3 => Wide::Variable { id: raw.imm as u32, btf: pad.imm as u32 },
         _ => Wide::Func { off: raw.imm },
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::raw::{RawInsn, SLOT};
-use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Kfunc, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::diag::{At, Diagnostic};
 
 /// Why an instruction has no encoding.
@@ -33,7 +33,7 @@ impl From<EncodeError> for Diagnostic {
 /// Encodes a program, one slot for each element; maps are written as pseudo sources 1 and 2 with the index as immediate.
 ///
 /// # Errors
-/// The first instruction that RFC 9669 has no encoding for, or a wide load and its [`Insn::Pad`] that are not together.
+/// The first instruction that has no encoding, or a wide load and its [`Insn::Pad`] that are not together.
 pub fn encode(insns: &[Insn]) -> Result<Vec<RawInsn>, EncodeError> {
     let mut slots = Vec::with_capacity(insns.len());
     while let Some(insn) = insns.get(slots.len()) {
@@ -60,6 +60,7 @@ pub fn encode_bytes(insns: &[Insn]) -> Result<Vec<u8>, EncodeError> {
 
 const fn high_half(value: Wide) -> i32 {
     match value {
+        Wide::Variable { btf, .. } => btf as i32,
         Wide::Value(v) => (v >> 32) as i32,
         Wide::MapValue { off, .. } => off as i32,
         Wide::Map(_) | Wide::Func { .. } => 0,
@@ -108,6 +109,7 @@ fn first_slot(insn: &Insn) -> Result<RawInsn, &'static str> {
                 Wide::Value(v) => (0, v as i32),
                 Wide::Map(map) => (1, map.0 as i32),
                 Wide::MapValue { map, .. } => (2, map.0 as i32),
+                Wide::Variable { id, .. } => (3, id as i32),
                 Wide::Func { off } => (4, off),
             };
             RawInsn { opcode: 0x18, dst: num(dst), src, off: 0, imm }
@@ -145,15 +147,23 @@ fn first_slot(insn: &Insn) -> Result<RawInsn, &'static str> {
             let class = if width == Width::W64 { 5 } else { 6 };
             with(raw(cond(c) << 4 | class, num(dst), off, 0), src)
         }
-        Insn::Call { callee } => {
-            let (src, imm) = match callee {
-                Callee::Helper(id) => (0, id as i32),
-                Callee::Local(off) => (1, off),
-                Callee::Kfunc(id) => (2, id),
-                Callee::Reg(_) => return Err("RFC 9669 has no call through a register"),
-            };
-            RawInsn { opcode: 0x85, dst: 0, src, off: 0, imm }
+        Insn::LoadAcquire { size: s, dst, base, off } => {
+            RawInsn { opcode: 0xc3 | size(s), dst: num(dst), src: num(base), off, imm: 0x100 }
         }
+        Insn::StoreRelease { size: s, base, off, src } => {
+            RawInsn { opcode: 0xc3 | size(s), dst: num(base), src: num(src), off, imm: 0x110 }
+        }
+        Insn::AddrSpaceCast { dst, src, to, from } => {
+            let imm = (u32::from(to) << 16 | u32::from(from)) as i32;
+            RawInsn { opcode: 0xbf, dst: num(dst), src: num(src), off: 1, imm }
+        }
+        Insn::MayGoto { off } => raw(0xe5, 0, off, 0),
+        Insn::Call { callee } => match callee {
+            Callee::Helper(id) => raw(0x85, 0, 0, id as i32),
+            Callee::Local(off) => RawInsn { src: 1, ..raw(0x85, 0, 0, off) },
+            Callee::Kfunc(Kfunc { id, module }) => RawInsn { src: 2, ..raw(0x85, 0, module, id) },
+            Callee::Reg(r) => raw(0x8d, num(r), 0, 0),
+        },
         Insn::Exit => raw(0x95, 0, 0, 0),
     })
 }

@@ -93,9 +93,11 @@ impl Insn {
             Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => RegSet::of(dst).union(operand(src)),
             Insn::Mov { src, .. } => operand(src),
             Insn::Neg { dst, .. } | Insn::End { dst, .. } => RegSet::of(dst),
-            Insn::LoadImm64 { .. } | Insn::Pad | Insn::Jump { .. } => RegSet::EMPTY,
-            Insn::Load { base, .. } => RegSet::of(base),
+            Insn::LoadImm64 { .. } | Insn::Pad | Insn::Jump { .. } | Insn::MayGoto { .. } => RegSet::EMPTY,
+            Insn::Load { base, .. } | Insn::LoadAcquire { base, .. } => RegSet::of(base),
             Insn::Store { base, src, .. } => RegSet::of(base).union(operand(src)),
+            Insn::StoreRelease { base, src, .. } => RegSet::of(base).union(RegSet::of(src)),
+            Insn::AddrSpaceCast { src, .. } => RegSet::of(src),
             Insn::LoadPacket { mode: PacketMode::Abs, .. } => RegSet::of(Reg::R6),
             Insn::LoadPacket { mode: PacketMode::Ind(r), .. } => RegSet::of(Reg::R6).union(RegSet::of(r)),
             Insn::Atomic { op, base, src, .. } => {
@@ -116,15 +118,19 @@ impl Insn {
             | Insn::Neg { dst, .. }
             | Insn::End { dst, .. }
             | Insn::LoadImm64 { dst, .. }
-            | Insn::Load { dst, .. } => RegSet::of(dst),
+            | Insn::Load { dst, .. }
+            | Insn::LoadAcquire { dst, .. }
+            | Insn::AddrSpaceCast { dst, .. } => RegSet::of(dst),
             Insn::Atomic { op: AtomicOp::Cmpxchg, .. } => RegSet::of(Reg::R0),
             Insn::Atomic { fetch: true, src, .. } => RegSet::of(src),
             Insn::LoadPacket { .. } | Insn::Call { .. } => RegSet::CALLER_SAVED,
             Insn::Pad
             | Insn::Store { .. }
+            | Insn::StoreRelease { .. }
             | Insn::Atomic { .. }
             | Insn::Jump { .. }
             | Insn::Branch { .. }
+            | Insn::MayGoto { .. }
             | Insn::Exit => RegSet::EMPTY,
         }
     }
@@ -139,7 +145,7 @@ impl Insn {
     pub fn target(&self, slot: usize) -> Option<i64> {
         let off = match *self {
             Insn::Jump { off, .. } => i64::from(off),
-            Insn::Branch { off, .. } => i64::from(off),
+            Insn::Branch { off, .. } | Insn::MayGoto { off } => i64::from(off),
             _ => return None,
         };
         Some(slot as i64 + 1 + off)
@@ -157,7 +163,7 @@ impl Insn {
 
     /// Whether a basic block ends here: jumps, branches and `exit`. A call returns, so it does not end one.
     pub const fn is_terminator(&self) -> bool {
-        matches!(self, Insn::Jump { .. } | Insn::Branch { .. } | Insn::Exit)
+        matches!(self, Insn::Jump { .. } | Insn::Branch { .. } | Insn::MayGoto { .. } | Insn::Exit)
     }
 
     /// Whether control can go on to the next instruction.

@@ -1,4 +1,5 @@
-//! Which encodings are instructions: the opcode table of RFC 9669 (appendix A), row by row.
+//! Which encodings are instructions: the opcode table of RFC 9669 (appendix A), row by row, and what Linux 6.18 and the
+//! compilers have beyond it.
 //!
 //! An opcode may have several rows, told apart by source, offset or immediate. What is in no row is no instruction.
 //! The table adds to the appendix what its text leaves to the sections:
@@ -7,8 +8,8 @@
 //! - the destination register, which must be 0 where the instruction has none (§3: unused fields are cleared);
 //! - for the packet instructions, which the appendix calls implementation-specific, the fields Linux asks to be zero.
 //!
-//! Linux agrees but for two offsets: it does not look at the one of `exit`, and takes the one of a kernel function's call
-//! for a module.
+//! Rows of the groups [`Group::Linux`] and [`Group::Compiler`] are not the RFC's. Two of Linux's are offsets: it does not
+//! look at the one of `exit`, and takes the one of a kernel function's call for a module.
 
 use super::raw::RawInsn;
 
@@ -19,13 +20,20 @@ pub enum Rule {
     Any,
     /// This value only; 0 for a reserved field.
     Is(i32),
+    /// Anything but 0.
+    Nonzero,
+    /// The number of a register, 1 to 10, in a field that is not a register's.
+    Number,
 }
 
 impl Rule {
-    const fn allows(self, value: i32) -> bool {
+    /// Whether a field may hold the value.
+    pub const fn allows(self, value: i32) -> bool {
         match self {
             Rule::Any => true,
             Rule::Is(only) => value == only,
+            Rule::Nonzero => value != 0,
+            Rule::Number => 1 <= value && value <= 10,
         }
     }
 }
@@ -47,10 +55,14 @@ pub enum Group {
     Atomic64,
     /// `packet`, historical.
     Packet,
+    /// Not the RFC's: Linux has it.
+    Linux,
+    /// Not the RFC's: compilers emit it, Linux refuses it.
+    Compiler,
 }
 
 impl Group {
-    /// The registry's name.
+    /// The registry's name; for what is in none, where it comes from.
     pub const fn name(self) -> &'static str {
         match self {
             Group::Base32 => "base32",
@@ -60,6 +72,8 @@ impl Group {
             Group::Atomic32 => "atomic32",
             Group::Atomic64 => "atomic64",
             Group::Packet => "packet",
+            Group::Linux => "linux",
+            Group::Compiler => "compiler",
         }
     }
 }
@@ -216,12 +230,16 @@ pub static FORMS: [Form; ROWS] = [
     row(0x85, ZERO, ZERO, ANY, Group::Base32),
     row(0x85, is(1), ZERO, ANY, Group::Base32),
     row(0x85, is(2), ZERO, ANY, Group::Base32),
+    row(0x85, is(2), Rule::Nonzero, ANY, Group::Linux),
     row(0x87, ZERO, ZERO, ZERO, Group::Base64),
     row(0x89, ANY, ANY, ZERO, Group::Base64),
+    row(0x8d, ZERO, ZERO, ZERO, Group::Compiler),
+    row(0x8d, ZERO, ZERO, Rule::Number, Group::Compiler),
     row(0x91, ANY, ANY, ZERO, Group::Base64),
     row(0x94, ZERO, ZERO, ANY, Group::DivMul32),
     row(0x94, ZERO, is(1), ANY, Group::DivMul32),
     row(0x95, ZERO, ZERO, ZERO, Group::Base32),
+    row(0x95, ZERO, Rule::Nonzero, ZERO, Group::Linux),
     row(0x97, ZERO, ZERO, ANY, Group::DivMul64),
     row(0x97, ZERO, is(1), ANY, Group::DivMul64),
     row(0x9c, ANY, ZERO, ZERO, Group::DivMul32),
@@ -246,6 +264,7 @@ pub static FORMS: [Form; ROWS] = [
     row(0xbd, ANY, ANY, ZERO, Group::Base64),
     row(0xbe, ANY, ANY, ZERO, Group::Base32),
     row(0xbf, ANY, ZERO, ZERO, Group::Base64),
+    row(0xbf, ANY, is(1), ANY, Group::Linux),
     row(0xbf, ANY, is(8), ZERO, Group::Base64),
     row(0xbf, ANY, is(16), ZERO, Group::Base64),
     row(0xbf, ANY, is(32), ZERO, Group::Base64),
@@ -259,14 +278,20 @@ pub static FORMS: [Form; ROWS] = [
     row(0xc3, ANY, ANY, is(0xa1), Group::Atomic32),
     row(0xc3, ANY, ANY, is(0xe1), Group::Atomic32),
     row(0xc3, ANY, ANY, is(0xf1), Group::Atomic32),
+    row(0xc3, ANY, ANY, is(0x100), Group::Linux),
+    row(0xc3, ANY, ANY, is(0x110), Group::Linux),
     row(0xc4, ZERO, ZERO, ANY, Group::Base32),
     row(0xc5, ZERO, ANY, ANY, Group::Base64),
     row(0xc6, ZERO, ANY, ANY, Group::Base32),
     row(0xc7, ZERO, ZERO, ANY, Group::Base64),
+    row(0xcb, ANY, ANY, is(0x100), Group::Linux),
+    row(0xcb, ANY, ANY, is(0x110), Group::Linux),
     row(0xcc, ANY, ZERO, ZERO, Group::Base32),
     row(0xcd, ANY, ANY, ZERO, Group::Base64),
     row(0xce, ANY, ANY, ZERO, Group::Base32),
     row(0xcf, ANY, ZERO, ZERO, Group::Base64),
+    row(0xd3, ANY, ANY, is(0x100), Group::Linux),
+    row(0xd3, ANY, ANY, is(0x110), Group::Linux),
     row(0xd4, ZERO, ZERO, is(16), Group::Base32),
     row(0xd4, ZERO, ZERO, is(32), Group::Base32),
     row(0xd4, ZERO, ZERO, is(64), Group::Base64),
@@ -285,14 +310,17 @@ pub static FORMS: [Form; ROWS] = [
     row(0xdb, ANY, ANY, is(0xa1), Group::Atomic64),
     row(0xdb, ANY, ANY, is(0xe1), Group::Atomic64),
     row(0xdb, ANY, ANY, is(0xf1), Group::Atomic64),
+    row(0xdb, ANY, ANY, is(0x100), Group::Linux),
+    row(0xdb, ANY, ANY, is(0x110), Group::Linux),
     row(0xdc, ZERO, ZERO, is(16), Group::Base32),
     row(0xdc, ZERO, ZERO, is(32), Group::Base32),
     row(0xdc, ZERO, ZERO, is(64), Group::Base64),
     row(0xdd, ANY, ANY, ZERO, Group::Base64),
     row(0xde, ANY, ANY, ZERO, Group::Base32),
+    row(0xe5, ZERO, ANY, ZERO, Group::Linux),
 ];
 
-const ROWS: usize = 171;
+const ROWS: usize = 185;
 const ANY: Rule = Rule::Any;
 const ZERO: Rule = Rule::Is(0);
 
@@ -301,7 +329,9 @@ const fn is(value: i32) -> Rule {
 }
 
 const fn row(opcode: u8, src: Rule, off: Rule, imm: Rule, group: Group) -> Form {
-    let no_dst = matches!(opcode, 0x00 | 0x05 | 0x06 | 0x85 | 0x95) || matches!(group, Group::Packet);
+    let no_dst = matches!(opcode, 0x00 | 0x05 | 0x06 | 0x85 | 0x95 | 0xe5)
+        || matches!(group, Group::Packet)
+        || matches!(imm, Rule::Number);
     Form { opcode, dst: if no_dst { ZERO } else { ANY }, src, off, imm, group }
 }
 

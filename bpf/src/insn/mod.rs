@@ -1,4 +1,4 @@
-//! The instruction set (RFC 9669): a small syntax tree of a dozen shapes, and the doors in and out of it.
+//! The instruction set (RFC 9669, and what Linux 6.18 has beyond it): a small syntax tree, and the doors in and out of it.
 //!
 //! A program is a list of 8-byte slots. [`Insn`] has one value for each slot; the second half of a wide instruction is
 //! [`Insn::Pad`], so that indices and jump offsets are the kernel's.
@@ -212,6 +212,13 @@ pub enum Wide {
         /// Byte in the value.
         off: u32,
     },
+    /// The address of a variable of the kernel or one of its modules.
+    Variable {
+        /// Its BTF id.
+        id: u32,
+        /// Descriptor of the BTF it is in; 0 is the kernel's own (Linux, second slot's immediate).
+        btf: u32,
+    },
     /// The address of a function of this program: the distance in slots from the next instruction, as the object has it.
     Func {
         /// Slots from the wide instruction's first slot plus one to the function.
@@ -226,10 +233,21 @@ pub enum Callee {
     Helper(u32),
     /// A function of this program: distance in slots from the next instruction.
     Local(i32),
-    /// A kernel function by BTF id.
-    Kfunc(i32),
-    /// The helper whose number is in a register (`callx`).
+    /// A kernel function.
+    Kfunc(Kfunc),
+    /// What a register names (`callx`, not in RFC 9669). LLVM from 19 and GCC name the register in the destination field,
+    /// LLVM before that in the immediate; both decode to this, and the first is what is written.
     Reg(Reg),
+}
+
+/// A kernel function, by BTF id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kfunc {
+    /// The id in its BTF.
+    pub id: i32,
+    /// Which module's BTF, as an index into the loader's list of descriptors; 0 is the kernel's own (Linux, the call's
+    /// offset).
+    pub module: i16,
 }
 
 /// Packet access of classic BPF's heritage (RFC 9669 §5.5).
@@ -339,6 +357,39 @@ pub enum Insn {
         /// Operand register; takes the old value when fetching (R0 does for compare-and-exchange).
         src: Reg,
     },
+    /// `dst = *(size *)(base + off)`, before every access that follows (Linux, `BPF_LOAD_ACQ`).
+    LoadAcquire {
+        /// Size.
+        size: Size,
+        /// Destination; zero-extended.
+        dst: Reg,
+        /// Address register.
+        base: Reg,
+        /// Byte offset.
+        off: i16,
+    },
+    /// `*(size *)(base + off) = src`, after every access before it (Linux, `BPF_STORE_REL`).
+    StoreRelease {
+        /// Size.
+        size: Size,
+        /// Address register.
+        base: Reg,
+        /// Byte offset.
+        off: i16,
+        /// Value.
+        src: Reg,
+    },
+    /// `dst = src`, a pointer from one address space to another (Linux: arenas).
+    AddrSpaceCast {
+        /// Destination.
+        dst: Reg,
+        /// Source.
+        src: Reg,
+        /// Address space of the result: the immediate's upper half.
+        to: u16,
+        /// Address space of the source: the immediate's lower half.
+        from: u16,
+    },
     /// Unconditional jump (`ja`, or `gotol` when `long`).
     Jump {
         /// Slots from the next instruction.
@@ -359,11 +410,16 @@ pub enum Insn {
         /// Slots from the next instruction.
         off: i16,
     },
+    /// A jump that is taken once the loop it stands in has run for too long (Linux, `BPF_JCOND`).
+    MayGoto {
+        /// Slots from the next instruction.
+        off: i16,
+    },
     /// Call.
     Call {
         /// Callee.
         callee: Callee,
     },
-    /// End of the function.
+    /// End of the function. Linux does not look at its offset, so it may be anything, and is written as 0.
     Exit,
 }

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+use super::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Kfunc, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::insn::MapIndex;
 
 /// Looks up what the text may call by name; `None` makes it print the number.
@@ -199,6 +199,7 @@ impl fmt::Display for Verifier<'_> {
                     map_name(f, map, names)?;
                     write!(f, "[0]+{off}")
                 }
+                Wide::Variable { id, btf } => write!(f, "{dst} = variable[btf:{btf}, id:{id}]"),
                 Wide::Func { off } => write!(f, "{dst} = subprog[{off:+}]"),
             },
             // The log has no line for it.
@@ -224,6 +225,14 @@ impl fmt::Display for Verifier<'_> {
                 let (result, expected) = if op == AtomicOp::Cmpxchg { (Reg::R0, "r0, ") } else { (src, "") };
                 write!(f, "{result} = {prefix}_{name}((u{} *)({base} {off:+}), {expected}{src})", bits(size))
             }
+            Insn::LoadAcquire { size, dst, base, off } => {
+                write!(f, "{dst} = load_acquire((u{} *)({base} {off:+}))", bits(size))
+            }
+            Insn::StoreRelease { size, base, off, src } => {
+                write!(f, "store_release((u{} *)({base} {off:+}), {src})", bits(size))
+            }
+            Insn::AddrSpaceCast { dst, src, to, from } => write!(f, "{dst} = addr_space_cast({src}, {to}, {from})"),
+            Insn::MayGoto { off } => write!(f, "may_goto pc{off:+}"),
             Insn::Jump { off, long } => write!(f, "goto{} pc{off:+}", if long { "l" } else { "" }),
             Insn::Branch { width, cond, dst, src, off } => {
                 write!(f, "if {} {} ", Named(width, dst), compare(cond))?;
@@ -236,7 +245,7 @@ impl fmt::Display for Verifier<'_> {
             Insn::Call { callee } => match callee {
                 Callee::Helper(id) => write!(f, "call {}#{}", names.helper(id).unwrap_or("unknown"), id as i32),
                 Callee::Local(off) => write!(f, "call pc{off:+}"),
-                Callee::Kfunc(id) => write!(f, "call {}#{id}", names.kfunc(id).unwrap_or("unknown")),
+                Callee::Kfunc(Kfunc { id, .. }) => write!(f, "call {}#{id}", names.kfunc(id).unwrap_or("unknown")),
                 Callee::Reg(r) => write!(f, "callx {r}"),
             },
             Insn::Exit => f.write_str("exit"),
@@ -283,6 +292,7 @@ impl fmt::Display for Objdump<'_> {
                 Wide::Map(map) => write!(f, "ld_pseudo\t{dst}, 0x1, {:#x}", map.0),
                 // The second slot's immediate, the offset, is left out there.
                 Wide::MapValue { map, .. } => write!(f, "ld_pseudo\t{dst}, 0x2, {:#x}", map.0),
+                Wide::Variable { id, .. } => write!(f, "ld_pseudo\t{dst}, 0x3, {id:#x}"),
                 Wide::Func { off } => write!(f, "ld_pseudo\t{dst}, 0x4, {:#x}", off as u32),
             },
             Insn::Pad => Ok(()),
@@ -319,6 +329,18 @@ impl fmt::Display for Objdump<'_> {
                     write!(f, "lock *(u{bits} *)({at}) {} {src}", atomic(op).0)
                 }
             }
+            Insn::LoadAcquire { size, dst, base, off } => {
+                let dst = Named(half(size), dst);
+                write!(f, "{dst} = load_acquire((u{} *)({}))", bits(size), Address(base, off))
+            }
+            Insn::StoreRelease { size, base, off, src } => {
+                let src = Named(half(size), src);
+                write!(f, "store_release((u{} *)({}), {src})", bits(size), Address(base, off))
+            }
+            Insn::AddrSpaceCast { dst, src, to, from } => {
+                write!(f, "{dst} = addr_space_cast({src}, {to:#x}, {from:#x})")
+            }
+            Insn::MayGoto { off } => write!(f, "may_goto {}", Jump(i64::from(off))),
             Insn::Jump { off, long } => write!(f, "goto{} {}", if long { "l" } else { "" }, Jump(i64::from(off))),
             Insn::Branch { width, cond, dst, src, off } => {
                 let (dst, src) = (Named(width, dst), operand(width, src));
@@ -326,7 +348,7 @@ impl fmt::Display for Objdump<'_> {
             }
             Insn::Call { callee } => match callee {
                 Callee::Helper(imm) => write!(f, "call {}", Hex(i64::from(imm as i32))),
-                Callee::Local(imm) | Callee::Kfunc(imm) => write!(f, "call {}", Hex(i64::from(imm))),
+                Callee::Local(imm) | Callee::Kfunc(Kfunc { id: imm, .. }) => write!(f, "call {}", Hex(i64::from(imm))),
                 Callee::Reg(r) => write!(f, "callx {r}"),
             },
             Insn::Exit => f.write_str("exit"),

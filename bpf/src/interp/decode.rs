@@ -166,6 +166,11 @@ impl<'a> Decoder<'a> {
             .help(help)
     }
 
+    fn newer(&self, slot: usize, name: &str) -> Diagnostic {
+        let reason = format!("{name} is not there yet");
+        self.unsupported(slot, "instruction-unsupported", &reason, "do without it: it is not in RFC 9669")
+    }
+
     fn map(&self, slot: usize, index: MapIndex) -> Result<u32, Diagnostic> {
         self.maps.get(index.0 as usize).map(|id| id.0).ok_or_else(|| {
             let reason = "the program names a map that it was not given";
@@ -210,6 +215,10 @@ impl<'a> Decoder<'a> {
                     PacketMode::Ind(src) => Op { at, imm, ..Op::new(Opcode::PacketInd).src(src) },
                 }
             }
+            Insn::LoadAcquire { .. } => return Err(self.newer(slot, "load_acquire")),
+            Insn::StoreRelease { .. } => return Err(self.newer(slot, "store_release")),
+            Insn::AddrSpaceCast { .. } => return Err(self.newer(slot, "addr_space_cast")),
+            Insn::MayGoto { .. } => return Err(self.newer(slot, "may_goto")),
             Insn::Jump { .. } => Op { at: self.target(slot, insn.target(slot)), ..Op::new(Opcode::Ja) },
             Insn::Branch { width, cond, dst, src, .. } => {
                 let at = self.target(slot, insn.target(slot));
@@ -231,6 +240,10 @@ impl<'a> Decoder<'a> {
             Wide::Map(map) => Op { at: self.map(slot, map)?, ..Op::new(Opcode::MapHandle).dst(dst) },
             Wide::MapValue { map, off } => {
                 Op { at: self.map(slot, map)?, imm: u64::from(off), ..Op::new(Opcode::MapValue).dst(dst) }
+            }
+            Wide::Variable { .. } => {
+                let reason = "there is no kernel whose variables could be addressed";
+                return Err(self.unsupported(slot, "variable-unsupported", reason, "use a map instead"));
             }
             Wide::Func { .. } => {
                 let reason = "addresses of functions are not there yet: no helper here takes a callback";

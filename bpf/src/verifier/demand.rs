@@ -6,7 +6,7 @@
 use super::tnum::Tnum;
 use crate::errno::Errno;
 use crate::helpers::{self, ArgKind, HelperProto};
-use crate::insn::{AluOp, AtomicOp, Callee, Insn, Operand, PacketMode, Reg, Width};
+use crate::insn::{AluOp, AtomicOp, Callee, Insn, Kfunc, Operand, PacketMode, Reg, Wide, Width};
 use crate::program::{ProgType, Program};
 
 /// Which way memory is accessed.
@@ -85,13 +85,24 @@ pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
         Insn::Neg { dst, .. } | Insn::End { dst, .. } => vec![Demand::Readable(dst), Demand::Writable(dst)],
         Insn::LoadImm64 { dst, value } => {
             let mut out = vec![Demand::Writable(dst)];
-            if let crate::insn::Wide::Func { .. } = value {
-                let reason = "a function's address is taken, for a helper that calls it back";
-                out.push(Demand::Unmodelled("verifier-callback", reason.to_owned()));
+            match value {
+                Wide::Func { .. } => {
+                    let reason = "a function's address is taken, for a helper that calls it back";
+                    out.push(Demand::Unmodelled("verifier-callback", reason.to_owned()));
+                }
+                Wide::Variable { id, .. } => {
+                    let reason = format!("the address of kernel variable {id} is taken, and those are not modelled");
+                    out.push(Demand::Unmodelled("verifier-variable", reason));
+                }
+                Wide::Value(_) | Wide::Map(_) | Wide::MapValue { .. } => {}
             }
             out
         }
         Insn::Pad | Insn::Jump { .. } => Vec::new(),
+        Insn::LoadAcquire { .. } => unmodelled("load_acquire"),
+        Insn::StoreRelease { .. } => unmodelled("store_release"),
+        Insn::AddrSpaceCast { .. } => unmodelled("addr_space_cast"),
+        Insn::MayGoto { .. } => unmodelled("may_goto"),
         Insn::Load { size, sext, dst, base, off } => vec![
             Demand::Readable(base),
             Demand::Writable(dst),
@@ -126,6 +137,10 @@ pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
         Insn::Call { callee } => call(program, callee),
         Insn::Exit => vec![Demand::Return],
     }
+}
+
+fn unmodelled(name: &str) -> Vec<Demand> {
+    vec![Demand::Unmodelled("verifier-instruction", format!("{name} is used, an instruction that is not modelled"))]
 }
 
 fn readable(src: Operand) -> Vec<Demand> {
@@ -195,7 +210,7 @@ fn call(program: &Program, callee: Callee) -> Vec<Demand> {
     match callee {
         Callee::Local(_) => one(Demand::FrameLeft),
         Callee::Reg(_) => one(Demand::Never(Errno::EINVAL, "unknown opcode 8d".to_owned())),
-        Callee::Kfunc(id) => {
+        Callee::Kfunc(Kfunc { id, .. }) => {
             let reason = format!("kernel function {id} is called, and kernel functions are not modelled");
             one(Demand::Unmodelled("verifier-kfunc", reason))
         }

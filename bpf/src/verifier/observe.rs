@@ -86,6 +86,10 @@ impl Observer {
             | Insn::LoadPacket { .. }
             | Insn::Jump { .. }
             | Insn::Branch { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::AddrSpaceCast { .. }
+            | Insn::MayGoto { .. }
             | Insn::Call { .. } => {}
         }
     }

@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
                     Wide::Value(v) => Value::number(Bounds::known(v)),
                     Wide::Map(map) => Value::pointer(Kind::MapPtr(map)),
                     Wide::MapValue { map, off } => Value { off: off as i32, ..Value::pointer(Kind::MapValue(map)) },
-                    Wide::Func { .. } => unreachable!("its demand cannot be proved"),
+                    Wide::Func { .. } | Wide::Variable { .. } => unreachable!("its demand cannot be proved"),
                 };
                 self.write(state, dst, value, None);
                 return Next::Goto(slot + 2);
@@ -193,7 +193,11 @@ impl<'a> Walk<'a> {
                 return self.call_local(state, slot, slot.wrapping_add_signed(off as isize + 1));
             }
             Insn::Call { callee: Callee::Helper(id) } => self.call_helper(state, id),
-            Insn::Call { .. } => unreachable!("its demand cannot be proved"),
+            Insn::Call { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::AddrSpaceCast { .. }
+            | Insn::MayGoto { .. } => unreachable!("its demand cannot be proved"),
             Insn::Exit => return self.exit(state),
         }
         Next::Goto(slot + 1)

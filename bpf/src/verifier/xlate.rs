@@ -70,6 +70,7 @@ pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usiz
                 (Insn::Branch { width, cond, dst, src, .. }, Some(t), _) => {
                     Insn::Branch { width, cond, dst, src, off: jump(t) as i16 }
                 }
+                (Insn::MayGoto { .. }, Some(t), _) => Insn::MayGoto { off: jump(t) as i16 },
                 (Insn::Jump { long, .. }, Some(t), _) => Insn::Jump { off: jump(t) as i32, long },
                 (Insn::Call { .. }, _, Some(f)) => Insn::Call { callee: Callee::Local(jump(f) as i32) },
                 (Insn::LoadImm64 { dst, value: Wide::Func { .. } }, _, Some(f)) => {

@@ -61,9 +61,17 @@ fn names_saved_register(insn: &Insn) -> bool {
         | Insn::End { dst, .. }
         | Insn::LoadImm64 { dst, .. }
         | Insn::Load { dst, .. }
+        | Insn::LoadAcquire { dst, .. }
+        | Insn::AddrSpaceCast { dst, .. }
         | Insn::Branch { dst, .. } => dst,
-        Insn::Store { base, .. } | Insn::Atomic { base, .. } => base,
-        Insn::Pad | Insn::LoadPacket { .. } | Insn::Jump { .. } | Insn::Call { .. } | Insn::Exit => return false,
+        Insn::Store { base, .. } | Insn::StoreRelease { base, .. } | Insn::Atomic { base, .. } => base,
+        // Of a call by register the driver would look at the field too, but it has no code for one.
+        Insn::Pad
+        | Insn::LoadPacket { .. }
+        | Insn::Jump { .. }
+        | Insn::MayGoto { .. }
+        | Insn::Call { .. }
+        | Insn::Exit => return false,
     };
     [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&dst)
 }

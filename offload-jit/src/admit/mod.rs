@@ -164,6 +164,10 @@ impl Admission<'_> {
             Insn::Atomic { op, fetch, size, base, off, src } => {
                 self.atomic(slot, (op, fetch), size, base, off, src, seen)
             }
+            Insn::LoadAcquire { .. } => self.refuse(slot, newer("load_acquire")),
+            Insn::StoreRelease { .. } => self.refuse(slot, newer("store_release")),
+            Insn::AddrSpaceCast { .. } => self.refuse(slot, newer("addr_space_cast")),
+            Insn::MayGoto { .. } => self.refuse(slot, newer("may_goto")),
             Insn::Jump { long, .. } => self.jump(slot, long),
             Insn::Branch { width, cond, dst, src, .. } => self.branch(slot, width, cond, dst, src),
             Insn::Call { callee } => self.call(slot, callee, seen),
@@ -215,6 +219,11 @@ impl Admission<'_> {
             Wide::Value(value) => Action::Wide { dst, value },
             Wide::Map(map) => Action::Table { dst, map },
             Wide::MapValue { map, .. } => self.map_value_address(slot, map),
+            Wide::Variable { .. } => self.refuse(
+                slot,
+                Refusal::new(Rule::KernelFunction, "there is no kernel on the card whose variables could be addressed")
+                    .help("do without kernel variables, or run the program on the host"),
+            ),
             Wide::Func { .. } => self.refuse(
                 slot,
                 Refusal::new(Rule::FunctionAddress, "the card has no addresses of functions")
@@ -296,6 +305,11 @@ impl Admission<'_> {
 /// An instruction the driver has no handler for.
 fn opcode(what: &str) -> Refusal {
     Refusal::new(Rule::Opcode, format!("the translator has no code for {what}"))
+}
+
+/// An instruction younger than the driver.
+fn newer(name: &str) -> Refusal {
+    opcode(name).help("do without it, or run the program on the host")
 }
 
 /// Whether an instruction is translated at all: the verifier walked it and left it. A conditional jump that always jumps

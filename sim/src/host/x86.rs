@@ -28,6 +28,12 @@ pub const fn emitted(insn: &Insn) -> u32 {
             _ => 1,
         },
         Insn::LoadImm64 { .. } | Insn::Load { .. } | Insn::Store { .. } => 1,
+        // Ordered as all loads and stores of this processor are.
+        Insn::LoadAcquire { .. } | Insn::StoreRelease { .. } => 1,
+        // To the kernel's view of an arena: a 32-bit move.
+        Insn::AddrSpaceCast { .. } => 1,
+        // The counter's load, test, branch, decrement and store.
+        Insn::MayGoto { .. } => 5,
         Insn::Pad => 0,
         // Rewritten by the verifier into a call of a load routine with its argument set-up.
         Insn::LoadPacket { .. } => 6,

@@ -43,7 +43,7 @@ OFF = [0, 1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 64, -1, -8, 32767, -32768]
 IMM = [0, 1, 2, 8, 15, 16, 17, 31, 32, 33, 0x40, 0x41, 0x50, 0x51, 0x64, 0xA0, 0xA1, 0xE0, 0xE1, 0xF0, 0xF1, 0x100,
        0x110, -1, 2147483647, -2147483648]
 STATIC = re.compile(r"unknown opcode|reserved fields|R1[1-5] is invalid|unrecognized bpf_ld_imm64|"
-                    r"invalid atomic operand size|invalid atomic opcode|BPF_ATOMIC uses invalid")
+                    r"invalid atomic operand size|invalid atomic opcode|BPF_ATOMIC uses invalid|invalid may_goto")
 
 
 def is_instruction(op, dst, src, off, imm):
@@ -66,11 +66,11 @@ def shown(values, probed, register=False):
 
 def legality(out):
     print("# opcode, and the values of each field that Linux", os.uname().release.split("-")[0], "does not refuse", file=out)
-    print("# while the other fields are 0 (imm 16 for byte order), among:", file=out)
+    print("# while the other fields are 0 (imm 16 for byte order, 0x100 for 1- and 2-byte atomics), among:", file=out)
     for name, probed in (("dst", DST), ("src", SRC), ("off", OFF), ("imm", IMM)):
         print(f"# {name}", *probed, file=out)
     for op in range(256):
-        base = 16 if op in (0xD4, 0xD7, 0xDC) else 0
+        base = {0xD4: 16, 0xD7: 16, 0xDC: 16, 0xCB: 0x100, 0xD3: 0x100}.get(op, 0)
         if not is_instruction(op, 0, 0, 0, base):
             continue
         dst = [v for v in DST if is_instruction(op, v, 0, 0, base)]
@@ -111,6 +111,11 @@ def samples():
     for op in (0xC3, 0xDB):
         for what in (0, 1, 0x40, 0x41, 0x50, 0x51, 0xA0, 0xA1, 0xE1, 0xF1):
             yield insn(op, reg(), reg(), off(), what)
+    for size in (0, 8, 16, 24):
+        yield insn(0xC3 | size, reg(), reg(), off(), 0x100)
+        yield insn(0xC3 | size, reg(), reg(), off(), 0x110)
+    for spaces in (1, 1 << 16):
+        yield insn(0xBF, reg(), reg(), 1, spaces)
     for size in (0, 8, 16):
         for _ in range(2):
             yield insn(0x20 | size, imm=imm())
@@ -138,6 +143,7 @@ def text(out):
         print(printed(body), file=out)
     print(printed(insn(0x05, off=0)), file=out)
     print(printed(insn(0x06, imm=0)), file=out)
+    print(printed(insn(0xE5, off=1)), file=out)
     print(printed(insn(0x85, src=1, imm=2), RETURN + RETURN), file=out)
 
 
