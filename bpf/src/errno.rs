@@ -27,6 +27,20 @@ impl Errno {
     pub const EINVAL: Errno = Errno(22);
     /// Too big, or full.
     pub const E2BIG: Errno = Errno(7);
+    /// Bad descriptor: no such object.
+    pub const EBADF: Errno = Errno(9);
+    /// Try again: no room now.
+    pub const EAGAIN: Errno = Errno(11);
+    /// No such device.
+    pub const ENODEV: Errno = Errno(19);
+    /// No space left.
+    pub const ENOSPC: Errno = Errno(28);
+    /// Value too large.
+    pub const EOVERFLOW: Errno = Errno(75);
+    /// Not a socket.
+    pub const ENOTSOCK: Errno = Errno(88);
+    /// Not supported, as the kernel says it to itself.
+    pub const ENOTSUPP: Errno = Errno(524);
     /// Operation not supported.
     pub const EOPNOTSUPP: Errno = Errno(95);
 
@@ -42,6 +56,13 @@ impl Errno {
             Errno::EEXIST => "EEXIST",
             Errno::EINVAL => "EINVAL",
             Errno::E2BIG => "E2BIG",
+            Errno::EBADF => "EBADF",
+            Errno::EAGAIN => "EAGAIN",
+            Errno::ENODEV => "ENODEV",
+            Errno::ENOSPC => "ENOSPC",
+            Errno::EOVERFLOW => "EOVERFLOW",
+            Errno::ENOTSOCK => "ENOTSOCK",
+            Errno::ENOTSUPP => "ENOTSUPP",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
             _ => return None,
         })

@@ -68,6 +68,8 @@ impl MapType {
     pub const ARRAY: MapType = MapType(2);
     /// `BPF_MAP_TYPE_PROG_ARRAY`.
     pub const PROG_ARRAY: MapType = MapType(3);
+    /// `BPF_MAP_TYPE_PERCPU_HASH`.
+    pub const PERCPU_HASH: MapType = MapType(5);
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     pub const PERCPU_ARRAY: MapType = MapType(6);
     /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`.

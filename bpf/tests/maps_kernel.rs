@@ -3,14 +3,15 @@
 mod support;
 
 use bpf::insn::{Cond, Insn, Size};
-use bpf::maps::{AccessLog, Linear, Map, MapId};
+use bpf::maps::{AccessLog, Linear, Map, MapId, MapSet};
 use bpf::program::{MapSpec, MapType, ProgType};
 use proptest::prelude::*;
 use support::asm::*;
 use support::both::{Both, spec};
 use support::kernel::{KernelMap, kernel, possible_cpus, stay_on_cpu_0};
 
-const KINDS: [MapType; 3] = [MapType::HASH, MapType::ARRAY, MapType::PERCPU_ARRAY];
+const KINDS: [MapType; 5] =
+    [MapType::HASH, MapType::ARRAY, MapType::PROG_ARRAY, MapType::PERCPU_HASH, MapType::PERCPU_ARRAY];
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -117,7 +118,7 @@ impl User {
             }
             Op::Update(key, fill, flags) => {
                 let (key, value) = (key_bytes(key, key_size), value_bytes(fill, map));
-                let ours = map.user_update(&mut memory, log, &key, &value, flags).map_err(number);
+                let ours = map.user_update(&mut memory, log, &MapSet::default(), &key, &value, flags).map_err(number);
                 (ours.map(|()| vec![]), theirs.update(&key, &value, flags).map(|()| vec![]))
             }
             Op::Delete(key) => {
@@ -135,6 +136,8 @@ fn small() -> impl Strategy<Value = MapSpec> {
     prop_oneof![
         (prop::sample::select(vec![1u32, 2, 4, 6, 8, 16, 37]), value.clone(), 1..10u32, 0..2u32)
             .prop_map(|(key, value, max, flags)| spec(MapType::HASH, key, value, max, flags)),
+        (prop::sample::select(vec![1u32, 4, 37]), value.clone(), 1..10u32, 0..2u32)
+            .prop_map(|(key, value, max, flags)| spec(MapType::PERCPU_HASH, key, value, max, flags)),
         (value.clone(), 1..10u32).prop_map(|(value, max)| spec(MapType::ARRAY, 4, value, max, 0)),
         (value, 1..10u32).prop_map(|(value, max)| spec(MapType::PERCPU_ARRAY, 4, value, max, 0)),
     ]
@@ -153,7 +156,7 @@ fn user_space_operations() {
         let mut entries = user.map.user_entries(&mut Linear(&mut user.memory));
         entries.sort();
         prop_assert_eq!(entries, theirs.entries());
-        if spec.ty != MapType::HASH {
+        if matches!(spec.ty, MapType::ARRAY | MapType::PERCPU_ARRAY) {
             walk_in_step(&mut user, &theirs)?;
         }
     });

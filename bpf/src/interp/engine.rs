@@ -240,7 +240,8 @@ impl Engine {
     pub fn map(&mut self, id: MapId) -> Option<OpenMap<'_>> {
         let region = self.map_region(id)?;
         let map = self.machine.maps.get(id)?;
-        Some(OpenMap { map, memory: Linear(self.machine.arena.bytes_of_mut(region)), log: &mut self.machine.log })
+        let memory = Linear(self.machine.arena.bytes_of_mut(region));
+        Some(OpenMap { map, maps: &self.machine.maps, memory, log: &mut self.machine.log })
     }
 }
 
@@ -248,6 +249,7 @@ impl Engine {
 #[derive(Debug)]
 pub struct OpenMap<'a> {
     map: &'a Map,
+    maps: &'a MapSet,
     memory: Linear<'a>,
     log: &'a mut AccessLog,
 }
@@ -271,7 +273,7 @@ impl OpenMap<'_> {
     /// # Errors
     /// Linux's number.
     pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        self.map.user_update(&mut self.memory, self.log, key, value, flags)
+        self.map.user_update(&mut self.memory, self.log, self.maps, key, value, flags)
     }
 
     /// `BPF_MAP_DELETE_ELEM`.

@@ -8,7 +8,7 @@ use crate::diag::Diagnostic;
 use crate::env::Env;
 use crate::errno::Errno;
 use crate::helpers::{HelperCx, Redirect, Room};
-use crate::maps::{AccessLog, Linear, Map, MapId, MapSet};
+use crate::maps::{AccessLog, Holds, Linear, Map, MapId, MapSet};
 use crate::memory::{Arena, Fault, FaultKind, Layout, RegionId, RegionKind};
 use crate::program::{MapSpec, ProgType};
 
@@ -196,9 +196,18 @@ impl Machine {
         let region = self.map_regions[id.0 as usize];
         let base = self.arena.region(region).base;
         let mut memory = Linear(self.arena.bytes_of_mut(region));
-        let found = self.maps[id].lookup(&mut memory, &mut self.log, cpu, &self.key);
+        let map = &self.maps[id];
+        let found = map.lookup(&mut memory, &mut self.log, cpu, &self.key);
         self.map_op = Some(MapOp { map: id, kind: MapOpKind::Lookup, ok: found.is_some() });
-        Ok(found.map_or(0, |off| u64::from(base + off)))
+        Ok(match found {
+            None => 0,
+            // A map inside a map: its handle, as a wide load of that map would have put it into a register.
+            Some(off) if map.kind().holds == Holds::Maps => {
+                let inner = MapId::from_reference(map.reference_at(&mut memory, off));
+                inner.and_then(|id| self.places.get(id.0 as usize)).map_or(0, |place| u64::from(place.handle))
+            }
+            Some(off) => u64::from(base + off),
+        })
     }
 
     pub fn map_update(

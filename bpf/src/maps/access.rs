@@ -158,23 +158,17 @@ impl<'a> Tape<'a> {
         was
     }
 
-    /// Reads a head of `N` words and the `key.len()` bytes behind it in one access at an address that an earlier access
-    /// yielded. Returns the head, and whether `wanted` accepts it and the bytes equal `key`.
-    pub fn follow_key<const N: usize>(
-        &mut self,
-        off: u32,
-        key: &[u8],
-        wanted: impl FnOnce([u32; N]) -> bool,
-    ) -> ([u32; N], bool) {
-        let head_len = 4 * N as u32;
-        self.record(AccessKind::Read, off, head_len + key.len() as u32, true);
-        let head = std::array::from_fn(|i| {
+    /// Reads an entry's link and hash, the rest of its `head` bytes, and the `key.len()` bytes behind them in one access at
+    /// an address that an earlier access yielded. Returns the link, and whether hash and key are those.
+    pub fn follow_entry(&mut self, off: u32, head: u32, key: &[u8], hash: u32) -> (u32, bool) {
+        self.record(AccessKind::Read, off, head + key.len() as u32, true);
+        let [next, stored_hash] = [0, 4].map(|at| {
             let mut word = [0; 4];
-            self.memory.read(off + 4 * i as u32, &mut word);
+            self.memory.read(off + at, &mut word);
             u32::from_le_bytes(word)
         });
-        let mut at = off + head_len;
-        let equal = wanted(head)
+        let mut at = off + head;
+        let equal = stored_hash == hash
             && key.chunks(COMPARED_AT_ONCE).all(|chunk| {
                 let mut buf = [0; COMPARED_AT_ONCE];
                 let stored = &mut buf[..chunk.len()];
@@ -182,7 +176,7 @@ impl<'a> Tape<'a> {
                 at += chunk.len() as u32;
                 stored == chunk
             });
-        (head, equal)
+        (next, equal)
     }
 }
 

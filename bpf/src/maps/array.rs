@@ -1,9 +1,10 @@
 //! `BPF_MAP_TYPE_ARRAY`: values side by side, each rounded to 8 bytes. Finding a value touches no memory.
 
+use super::kind::{Holds, KEYED};
 use super::map::round8;
 use super::{
     BPF_EXIST, BPF_F_ACCESS_MASK, BPF_F_INNER_MAP, BPF_F_LOCK, BPF_F_MMAPABLE, BPF_F_NUMA_NODE, BPF_NOEXIST,
-    CreateCheck, Map, MapKind, MapOps, Tape,
+    CreateCheck, Map, MapKind, MapOps, Side, Tape,
 };
 use crate::errno::Errno;
 use crate::memory::Elements;
@@ -12,6 +13,8 @@ use crate::program::{MapSpec, MapType};
 pub(super) const KIND: MapKind = MapKind {
     ty: MapType::ARRAY,
     per_cpu: false,
+    holds: Holds::Values,
+    helpers: KEYED,
     check,
     region_size: |spec, _| u64::from(round8(spec.value_size)) * u64::from(spec.max_entries),
     elements: |spec, _| Elements {
@@ -24,6 +27,9 @@ pub(super) const KIND: MapKind = MapKind {
 };
 
 struct Array;
+
+/// Largest value of a per-CPU map: Linux's least unit of per-CPU memory (include/linux/percpu.h, `PCPU_MIN_UNIT_SIZE`).
+pub(super) const PERCPU_MAX_VALUE: u32 = 32 << 10;
 
 /// The shape that all arrays share (kernel/bpf/arraymap.c, `array_map_alloc_check`).
 pub(super) fn check_shape(spec: &MapSpec, flags: u32) -> CreateCheck {
@@ -102,7 +108,7 @@ impl MapOps for Array {
         &self,
         map: &Map,
         tape: &mut Tape<'_>,
-        _: u32,
+        _: Side,
         key: &[u8],
         value: &[u8],
         flags: u64,

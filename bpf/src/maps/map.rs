@@ -1,6 +1,6 @@
 //! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
 
-use super::{AccessLog, BPF_F_LOCK, KINDS, MapKind, MapMemory, Tape};
+use super::{AccessLog, BPF_ANY, BPF_F_LOCK, Holds, KINDS, MapKind, MapMemory, References, Side, Tape, array};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::{Elements, MapId};
@@ -47,7 +47,7 @@ impl Map {
             errno,
             diagnostic: Box::new(diagnostic.at(At::Named(spec.name.clone()))),
         };
-        let Some(kind) = KINDS.iter().find(|kind| kind.ty == spec.ty) else {
+        let Some(kind) = Map::kind_of(spec.ty) else {
             let (errno, help) = match spec.ty {
                 MapType(0) => (Some(Errno::EINVAL), "name a map type in the definition".to_owned()),
                 _ => (None, format!("use one of: {}", KINDS.map(|kind| kind.ty.to_string()).join(", "))),
@@ -72,6 +72,11 @@ impl Map {
         };
         let elements = (kind.elements)(&spec, cpus);
         Ok(Map { spec, kind, cpus, region_size, elements })
+    }
+
+    /// The row of a map type, if it is there.
+    pub fn kind_of(ty: MapType) -> Option<&'static MapKind> {
+        KINDS.iter().find(|kind| kind.ty == ty)
     }
 
     /// Its definition.
@@ -144,7 +149,7 @@ impl Map {
         if value.len() != self.spec.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        self.kind.ops.update(self, &mut tape, cpu, key, value, flags)
+        self.kind.ops.update(self, &mut tape, Side::Program(cpu), key, value, flags)
     }
 
     /// `bpf_map_delete_elem`.
@@ -191,7 +196,24 @@ impl Map {
         Ok(value)
     }
 
-    /// `BPF_MAP_UPDATE_ELEM`: as [`Map::update`], but for per-CPU kinds `value` holds those of all processors.
+    /// What the slot at `off` of a map that holds references refers to; 0 for none. [`Map::lookup`] gave the offset.
+    pub fn reference_at(&self, mem: &mut dyn MapMemory, off: u32) -> u32 {
+        let mut word = [0; 4];
+        mem.read(off, &mut word);
+        u32::from_le_bytes(word)
+    }
+
+    /// The program in slot `index` of a program array, by number, as `bpf_tail_call` finds it.
+    pub fn program(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, index: u32) -> Option<u32> {
+        if self.kind.holds != Holds::Programs {
+            return None;
+        }
+        let off = self.lookup(mem, log, 0, &index.to_le_bytes())?;
+        Some(self.reference_at(mem, off))
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM`: as [`Map::update`], but for per-CPU kinds `value` holds those of all processors, and kinds
+    /// that hold references take a number that `refs` admits.
     ///
     /// # Errors
     /// Linux's number; `EINVAL` for a key or value of another length.
@@ -199,20 +221,33 @@ impl Map {
         &self,
         mem: &mut dyn MapMemory,
         log: &mut AccessLog,
+        refs: &dyn References,
         key: &[u8],
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
+        let mut tape = Tape::new(mem, log);
+        self.check_key(key)?;
         // The system call looks for a spin lock before the map does; no map here has one.
         if value.len() != self.user_value_size() || flags & BPF_F_LOCK != 0 {
             return Err(Errno::EINVAL);
         }
-        let (slots, slot) = self.user_slots();
-        for cpu in 0..slots {
-            let one = &value[cpu as usize * slot..][..self.spec.value_size as usize];
-            self.update(mem, log, cpu, key, one, flags)?;
+        if self.kind.holds != Holds::Values {
+            self.check_reference_update(key, flags)?;
+            refs.admit(self, u32::from_le_bytes(value.try_into().map_err(|_| Errno::EINVAL)?))?;
         }
-        Ok(())
+        self.kind.ops.update(self, &mut tape, Side::User, key, value, flags)
+    }
+
+    /// What arrays of references check before they look at the reference.
+    fn check_reference_update(&self, key: &[u8], flags: u64) -> Result<(), Errno> {
+        if self.spec.ty == MapType::HASH_OF_MAPS {
+            return Ok(());
+        }
+        if flags != BPF_ANY {
+            return Err(Errno::EINVAL);
+        }
+        array::index(self, key).map(|_| ()).ok_or(Errno::E2BIG)
     }
 
     /// How many values user space sees under one key, and the bytes from one to the next.

@@ -11,21 +11,32 @@
 //! |---|---|---|
 //! | array | `array.rs` | values |
 //! | per-CPU array | `percpu_array.rs` | values of processor 0, values of processor 1, ... |
-//! | hash | `hash.rs` | header, bucket heads, entries |
+//! | program array, array of maps | `prog_array.rs`, `array_of_maps.rs`, on `slots.rs` | a word a slot |
+//! | hash | `hash.rs`, on `hash_table.rs` | header, bucket heads, entries |
+//! | per-CPU hash | `percpu_hash.rs` | the same, then values of processor 0, of processor 1, ... |
+//! | hash of maps | `hash_of_maps.rs` | as hash |
 
 mod access;
 mod array;
+mod array_of_maps;
 mod hash;
+mod hash_of_maps;
+mod hash_table;
 mod hashing;
 mod kind;
 mod map;
 mod percpu_array;
+mod percpu_hash;
+mod prog_array;
+mod reference;
+mod slots;
 
 pub use crate::memory::MapId;
 pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape};
 pub use hashing::hash_key;
-pub use kind::{CreateCheck, KINDS, MapKind, MapOps};
+pub use kind::{CreateCheck, Holds, KINDS, MapKind, MapOps, Side};
 pub use map::{CreateError, Map, MapSet};
+pub use reference::{References, admit, fits};
 
 /// `flags` of an update: create or replace.
 pub const BPF_ANY: u64 = 0;

@@ -1,18 +1,18 @@
 //! `BPF_MAP_TYPE_PERCPU_ARRAY`: an array for each processor, one behind the other, so that no two share a cache line of
 //! neighbouring indices.
 
+use super::kind::{Holds, KEYED};
 use super::map::round8;
-use super::{BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, CreateCheck, Map, MapKind, MapOps, Tape, array};
+use super::{BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, CreateCheck, Map, MapKind, MapOps, Side, Tape, array};
 use crate::errno::Errno;
 use crate::memory::Elements;
 use crate::program::{MapSpec, MapType};
 
-/// Largest value of a per-CPU map: Linux's least unit of per-CPU memory (include/linux/percpu.h, `PCPU_MIN_UNIT_SIZE`).
-const MAX_VALUE: u32 = 32 << 10;
-
 pub(super) const KIND: MapKind = MapKind {
     ty: MapType::PERCPU_ARRAY,
     per_cpu: true,
+    holds: Holds::Values,
+    helpers: KEYED,
     check,
     region_size: |spec, cpus| {
         let one = u64::from(round8(spec.value_size)) * u64::from(spec.max_entries);
@@ -34,7 +34,7 @@ fn check(spec: &MapSpec) -> CreateCheck {
     if spec.flags & BPF_F_NUMA_NODE != 0 {
         return Err((Errno::EINVAL, "no NUMA node for per-CPU memory"));
     }
-    if spec.value_size > MAX_VALUE {
+    if spec.value_size > array::PERCPU_MAX_VALUE {
         return Err((Errno::E2BIG, "value_size of at most 32 KiB"));
     }
     Ok(())
@@ -53,13 +53,15 @@ impl MapOps for PercpuArray {
         &self,
         map: &Map,
         tape: &mut Tape<'_>,
-        cpu: u32,
+        side: Side,
         key: &[u8],
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
         let index = array::check_update(map, key, flags)?;
-        tape.write(offset(map, cpu, index).ok_or(Errno::EINVAL)?, value, false);
+        for (cpu, value) in side.values(map, value) {
+            tape.write(offset(map, cpu, index).ok_or(Errno::EINVAL)?, value, false);
+        }
         Ok(())
     }
 

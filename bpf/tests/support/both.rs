@@ -42,9 +42,8 @@ pub struct Seen {
 impl Both {
     /// Loads the program on both sides.
     pub fn load(kernel: Kernel, ty: ProgType, insns: Vec<Insn>, specs: &[MapSpec]) -> Result<Both, LoadError> {
-        let create = |s: &MapSpec| kernel.create_map(s.ty.0, s.key_size, s.value_size, s.max_entries, s.flags);
-        let kernel_maps: Vec<_> =
-            specs.iter().map(|s| create(s).expect("the kernel creates the test's maps")).collect();
+        let create = |s: &MapSpec| kernel.create(s).expect("the kernel creates the test's maps");
+        let kernel_maps: Vec<_> = specs.iter().map(create).collect();
         for (spec, map) in specs.iter().zip(&kernel_maps) {
             if let Some(initial) = &spec.initial {
                 map.update(&[0; 4], initial, 0).expect("the kernel takes the initial value");

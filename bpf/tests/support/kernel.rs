@@ -6,6 +6,8 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use bpf::program::{MapSpec, MapType};
+
 /// Commands of bpf(2) (include/uapi/linux/bpf.h, `enum bpf_cmd`).
 mod cmd {
     pub const MAP_CREATE: u32 = 0;
@@ -15,6 +17,7 @@ mod cmd {
     pub const MAP_GET_NEXT_KEY: u32 = 4;
     pub const PROG_LOAD: u32 = 5;
     pub const PROG_TEST_RUN: u32 = 10;
+    pub const OBJ_GET_INFO_BY_FD: u32 = 15;
 }
 
 /// `union bpf_attr`, filled word by word.
@@ -174,23 +177,43 @@ impl Kernel {
         max_entries: u32,
         flags: u32,
     ) -> Result<KernelMap, i32> {
-        let fd = Attr::new()
-            .u32(0, ty)
-            .u32(4, key_size)
-            .u32(8, value_size)
-            .u32(12, max_entries)
-            .u32(16, flags)
-            .descriptor(cmd::MAP_CREATE)?;
-        let per_cpu = ty == 6 || ty == 5;
+        self.create(&MapSpec { ty: MapType(ty), key_size, value_size, max_entries, flags, ..MapSpec::default() })
+    }
+
+    /// Creates a map of a definition; a map of maps by a template that is closed again.
+    pub fn create(&self, spec: &MapSpec) -> Result<KernelMap, i32> {
+        let template = spec.inner.as_deref().map(|inner| self.create(inner)).transpose()?;
+        let inner = template.as_ref().map_or(u32::MAX, |map| map.fd() as u32);
+        let mut attr = Attr::new()
+            .u32(0, spec.ty.0)
+            .u32(4, spec.key_size)
+            .u32(8, spec.value_size)
+            .u32(12, spec.max_entries)
+            .u32(16, spec.flags)
+            .u32(20, inner)
+            .u32(64, spec.extra as u32)
+            .u32(68, (spec.extra >> 32) as u32);
+        let fd = attr.descriptor(cmd::MAP_CREATE)?;
+        let per_cpu = matches!(spec.ty.0, 5 | 6 | 10);
         let user_value_size = match per_cpu {
-            true => (value_size as usize).next_multiple_of(8) * possible_cpus(),
-            false => value_size as usize,
+            true => (spec.value_size as usize).next_multiple_of(8) * possible_cpus(),
+            false => spec.value_size as usize,
         };
-        Ok(KernelMap { fd, key_size: key_size as usize, user_value_size })
+        Ok(KernelMap { fd, key_size: spec.key_size as usize, user_value_size })
     }
 }
 
 impl KernelProg {
+    /// The descriptor's number.
+    pub fn fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    /// The program's number.
+    pub fn id(&self) -> u32 {
+        id_of(&self.0)
+    }
+
     /// Runs the program once on a packet, with the context's structure where given.
     pub fn run(&self, packet: &[u8], context: Option<&[u8]>) -> Result<TestRun, i32> {
         let mut out = vec![0u8; 128 << 10];
@@ -215,7 +238,25 @@ impl KernelProg {
     }
 }
 
+/// The number that `BPF_OBJ_GET_INFO_BY_FD` gives of a map or program.
+fn id_of(fd: &OwnedFd) -> u32 {
+    // Both kinds of information begin with type and number.
+    let mut info = [0u8; 8];
+    Attr::new()
+        .fd(0, fd)
+        .u32(4, 8)
+        .ptr(8, info.as_mut_ptr())
+        .call(cmd::OBJ_GET_INFO_BY_FD)
+        .expect("the object is there");
+    u32::from_le_bytes(info[4..].try_into().unwrap())
+}
+
 impl KernelMap {
+    /// The map's number.
+    pub fn id(&self) -> u32 {
+        id_of(&self.fd)
+    }
+
     /// The descriptor's number, as a wide load names it.
     pub fn fd(&self) -> i32 {
         self.fd.as_raw_fd()

@@ -2,7 +2,7 @@
 
 use bpf::diag::{At, Diagnostic};
 use bpf::errno::Errno;
-use bpf::maps::{AccessLog, Map, MapMemory};
+use bpf::maps::{AccessLog, Map, MapId, MapMemory, References, admit};
 use bpf::program::MapSpec;
 
 use super::store::Store;
@@ -63,6 +63,13 @@ pub struct CardMaps {
     next: u64,
     end: u64,
     cpus: u32,
+}
+
+/// A map refers to another by its table id, which is the number that references have.
+impl References for CardMaps {
+    fn admit(&self, map: &Map, number: u32) -> Result<(), Errno> {
+        admit(map, number, |id: MapId| self.get(TableId(id.reference())).map(CardMap::map))
+    }
 }
 
 /// The region of one map.
@@ -256,7 +263,7 @@ impl CardMaps {
         let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
         let mut value = value.to_vec();
         card_map.swap_atomic_words(&mut value);
-        card_map.map.user_update(&mut region, &mut AccessLog::new(), key, &value, flags)
+        card_map.map.user_update(&mut region, &mut AccessLog::new(), self, key, &value, flags)
     }
 
     /// `BPF_MAP_DELETE_ELEM` as the host's control plane does it.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bpf::insn::{Insn, Wide};
+use bpf::maps::{Holds, Map};
 use bpf::program::{MapIndex, MapSpec, MapType, Program};
 
 use super::Admission;
@@ -134,6 +135,15 @@ impl Admission<'_> {
                 card.map_types.join(", "),
                 spec.ty.to_string(),
                 help,
+            );
+        }
+        if Map::kind_of(spec.ty).is_some_and(|kind| kind.holds != Holds::Values) {
+            refuse(
+                Rule::MapType,
+                "the translation does not follow references to programs and maps",
+                "maps of values".to_owned(),
+                spec.ty.to_string(),
+                "keep what the inner maps hold in one map with a longer key",
             );
         }
         let flags = spec.flags & !*card.map_flags;

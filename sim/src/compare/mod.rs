@@ -241,7 +241,7 @@ impl Fresh {
             map.initialise(&mut Linear(&mut region));
             for (key, value) in entries {
                 // Words that are added to atomically begin as zero, so their byte order does not matter here.
-                map.user_update(&mut Linear(&mut region), &mut fresh.log, key, value, 0)
+                map.user_update(&mut Linear(&mut region), &mut fresh.log, pair.engine.maps(), key, value, 0)
                     .map_err(|errno| errno.to_string())?;
             }
             fresh.maps.push((map, region));
