@@ -189,16 +189,30 @@ pub struct Function {
     pub name: String,
     /// First slot.
     pub start: usize,
-    /// Its `Func` in [`Program::btf`], where the object says it. Its linkage decides whether Linux verifies the function
-    /// on its own: functions of hidden visibility are static, as libbpf makes them.
+    /// Its `Func` in [`Program::btf`], where the object says it.
     pub btf: Option<TypeId>,
+    /// Whether Linux verifies the function on its own, with any arguments of the types it declares: BTF says that it is
+    /// global, and its symbol is not hidden (`__hidden` makes it static, as libbpf does).
+    pub global: bool,
 }
 
 impl Function {
     /// A function without types.
     pub fn new(name: impl Into<String>, start: usize) -> Self {
-        Self { name: name.into(), start, btf: None }
+        Self { name: name.into(), start, btf: None, global: false }
     }
+}
+
+/// What a program is attached to, where its type leaves that open (`expected_attach_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Attach {
+    /// The hook that the type has.
+    #[default]
+    Hook,
+    /// An entry of a device map (`BPF_XDP_DEVMAP`): runs on the way out and sees `egress_ifindex`.
+    XdpDevmap,
+    /// An entry of a CPU map (`BPF_XDP_CPUMAP`).
+    XdpCpumap,
 }
 
 /// In which byte order a program was compiled: that of its instructions' bytes and of its loads and stores.
@@ -244,6 +258,13 @@ pub struct Program {
     pub lines: Vec<LineEntry>,
     /// Types of functions and maps, where the object has them.
     pub btf: Option<Arc<Btf>>,
+    /// What it is attached to.
+    pub attach: Attach,
+    /// Whether it takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`).
+    pub frags: bool,
+    /// What the loader could not resolve and made an invalid call of, by slot: Linux refuses the program only if such an
+    /// instruction can be reached. The text is the reason in words.
+    pub unresolved: Vec<(usize, String)>,
     /// Byte order of its loads and stores, and of the maps' initial values.
     pub byte_order: ByteOrder,
 }
@@ -267,6 +288,9 @@ impl Program {
             functions: vec![Function::new(name, 0)],
             lines: Vec::new(),
             btf: None,
+            attach: Attach::Hook,
+            frags: false,
+            unresolved: Vec::new(),
             byte_order: ByteOrder::Little,
         }
     }

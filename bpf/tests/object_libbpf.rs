@@ -2,11 +2,13 @@
 //! beside them, as root, from the objects there.
 
 use bpf::insn::{Insn, Wide, encode};
-use bpf::object::Object;
-use bpf::program::{MapSpec, Program};
+use bpf::object::{Kernel, Object};
+use bpf::program::{MapSpec, Pinning, Program, SlotInit};
 
 struct Golden {
     maps: Vec<MapSpec>,
+    /// What the kernel finds in slots: map, slot, name of what is there.
+    slots: Vec<(String, u32, String)>,
     programs: Vec<GoldenProgram>,
 }
 
@@ -29,21 +31,24 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn golden(text: &str) -> Golden {
-    let mut golden = Golden { maps: Vec::new(), programs: Vec::new() };
+    let mut golden = Golden { maps: Vec::new(), slots: Vec::new(), programs: Vec::new() };
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |name| value(&words, name).unwrap().parse().unwrap();
+        let map = || MapSpec {
+            name: words[1].to_owned(),
+            ty: bpf::program::MapType(number("type")),
+            key_size: number("key"),
+            value_size: number("value"),
+            max_entries: number("entries"),
+            flags: u32::from_str_radix(value(&words, "flags").unwrap().trim_start_matches("0x"), 16).unwrap(),
+            initial: value(&words, "initial").map(hex),
+            ..MapSpec::default()
+        };
         match words[0] {
-            "map" => golden.maps.push(MapSpec {
-                name: words[1].to_owned(),
-                ty: bpf::program::MapType(number("type")),
-                key_size: number("key"),
-                value_size: number("value"),
-                max_entries: number("entries"),
-                flags: u32::from_str_radix(value(&words, "flags").unwrap().trim_start_matches("0x"), 16).unwrap(),
-                initial: value(&words, "initial").map(hex),
-                ..MapSpec::default()
-            }),
+            "map" => golden.maps.push(map()),
+            "inner" => golden.maps.last_mut().unwrap().inner = Some(Box::new(map())),
+            "slot" => golden.slots.push((words[1].to_owned(), words[2].parse().unwrap(), words[3].to_owned())),
             "program" if line.ends_with("not loaded") => golden.programs.push(GoldenProgram {
                 name: words[1].to_owned(),
                 section: String::new(),
@@ -63,6 +68,23 @@ fn golden(text: &str) -> Golden {
         }
     }
     golden
+}
+
+/// What libbpf can say of a map; it does not tell what it puts into slots, and types are numbered anew.
+fn shape(map: &MapSpec) -> MapSpec {
+    let inner = map.inner.as_ref().map(|inner| Box::new(shape(inner)));
+    MapSpec { inner, slots: Vec::new(), pinning: Pinning::None, key_type: None, value_type: None, ..map.clone() }
+}
+
+/// Slots of a program's maps in the form of the golden text.
+fn filled(program: &Program) -> Vec<(String, u32, String)> {
+    let named = |init: &SlotInit| match init {
+        SlotInit::Map(map) => program.maps[map.0 as usize].name.clone(),
+        SlotInit::Program(name) => name.clone(),
+    };
+    let slots =
+        |m: &MapSpec| m.slots.iter().map(|(slot, init)| (m.name.clone(), *slot, named(init))).collect::<Vec<_>>();
+    program.maps.iter().flat_map(slots).collect()
 }
 
 /// A program in the form of the golden text.
@@ -87,11 +109,15 @@ fn slots(program: &Program) -> Vec<(String, Option<String>)> {
 
 /// Compares all programs that libbpf could load; those in `refused` are not supported here, with the code.
 fn compare(name: &str, bytes: &[u8], text: &str, refused: &[(&str, &str)]) {
+    compare_for(name, bytes, text, refused, &Kernel::default());
+}
+
+fn compare_for(name: &str, bytes: &[u8], text: &str, refused: &[(&str, &str)], kernel: &Kernel) {
     let object = Object::parse(bytes).unwrap().named(name);
     let golden = golden(text);
     let mut loaded = 0;
     for theirs in &golden.programs {
-        let ours = object.program(Some(&theirs.name), None);
+        let ours = object.program_for(Some(&theirs.name), None, kernel);
         if let Some((_, code)) = refused.iter().find(|(n, _)| *n == theirs.name) {
             assert_eq!(ours.unwrap_err().code, *code, "{name} {}", theirs.name);
             continue;
@@ -100,10 +126,14 @@ fn compare(name: &str, bytes: &[u8], text: &str, refused: &[(&str, &str)]) {
         let ours = ours.unwrap_or_else(|e| panic!("{name} {}: {e}", theirs.name));
         assert_eq!((&ours.name, &ours.section, ours.ty.number()), (&theirs.name, &theirs.section, theirs.ty));
         assert_eq!(&slots(&ours), their_slots, "{name} {}", theirs.name);
-        // The maps that the program names, in libbpf's order.
-        let named: Vec<&MapSpec> =
-            golden.maps.iter().filter(|m| their_slots.iter().any(|(_, n)| n.as_ref() == Some(&m.name))).collect();
-        assert_eq!(ours.maps.iter().collect::<Vec<_>>(), named, "{name} {}", theirs.name);
+        // The maps that the program names, and those in their slots, in libbpf's order.
+        let names: Vec<&String> = their_slots.iter().filter_map(|(_, n)| n.as_ref()).collect();
+        let slots = golden.slots.iter().filter(|(map, ..)| names.contains(&map)).cloned();
+        let slots: Vec<(String, u32, String)> = slots.collect();
+        let used = |m: &&MapSpec| names.contains(&&m.name) || slots.iter().any(|(.., n)| *n == m.name);
+        let maps: Vec<MapSpec> = golden.maps.iter().filter(used).cloned().collect();
+        assert_eq!(ours.maps.iter().map(shape).collect::<Vec<_>>(), maps, "{name} {}", theirs.name);
+        assert_eq!(filled(&ours), slots, "{name} {}", theirs.name);
         loaded += 1;
     }
     assert_eq!(object.programs().len(), golden.programs.len());
@@ -124,11 +154,21 @@ macro_rules! objects {
 objects! {
     functions_that_are_called_are_put_where_libbpf_puts_them "calls" [];
     global_data_becomes_the_maps_that_libbpf_makes "data" [];
-    maps_are_described_as_libbpf_describes_them "maps" [("nested", "object-map-values")];
-    maps_with_programs_in_them_are_refused "jumps" [("jumping", "object-map-values")];
+    maps_are_described_as_libbpf_describes_them "maps" [];
+    programs_are_put_into_slots_as_libbpf_does "jumps" [];
+    maps_are_put_into_slots_as_libbpf_does "nested" [];
     every_kind_of_type_is_read "types" [];
     relocations_that_ask_the_kernel_are_refused "core" [
         ("moved", "object-core-relocation"), ("kernels", "object-core-relocation")];
     symbols_from_outside_are_refused "externs" [
-        ("symbol", "object-extern"), ("function", "object-extern"), ("weak_symbol", "object-extern")];
+        ("symbol", "object-kconfig"), ("function", "object-extern")];
+}
+
+/// With the configuration that libbpf was given.
+#[test]
+fn the_kernels_configuration_is_laid_out_as_libbpf_does() {
+    let mut kernel = Kernel::default();
+    kernel.read_config(include_str!("data/object/weak.config")).unwrap();
+    let bytes = include_bytes!("data/object/weak.bpf.o");
+    compare_for("weak", bytes, include_str!("data/object/weak.libbpf.txt"), &[], &kernel);
 }

@@ -6,9 +6,10 @@
 //! Whatever a parsed [`Btf`] refers to by number exists in it. Types can still be recursive, so what follows them
 //! counts its steps.
 //!
-//! Format: the kernel's `Documentation/bpf/btf.rst`. Little-endian only.
+//! Format: the kernel's `Documentation/bpf/btf.rst`, in either byte order.
 
 mod ext;
+mod layout;
 mod parse;
 mod types;
 

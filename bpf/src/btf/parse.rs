@@ -4,6 +4,7 @@ use super::BtfError;
 use super::types::{
     Btf, DataVar, Encoding, EnumValue, FuncLinkage, Kind, Member, NameOff, Param, Type, TypeId, VarLinkage,
 };
+use crate::program::ByteOrder;
 
 /// First two bytes, in the file's byte order.
 const MAGIC: u16 = 0xeb9f;
@@ -14,11 +15,12 @@ pub(super) struct Reader<'a> {
     section: &'static str,
     rest: &'a [u8],
     offset: usize,
+    order: ByteOrder,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(section: &'static str, bytes: &'a [u8]) -> Self {
-        Self { section, rest: bytes, offset: 0 }
+        Self { section, rest: bytes, offset: 0, order: ByteOrder::Little }
     }
 
     pub(super) fn fail<T>(&self, reason: impl Into<String>) -> Result<T, BtfError> {
@@ -49,21 +51,26 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn u16(&mut self) -> Result<u16, BtfError> {
-        self.array().map(u16::from_le_bytes)
+        let from = if self.order == ByteOrder::Big { u16::from_be_bytes } else { u16::from_le_bytes };
+        self.array().map(from)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, BtfError> {
-        self.array().map(u32::from_le_bytes)
+        let from = if self.order == ByteOrder::Big { u32::from_be_bytes } else { u32::from_le_bytes };
+        self.array().map(from)
     }
 
     /// Magic number, version, flags and length of the header; leaves the reader inside the header.
     ///
     /// The sections that the header places count from its end.
     pub(super) fn header(&mut self) -> Result<(Reader<'a>, Reader<'a>), BtfError> {
-        let whole = *self;
+        let mut whole = *self;
         match self.u16()? {
             MAGIC => {}
-            magic if magic.swap_bytes() == MAGIC => return whole.fail("big-endian BTF is not supported"),
+            magic if magic.swap_bytes() == MAGIC => {
+                self.order = ByteOrder::Big;
+                whole.order = ByteOrder::Big;
+            }
             magic => return whole.fail(format!("the magic number is {magic:#06x} and must be {MAGIC:#06x}")),
         }
         match self.u8()? {

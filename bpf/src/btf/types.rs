@@ -209,7 +209,7 @@ pub enum VarLinkage {
 }
 
 /// Types by number, and their strings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Btf {
     pub(super) types: Vec<Type>,
     pub(super) strings: Vec<u8>,
@@ -220,6 +220,13 @@ const DEPTH: usize = 32;
 
 /// Longest string that is read, in bytes, so that many short records that share a long string stay cheap.
 const STRING_MAX: usize = 4096;
+
+/// Counts alone: whatever holds types would print them all.
+impl std::fmt::Debug for Btf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Btf({} types, {} bytes of strings)", self.types.len(), self.strings.len())
+    }
+}
 
 impl Btf {
     /// All types, `void` first.

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::elf::{Elf, Symbol};
-use super::maps::{ObjectMap, refuse_map_of_maps};
+use super::maps::ObjectMap;
 use crate::btf::{Btf, Kind, TypeId, VarLinkage};
 use crate::diag::{At, Diagnostic};
-use crate::program::{MapSpec, MapType};
+use crate::program::{MapSpec, MapType, Pinning};
 
 /// All maps of the `.maps` section, by place.
 pub(super) fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagnostic> {
@@ -29,15 +29,11 @@ pub(super) fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagn
             let name = btf.type_name(var.var).into_owned();
             // A definition that nothing places cannot be named by an instruction either.
             let Some(symbol) = symbols.get(&name) else { continue };
-            let mut map = ObjectMap {
-                spec: MapSpec { name, ..MapSpec::default() },
-                key: None,
-                value: None,
-                section,
-                offset: Some(symbol.value),
-                refused: None,
-            };
-            map.refused = describe(btf, var.var, &mut map).err().or_else(|| refuse_map_of_maps(&map.spec));
+            let mut spec = MapSpec { name, ..MapSpec::default() };
+            let described = variable(btf, var.var, &mut spec);
+            let values = described.as_ref().ok().copied().flatten().and_then(|at| symbol.value.checked_add(at));
+            let refused = described.err().or_else(|| refuse_shapeless(&spec));
+            let map = ObjectMap { spec, section, offset: Some(symbol.value), values, refused };
             maps.push(map);
         }
     }
@@ -48,9 +44,20 @@ pub(super) fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagn
 /// Most fields of a definition: there are ten, and each is said once.
 const FIELDS_MAX: usize = 16;
 
-/// Fills in what the variable's type says. What is wrong with it is told only to a program that uses the map.
-fn describe(btf: &Btf, var: TypeId, map: &mut ObjectMap) -> Result<(), Diagnostic> {
-    let name = map.spec.name.clone();
+/// A map of maps needs the shape of the inner ones to be created.
+pub(super) fn refuse_shapeless(spec: &MapSpec) -> Option<Diagnostic> {
+    (matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS) && spec.inner.is_none()).then(|| {
+        let reason = format!("map {} holds maps ({}) and does not say of which shape", spec.name, spec.ty);
+        Diagnostic::new("object-map-in-map", reason)
+            .at(At::Named(spec.name.clone()))
+            .help("define it in .maps with __array(values, struct { ... })")
+    })
+}
+
+/// Fills in what the type of a map's variable says. Returns the byte of the definition at which its values begin, if it
+/// has any. What is wrong is told only to a program that uses the map.
+fn variable(btf: &Btf, var: TypeId, spec: &mut MapSpec) -> Result<Option<u64>, Diagnostic> {
+    let name = spec.name.clone();
     let bad = |code, reason: String| Diagnostic::new(code, reason).at(At::Named(name.clone()));
     let Kind::Var { linkage, ty } = btf.get(var).kind else {
         return Err(bad("object-map", format!("BTF has no variable for map {name}")));
@@ -58,6 +65,20 @@ fn describe(btf: &Btf, var: TypeId, map: &mut ObjectMap) -> Result<(), Diagnosti
     if linkage == VarLinkage::Extern {
         return Err(bad("object-extern", format!("map {name} is defined in another object")));
     }
+    describe(btf, ty, spec, Nesting::Outer)
+}
+
+/// Whether a definition may hold another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nesting {
+    Outer,
+    Inner,
+}
+
+/// Fills in what a structure of definitions says.
+fn describe(btf: &Btf, ty: TypeId, spec: &mut MapSpec, nesting: Nesting) -> Result<Option<u64>, Diagnostic> {
+    let name = spec.name.clone();
+    let bad = |code, reason: String| Diagnostic::new(code, reason).at(At::Named(name.clone()));
     let Some(members) = btf.members(ty) else {
         return Err(bad("object-map", format!("the type of map {name} is no structure")));
     };
@@ -65,53 +86,90 @@ fn describe(btf: &Btf, var: TypeId, map: &mut ObjectMap) -> Result<(), Diagnosti
         let d = bad("object-map", format!("the definition of map {name} has too many fields"));
         return Err(d.limit(format!("{FIELDS_MAX} fields"), format!("{} fields", members.len())));
     }
+    let mut values = None;
     for member in members {
         let field = btf.name(member.name);
-        let number = || {
+        let wide = || {
             let no_number = || bad("object-map", format!("{field} of map {name} is no number"));
             number(btf, member.ty).ok_or_else(no_number)
         };
+        let number = || {
+            let large = || bad("object-map", format!("{field} of map {name} does not fit 32 bits"));
+            u32::try_from(wide()?).map_err(|_| large())
+        };
         match &*field {
-            "type" => map.spec.ty = MapType(number()?),
-            "max_entries" => map.spec.max_entries = number()?,
-            "map_flags" => map.spec.flags = number()?,
-            "key_size" => size(&mut map.spec.key_size, number()?, &name, "key")?,
-            "value_size" => size(&mut map.spec.value_size, number()?, &name, "value")?,
+            "type" => spec.ty = MapType(number()?),
+            "max_entries" => spec.max_entries = number()?,
+            "map_flags" => spec.flags = number()?,
+            "key_size" => size(&mut spec.key_size, number()?, &name, "key")?,
+            "value_size" => size(&mut spec.value_size, number()?, &name, "value")?,
             "key" | "value" => {
                 let Some((ty, bytes)) = pointee(btf, member.ty).and_then(|ty| Some((ty, btf.size_of(ty)?))) else {
                     return Err(bad("object-map", format!("{field} of map {name} has no size")));
                 };
                 if field == "key" {
-                    map.key = Some(ty);
-                    size(&mut map.spec.key_size, bytes, &name, "key")?;
+                    spec.key_type = Some(ty);
+                    size(&mut spec.key_size, bytes, &name, "key")?;
                 } else {
-                    map.value = Some(ty);
-                    size(&mut map.spec.value_size, bytes, &name, "value")?;
+                    spec.value_type = Some(ty);
+                    size(&mut spec.value_size, bytes, &name, "value")?;
                 }
             }
-            // Where a map is kept, and on which memory node, is not for a program to see.
-            "pinning" | "numa_node" => {
+            "pinning" => {
+                spec.pinning = match number()? {
+                    0 => Pinning::None,
+                    1 => Pinning::ByName,
+                    other => {
+                        let d = bad("object-map", format!("map {name} is pinned in a way that is not known"));
+                        return Err(d.limit("0 (not at all) or 1 (by name)", other));
+                    }
+                }
+            }
+            // On which memory node a map is kept is not for a program to see.
+            "numa_node" => {
                 number()?;
             }
-            "map_extra" => {
-                if number()? != 0 {
-                    return Err(bad("object-map-extra", format!("map {name} has map_extra, which is not supported")));
-                }
-            }
+            "map_extra" => spec.extra = wide()?,
             "values" => {
-                let what = if matches!(map.spec.ty.0, 12 | 13) { "inner maps" } else { "initial values" };
-                let reason = format!("map {name} is declared with {what}, which is not supported");
-                return Err(Diagnostic::new("object-map-values", reason)
-                    .at(At::Named(name.clone()))
-                    .help("fill the map from the scenario instead"));
+                if nesting == Nesting::Inner {
+                    let reason = format!("the maps inside map {name} hold maps or programs themselves");
+                    return Err(bad("object-map-in-map", reason).help("Linux nests maps once"));
+                }
+                values = Some(u64::from(member.bit_offset / 8));
+                inner(btf, member.ty, spec)?;
             }
             other => return Err(bad("object-map", format!("map {name} has a field {other} that is not known"))),
         }
     }
-    if map.spec.ty.0 == 0 {
+    if spec.ty.0 == 0 {
         return Err(bad("object-map", format!("map {name} has no type")));
     }
-    Ok(())
+    Ok(values)
+}
+
+/// `__array(values, ...)`: pointers to inner maps, or to programs. A value is then the 4 bytes of a descriptor.
+fn inner(btf: &Btf, values: TypeId, spec: &mut MapSpec) -> Result<(), Diagnostic> {
+    let name = spec.name.clone();
+    let bad = |reason: String| Diagnostic::new("object-map-values", reason).at(At::Named(name.clone()));
+    size(&mut spec.value_size, 4, &name, "value")?;
+    let element = match btf.resolve(values).map(|id| &btf.get(id).kind) {
+        Some(Kind::Array { element, .. }) => pointee(btf, *element).and_then(|to| btf.resolve(to)),
+        _ => None,
+    };
+    let Some(element) = element else {
+        return Err(bad(format!("values of map {name} are no pointers")));
+    };
+    match (&btf.get(element).kind, spec.ty) {
+        (Kind::Struct { .. }, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS) => {
+            let mut shape = MapSpec { name: format!("{name}.inner"), ..MapSpec::default() };
+            describe(btf, element, &mut shape, Nesting::Inner)?;
+            spec.inner = Some(Box::new(shape));
+            Ok(())
+        }
+        (Kind::FuncProto { .. }, MapType::PROG_ARRAY) => Ok(()),
+        _ => Err(bad(format!("values of map {name} are not what a map of type {} holds", spec.ty))
+            .help("maps of maps hold maps, program arrays programs")),
+    }
 }
 
 /// Sets a size that may be said twice, but not differently.
@@ -133,10 +191,17 @@ fn pointee(btf: &Btf, id: TypeId) -> Option<TypeId> {
     }
 }
 
-/// `__uint(name, number)`: pointer to an array of `number` elements.
-fn number(btf: &Btf, id: TypeId) -> Option<u32> {
+/// `__uint(name, number)`: pointer to an array of `number` elements. `__ulong(name, number)`: an enumeration of one value.
+fn number(btf: &Btf, id: TypeId) -> Option<u64> {
+    let id = btf.resolve(id)?;
+    if let Kind::Enum { values, .. } = &btf.get(id).kind {
+        return match values[..] {
+            [value] => Some(value.value),
+            _ => None,
+        };
+    }
     match btf.get(btf.resolve(pointee(btf, id)?)?).kind {
-        Kind::Array { len, .. } => Some(len),
+        Kind::Array { len, .. } => Some(u64::from(len)),
         _ => None,
     }
 }

@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
-use object::{FileKind, LittleEndian, SymbolIndex};
+use object::{Endianness, FileKind, SymbolIndex};
 
 use crate::diag::{At, Diagnostic};
+use crate::program::ByteOrder;
 
 /// Longest name of a symbol or section, in bytes (the kernel's `KSYM_NAME_LEN` is 512, with the terminator).
 const NAME_MAX: usize = 511;
@@ -81,6 +82,8 @@ pub(super) struct Symbol {
     pub size: u64,
     pub local: bool,
     pub weak: bool,
+    /// `STV_HIDDEN`: nothing outside the linked object may name it.
+    pub hidden: bool,
     /// Where its name is in the file.
     name: usize,
 }
@@ -89,6 +92,7 @@ pub(super) struct Symbol {
 #[derive(Debug, Clone)]
 pub(super) struct Elf {
     bytes: Vec<u8>,
+    pub byte_order: ByteOrder,
     pub sections: Vec<Section>,
     pub symbols: Vec<Symbol>,
 }
@@ -102,7 +106,8 @@ fn malformed(e: object::read::Error) -> Diagnostic {
 impl Elf {
     pub fn parse(bytes: &[u8]) -> Result<Elf, Diagnostic> {
         let header = header(bytes)?;
-        let endian = LittleEndian;
+        let endian = header.endian().map_err(malformed)?;
+        let byte_order = if endian == Endianness::Big { ByteOrder::Big } else { ByteOrder::Little };
         let table = header.sections(endian, bytes).map_err(malformed)?;
         check_overlap(table.iter().map(|s| (s.file_range(endian), s.sh_type(endian))), bytes.len())?;
 
@@ -166,6 +171,7 @@ impl Elf {
                 size: symbol.st_size(endian),
                 local: symbol.st_bind() == elf::STB_LOCAL,
                 weak: symbol.st_bind() == elf::STB_WEAK,
+                hidden: symbol.st_visibility() == elf::STV_HIDDEN,
                 name: strings.saturating_add(symbol.st_name(endian) as usize),
             });
         }
@@ -192,13 +198,21 @@ impl Elf {
             }
             section.relocations.sort_by_key(|r| r.offset);
         }
-        Ok(Elf { bytes: bytes.to_vec(), sections, symbols })
+        Ok(Elf { bytes: bytes.to_vec(), byte_order, sections, symbols })
     }
 
     /// The bytes of a section; none for zeroes.
     pub fn data(&self, section: &Section) -> &[u8] {
         // The range was checked when it was made.
         self.bytes.get(section.range.clone()).unwrap_or_default()
+    }
+
+    /// A word of 4 bytes in the file's order.
+    pub fn word(&self, bytes: [u8; 4]) -> u32 {
+        match self.byte_order {
+            ByteOrder::Little => u32::from_le_bytes(bytes),
+            ByteOrder::Big => u32::from_be_bytes(bytes),
+        }
     }
 
     /// The section of that name, the first if there are several.
@@ -243,7 +257,7 @@ fn range(offset: u64, size: u64, len: usize) -> Option<Range<usize>> {
 }
 
 /// What the file must be before its tables are looked at.
-fn header(bytes: &[u8]) -> Result<&FileHeader64<LittleEndian>, Diagnostic> {
+fn header(bytes: &[u8]) -> Result<&FileHeader64<Endianness>, Diagnostic> {
     let refuse = |code, reason: &str, limit: &str, actual: String| {
         Err(Diagnostic::new(code, reason).limit(limit, actual).help(MAKE_ONE))
     };
@@ -258,20 +272,15 @@ fn header(bytes: &[u8]) -> Result<&FileHeader64<LittleEndian>, Diagnostic> {
             return refuse("object-not-elf", "the file is not an ELF object", "starts with 7f 45 4c 46", actual);
         }
     }
-    // Byte 5 of the identification is the byte order (ELF specification, "ELF Identification").
-    if bytes.get(5) == Some(&2) {
-        return Err(Diagnostic::new("object-endian", "objects for big-endian machines are not supported")
-            .limit("little-endian", "big-endian")
-            .help("compile with -target bpfel"));
-    }
-    let header = FileHeader64::<LittleEndian>::parse(bytes).map_err(malformed)?;
+    let header = FileHeader64::<Endianness>::parse(bytes).map_err(malformed)?;
+    let endian = header.endian().map_err(malformed)?;
     // Compilers before LLVM 5 wrote 0 for the machine.
-    let machine = header.e_machine(LittleEndian);
+    let machine = header.e_machine(endian);
     if machine != elf::EM_BPF && machine != elf::EM_NONE {
         let actual = format!("machine {}", machine.0);
         return refuse("object-machine", "the file is for another machine", "machine 247 (BPF)", actual);
     }
-    let kind = header.e_type(LittleEndian);
+    let kind = header.e_type(endian);
     if kind != elf::ET_REL {
         let actual = format!("type {}", kind.0);
         return refuse("object-type", "the file is not relocatable", "type 1 (relocatable object)", actual);

@@ -16,6 +16,8 @@ pub(super) struct Function {
     pub end: usize,
     /// Whether other objects could name it.
     pub global: bool,
+    /// Whether only the linked object may name it.
+    pub hidden: bool,
 }
 
 /// All functions, by section and start.
@@ -58,7 +60,7 @@ pub(super) fn functions(elf: &Elf) -> Result<Vec<Function>, Diagnostic> {
             if !start.is_multiple_of(SLOT) || !end.is_multiple_of(SLOT) {
                 return damaged("is not made of whole instructions", "multiples of 8 bytes".to_owned());
             }
-            functions.push(Function { name, section, start, end, global: !symbol.local });
+            functions.push(Function { name, section, start, end, global: !symbol.local, hidden: symbol.hidden });
         }
     }
     Ok(functions)

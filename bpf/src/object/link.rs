@@ -2,29 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use object::elf::{R_BPF_64_32, R_BPF_64_64, R_BPF_NONE};
-
-use super::elf::{Content, Home, Relocation, Section, Symbol, SymbolKind};
+use super::elf::Section;
+use super::externs::KCONFIG;
 use super::functions::Function;
-use super::{Object, co_re, maps};
+use super::symbols::Reference;
+use super::{Kernel, Object, co_re, maps, sections};
+use crate::btf::{FuncLinkage, Kind};
 use crate::diag::{At, Diagnostic, SourceLine};
 use crate::insn::{self, RawInsn, SLOT};
-use crate::program::{Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program};
+use crate::program::{ByteOrder, Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program, SlotInit};
 
 /// Pseudo sources (RFC 9669 §5.4 and §4.3).
-mod pseudo {
+pub(super) mod pseudo {
     pub const MAP: u8 = 1;
     pub const MAP_VALUE: u8 = 2;
     pub const FUNC: u8 = 4;
     pub const CALL: u8 = 1;
 }
 
-const WIDE_LOAD: u8 = 0x18;
-const CALL: u8 = 0x85;
+pub(super) const WIDE_LOAD: u8 = 0x18;
+pub(super) const CALL: u8 = 0x85;
+
+/// Helper that libbpf calls instead of a weak function that the kernel does not have: there is none of that number.
+const NO_FUNCTION: i32 = 2_002_000_000;
+
+/// Most maps that the instructions of a program may name (`MAX_USED_MAPS`).
+const MAPS_MAX: usize = 64;
 
 /// A program being put together.
 pub(super) struct Link<'a> {
-    object: &'a Object,
+    pub object: &'a Object,
+    pub kernel: &'a Kernel,
     slots: Vec<RawInsn>,
     /// Functions by the slot they were put at, in that order.
     placed: Vec<(usize, usize)>,
@@ -33,25 +41,21 @@ pub(super) struct Link<'a> {
     /// Slots that name a map, with the map's place in the object.
     names_map: Vec<(usize, usize)>,
     lines: Vec<LineEntry>,
-}
-
-/// What an instruction's symbol, or its distance, leads to.
-enum Reference {
-    Function(usize),
-    Map(usize),
-    /// A byte of a map of global data.
-    Data(usize, i32),
+    /// What was made an invalid call of, by slot.
+    unresolved: Vec<(usize, String)>,
 }
 
 impl<'a> Link<'a> {
-    pub fn new(object: &'a Object) -> Self {
+    pub fn new(object: &'a Object, kernel: &'a Kernel) -> Self {
         Self {
             object,
+            kernel,
             slots: Vec::new(),
             placed: Vec::new(),
             slot_of: BTreeMap::new(),
             names_map: Vec::new(),
             lines: Vec::new(),
+            unresolved: Vec::new(),
         }
     }
 
@@ -74,11 +78,11 @@ impl<'a> Link<'a> {
         self.finish(main, ty)
     }
 
-    fn function(&self, index: usize) -> &'a Function {
+    pub fn function(&self, index: usize) -> &'a Function {
         &self.object.functions[index]
     }
 
-    fn section(&self, function: usize) -> &'a Section {
+    pub fn section(&self, function: usize) -> &'a Section {
         &self.object.elf.sections[self.function(function).section]
     }
 
@@ -96,13 +100,17 @@ impl<'a> Link<'a> {
         // The function's bounds were checked against the section.
         let code = self.object.elf.data(section).get(function.start..function.end).unwrap_or_default();
         let (slots, _) = code.as_chunks::<SLOT>();
-        self.slots.extend(slots.iter().map(|&bytes| RawInsn::from_le_bytes(bytes)));
+        let read = match self.object.elf.byte_order {
+            ByteOrder::Little => RawInsn::from_le_bytes,
+            ByteOrder::Big => RawInsn::from_be_bytes,
+        };
+        self.slots.extend(slots.iter().map(|&bytes| read(bytes)));
         self.put_lines(function, section, start);
         self.check_core(index)
     }
 
     fn put_lines(&mut self, function: &Function, section: &Section, start: usize) {
-        let Some((btf, info)) = self.object.btf.as_ref().zip(self.object.info.get(&section.name)) else { return };
+        let Some((btf, info)) = self.object.btf.as_deref().zip(self.object.info.get(&section.name)) else { return };
         let text = |off| btf.string(off).unwrap_or_default().into_owned();
         for record in info.lines(&(function.start..function.end)) {
             let byte = record.offset as usize - function.start;
@@ -118,7 +126,7 @@ impl<'a> Link<'a> {
 
     fn check_core(&self, index: usize) -> Result<(), Diagnostic> {
         let (function, section) = (self.function(index), self.section(index));
-        let Some((btf, info)) = self.object.btf.as_ref().zip(self.object.info.get(&section.name)) else {
+        let Some((btf, info)) = self.object.btf.as_deref().zip(self.object.info.get(&section.name)) else {
             return Ok(());
         };
         let relocations = info.relocations(&(function.start..function.end));
@@ -152,6 +160,20 @@ impl<'a> Link<'a> {
                     self.slots[slot].src = pseudo::MAP;
                     self.names_map.push((slot, map));
                 }
+                Some(Reference::Absent { .. }) if wide => {
+                    // The address of what is not there.
+                    for part in [slot, slot + 1] {
+                        if let Some(raw) = self.slots.get_mut(part) {
+                            raw.imm = 0;
+                        }
+                    }
+                    self.slots[slot].src = 0;
+                }
+                Some(Reference::Absent { name }) => {
+                    self.slots[slot].imm = NO_FUNCTION;
+                    self.slots[slot].src = 0;
+                    self.unresolved.push((slot, format!("the kernel has no function {name}, which is weak")));
+                }
                 Some(Reference::Data(map, byte)) => {
                     self.slots[slot].src = pseudo::MAP_VALUE;
                     self.names_map.push((slot, map));
@@ -165,123 +187,8 @@ impl<'a> Link<'a> {
         Ok(None)
     }
 
-    /// What the instruction names outside itself.
-    fn reference(&self, index: usize, at: usize, raw: RawInsn) -> Result<Option<Reference>, Diagnostic> {
-        let function = self.function(index);
-        let offset = (function.start + at * SLOT) as u64;
-        let relocations = &self.section(index).relocations;
-        let first = relocations.partition_point(|r| r.offset < offset);
-        let here: Vec<&Relocation> = relocations[first..]
-            .iter()
-            .take_while(|r| r.offset < offset + SLOT as u64)
-            .filter(|r| r.kind != R_BPF_NONE.0)
-            .collect();
-        let bad = |code, reason: String| Err(Diagnostic::new(code, reason).at(self.at(index, at)));
-        let (wide, call) = (raw.opcode == WIDE_LOAD, raw.opcode == CALL);
-        match here[..] {
-            [] => {
-                let local = call && raw.src == pseudo::CALL || wide && raw.src == pseudo::FUNC;
-                if local {
-                    let target = (offset as i64) + (1 + i64::from(raw.imm)) * SLOT as i64;
-                    return self.function_at(index, at, function.section, target).map(Some);
-                }
-                if wide && raw.src != 0 {
-                    let reason = "a wide load names a map, a variable or a function, and no relocation says which";
-                    return bad("object-relocation", reason.to_owned());
-                }
-                Ok(None)
-            }
-            [relocation] if relocation.offset != offset => {
-                bad("object-relocation", "a relocation lies inside an instruction".to_owned())
-            }
-            [relocation] => {
-                let symbol = &self.object.elf.symbols[relocation.symbol];
-                if relocation.kind == R_BPF_64_64.0 && wide || relocation.kind == R_BPF_64_32.0 && call {
-                    return self.symbol(index, at, raw, symbol).map(Some);
-                }
-                let name = self.object.elf.name(symbol);
-                let kind = relocation.kind;
-                bad("object-relocation", format!("relocation type {kind} against {name} does not fit the instruction"))
-            }
-            _ => bad("object-relocation", "two relocations apply to one instruction".to_owned()),
-        }
-    }
-
-    fn symbol(&self, index: usize, at: usize, raw: RawInsn, symbol: &Symbol) -> Result<Reference, Diagnostic> {
-        let elf = &self.object.elf;
-        let name = elf.name(symbol);
-        let here = || self.at(index, at);
-        let section = match symbol.home {
-            Home::Section(section) => section,
-            Home::Undefined => {
-                let (weak, what) =
-                    (if symbol.weak { "weak " } else { "" }, if raw.opcode == CALL { "function" } else { "symbol" });
-                let reason = format!("{weak}{what} {name} is not defined in the object");
-                let help = if raw.opcode == CALL {
-                    "kernel functions (kfuncs) are not supported; link libraries in with bpftool gen object"
-                } else {
-                    "kernel symbols and kernel configuration are not supported; link libraries in with bpftool gen object"
-                };
-                return Err(Diagnostic::new("object-extern", reason).at(here()).help(help));
-            }
-            Home::Nowhere => {
-                return Err(Diagnostic::new("object-relocation", format!("symbol {name} has no place")).at(here()));
-            }
-        };
-        let home = &elf.sections[section];
-        let value = i64::try_from(symbol.value).unwrap_or(i64::MAX);
-        match home.content {
-            Content::Code if raw.opcode == CALL => {
-                // The immediate counts slots, from the one after the call; -1 is the symbol itself.
-                let target = value.saturating_add((i64::from(raw.imm) + 1) * SLOT as i64);
-                self.function_at(index, at, section, target)
-            }
-            Content::Code => self.function_at(index, at, section, value.saturating_add(i64::from(raw.imm))),
-            _ if raw.opcode == CALL => {
-                let reason = format!("{name} is called and is no function");
-                Err(Diagnostic::new("object-relocation", reason).at(here()))
-            }
-            _ => {
-                let place = maps::place(symbol.kind, symbol.value, raw.imm);
-                let map_at = |offset| self.object.map_at.get(&(section, offset));
-                let Some(&map) = map_at(None).or_else(|| map_at(Some(place))) else {
-                    let symbol_name = if symbol.kind == SymbolKind::Section { "a place" } else { &name };
-                    let reason = format!("{symbol_name} in section {} is neither a map nor a variable", home.name);
-                    return Err(Diagnostic::new("object-relocation", reason)
-                        .at(here())
-                        .help("variables live in .data, .rodata and .bss, maps in .maps or maps"));
-                };
-                let entry = &self.object.maps[map];
-                if let Some(why) = &entry.refused {
-                    return Err(why.clone());
-                }
-                if !entry.is_global_data() {
-                    return Ok(Reference::Map(map));
-                }
-                let byte = value.saturating_add(i64::from(raw.imm));
-                match i32::try_from(byte) {
-                    Ok(byte) => Ok(Reference::Data(map, byte)),
-                    Err(_) => Err(Diagnostic::new("object-relocation", format!("{name} lies outside its section"))
-                        .at(here())
-                        .limit(format!("{} bytes of {}", home.size, home.name), format!("byte {byte}"))),
-                }
-            }
-        }
-    }
-
-    fn function_at(&self, from: usize, at: usize, section: usize, target: i64) -> Result<Reference, Diagnostic> {
-        let found = usize::try_from(target).ok().and_then(|start| {
-            self.object.functions.binary_search_by_key(&(section, start), |f| (f.section, f.start)).ok()
-        });
-        found.map(Reference::Function).ok_or_else(|| {
-            let name = &self.object.elf.sections[section].name;
-            let reason = format!("no function begins at byte {target} of section {name}");
-            Diagnostic::new("object-call", reason).at(self.at(from, at))
-        })
-    }
-
     /// An instruction of a function that is placed, for a message.
-    fn at(&self, index: usize, at: usize) -> At {
+    pub fn at(&self, index: usize, at: usize) -> At {
         let slot = self.slot_of.get(&index).map_or(at, |start| start + at);
         let after = self.lines.partition_point(|l| l.slot <= slot);
         let source = after.checked_sub(1).map(|i| self.lines[i].line.clone());
@@ -298,31 +205,75 @@ impl<'a> Link<'a> {
     }
 
     fn finish(mut self, main: usize, ty: ProgType) -> Result<Program, Diagnostic> {
-        let used: BTreeSet<usize> = self.names_map.iter().map(|&(_, map)| map).collect();
-        let number: BTreeMap<usize, u32> = used.iter().zip(0..).map(|(&map, i)| (map, i)).collect();
+        let mut used: BTreeSet<usize> = self.names_map.iter().map(|&(_, map)| map).collect();
+        if used.len() > MAPS_MAX {
+            return Err(Diagnostic::new("object-maps", "the program's instructions name too many maps")
+                .at(At::Named(self.function(main).name.clone()))
+                .limit(format!("{MAPS_MAX} maps"), format!("{} maps", used.len()))
+                .help("put them into a map of maps, or split the program with tail calls"));
+        }
+        // What lies in the slots of a map that is named exists too.
+        for map in used.clone() {
+            used.extend(self.object.maps[map].spec.slots.iter().filter_map(|(_, init)| match init {
+                SlotInit::Map(inner) => Some(inner.0 as usize),
+                SlotInit::Program(_) => None,
+            }));
+        }
+        let number: BTreeMap<usize, MapIndex> = used.iter().zip(0..).map(|(&map, i)| (map, MapIndex(i))).collect();
         for &(slot, map) in &self.names_map {
-            self.slots[slot].imm = MapIndex(number[&map]).0 as i32;
+            self.slots[slot].imm = number[&map].0 as i32;
         }
         let insns = insn::decode(&self.slots).map_err(|e| {
             let function = self.placed.partition_point(|&(start, _)| start <= e.slot).saturating_sub(1);
             let (start, index) = self.placed[function];
             Diagnostic { at: Some(self.at(index, e.slot - start)), ..Diagnostic::from(e) }
         })?;
-        let function = self.function(main);
+        let (function, section) = (self.function(main), &self.section(main).name);
+        let (attach, frags) = if ty == ProgType::Xdp { sections::xdp_attach(section) } else { Default::default() };
+        let maps = used.iter().map(|&map| self.map_spec(map, &number)).collect();
+        let functions = self.placed.iter().map(|&(start, index)| self.placed_function(start, index)).collect();
+        self.unresolved.sort();
         Ok(Program {
-            name: function.name.clone(),
-            section: self.section(main).name.clone(),
-            ty,
+            section: section.clone(),
             license: self.object.license.clone(),
-            insns,
-            maps: used.iter().map(|&map| self.object.map_spec(map)).collect::<Vec<MapSpec>>(),
-            functions: self
-                .placed
-                .iter()
-                .map(|&(start, index)| Placed::new(self.function(index).name.clone(), start))
-                .collect(),
+            functions,
             lines: self.lines,
-            ..Program::from_insns("", ty, Vec::new(), Vec::new())
+            btf: self.object.btf.clone(),
+            attach,
+            frags,
+            unresolved: self.unresolved,
+            byte_order: self.object.elf.byte_order,
+            ..Program::from_insns(&function.name, ty, insns, maps)
         })
+    }
+
+    fn placed_function(&self, start: usize, index: usize) -> Placed {
+        let function = self.function(index);
+        let info = self.object.info.get(&self.section(index).name);
+        let ty = info.and_then(|i| i.function(function.start));
+        let kind = ty.zip(self.object.btf.as_deref()).map(|(ty, btf)| &btf.get(ty).kind);
+        let global = matches!(kind, Some(Kind::Func { linkage: FuncLinkage::Global, .. })) && !function.hidden;
+        Placed { name: function.name.clone(), start, btf: ty, global }
+    }
+
+    /// A map as the program sees it, with the numbers that maps have there.
+    fn map_spec(&self, map: usize, number: &BTreeMap<usize, MapIndex>) -> MapSpec {
+        let entry = &self.object.maps[map];
+        let mut spec = entry.spec.clone();
+        for (_, init) in &mut spec.slots {
+            if let SlotInit::Map(inner) = init {
+                *inner = number.get(&(inner.0 as usize)).copied().unwrap_or(*inner);
+            }
+        }
+        if entry.is_global_data() {
+            if spec.name == KCONFIG {
+                let order = self.object.elf.byte_order;
+                spec.initial = Some(self.object.externs.contents(self.kernel, order, spec.value_size));
+            }
+            if !self.object.name.is_empty() {
+                spec.name = maps::data_map_name(&self.object.name, &spec.name);
+            }
+        }
+        spec
     }
 }

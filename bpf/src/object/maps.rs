@@ -4,23 +4,22 @@
 use std::collections::BTreeMap;
 
 use super::elf::{Content, Elf, Section, SymbolKind};
+use super::sections::tail_call_slot;
 use crate::btf::{Btf, Kind, TypeId, VarLinkage};
 use crate::diag::{At, Diagnostic};
-use crate::program::{MapSpec, MapType};
+use crate::program::{MapIndex, MapSpec, MapType, Pinning, SlotInit};
 
 /// A map of an object.
 #[derive(Debug, Clone)]
 pub struct ObjectMap {
-    /// Its shape.
+    /// Its shape. Maps in its slots are numbered as [`super::Object::maps`] orders them.
     pub spec: MapSpec,
-    /// Type of a key, in the object's BTF.
-    pub key: Option<TypeId>,
-    /// Type of a value, in the object's BTF.
-    pub value: Option<TypeId>,
     /// Index of its section.
     pub(super) section: usize,
     /// First byte in the section; `None` if the whole section is the map.
     pub(super) offset: Option<u64>,
+    /// Byte in the section where the values begin that the definition fills slots with.
+    pub(super) values: Option<u64>,
     /// Why no program can use it.
     pub(super) refused: Option<Diagnostic>,
 }
@@ -33,7 +32,7 @@ const ZEROES_MAX: u64 = 64 << 20;
 const LEGACY_MIN: usize = 16;
 
 /// All maps, in the order libbpf creates them: those of `maps` and `.maps` by place, then global data by
-/// section.
+/// section. What they are filled with is said by [`super::slots`], once functions are known.
 pub(super) fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagnostic> {
     let mut maps = legacy(elf)?;
     maps.extend(super::btf_maps::maps(elf, btf)?);
@@ -45,12 +44,49 @@ fn is_legacy(section: &Section) -> bool {
     section.content == Content::Data && (section.name == "maps" || section.name.starts_with("maps/"))
 }
 
-/// `struct bpf_map_def` {type, key size, value size, entries, flags}, or iproute2's `struct bpf_elf_map`, which begins
-/// with the same five words and goes on with {id, pinning, inner id, inner index}.
+/// What the words after the first five of a definition say, which depends on whose structure it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tail {
+    /// iproute2's number of the map.
+    id: u32,
+    /// iproute2's number of the map that is the model of the inner ones.
+    inner_id: u32,
+    /// Slot into which iproute2 puts this map in the map whose model it is.
+    inner_slot: u32,
+    /// Place among the definitions of the map that is the model of the inner ones.
+    inner_place: Option<u32>,
+    pinning: Pinning,
+}
+
+/// Most words of a definition that mean something.
+const LEGACY_WORDS: usize = 9;
+
+impl Tail {
+    fn read(words: &[u32]) -> Tail {
+        match *words {
+            // The kernel's samples: place of the inner map, memory node.
+            [_, _, _, _, _, inner, _] => Tail { inner_place: Some(inner), ..Tail::default() },
+            // iproute2.
+            [_, _, _, _, _, id, pinning, inner_id, inner_slot] => {
+                let pinning = match pinning {
+                    1 => Pinning::ByObject,
+                    2 => Pinning::ByName,
+                    _ => Pinning::None,
+                };
+                Tail { id, inner_id, inner_slot, inner_place: None, pinning }
+            }
+            _ => Tail::default(),
+        }
+    }
+}
+
+/// `struct bpf_map_def` {type, key size, value size, entries, flags}, that of the kernel's samples or iproute2's
+/// `struct bpf_elf_map`, which begin with the same five words.
 ///
 /// Old compilers write the symbols without a size: then a definition ends at the next, or at the section's end.
 fn legacy(elf: &Elf) -> Result<Vec<ObjectMap>, Diagnostic> {
-    let mut maps = Vec::new();
+    let mut maps: Vec<ObjectMap> = Vec::new();
+    let mut tails = Vec::new();
     for (section, symbols) in elf.symbols_in(is_legacy) {
         let home = &elf.sections[section];
         let data = elf.data(home);
@@ -76,7 +112,9 @@ fn legacy(elf: &Elf) -> Result<Vec<ObjectMap>, Diagnostic> {
                     .help("define the map with struct bpf_map_def, or in a .maps section"));
             };
             let (words, _) = bytes.as_chunks::<4>();
-            let word = |i: usize| words.get(i).map_or(0, |&w| u32::from_le_bytes(w));
+            let words: Vec<u32> = words.iter().take(LEGACY_WORDS + 1).map(|&w| elf.word(w)).collect();
+            let word = |i: usize| words.get(i).copied().unwrap_or(0);
+            let tail = Tail::read(&words);
             let spec = MapSpec {
                 name,
                 ty: MapType(word(0)),
@@ -84,25 +122,54 @@ fn legacy(elf: &Elf) -> Result<Vec<ObjectMap>, Diagnostic> {
                 value_size: word(2),
                 max_entries: word(3),
                 flags: word(4),
+                pinning: tail.pinning,
                 ..MapSpec::default()
             };
-            let refused = refuse_map_of_maps(&spec);
             let offset = Some(symbol.value);
-            maps.push(ObjectMap { spec, key: None, value: None, section, offset, refused });
+            maps.push(ObjectMap { spec, section, offset, values: None, refused: None });
+            tails.push(tail);
         }
     }
+    nest(elf, &mut maps, &tails);
     Ok(maps)
 }
 
-/// `BPF_MAP_TYPE_ARRAY_OF_MAPS` and `BPF_MAP_TYPE_HASH_OF_MAPS` need the shape of the inner map.
-pub(super) fn refuse_map_of_maps(spec: &MapSpec) -> Option<Diagnostic> {
-    matches!(spec.ty.0, 12 | 13).then(|| {
-        Diagnostic::new(
-            "object-map-in-map",
-            format!("map {} holds maps ({}), which is not supported", spec.name, spec.ty),
-        )
-        .at(At::Named(spec.name.clone()))
-    })
+/// Gives legacy maps of maps their inner shapes, and iproute2's maps what goes into their slots.
+fn nest(elf: &Elf, maps: &mut [ObjectMap], tails: &[Tail]) {
+    let shapes: Vec<MapSpec> = maps.iter().map(|m| MapSpec { slots: Vec::new(), ..m.spec.clone() }).collect();
+    let of_maps = |spec: &MapSpec| matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+    for (map, tail) in maps.iter_mut().zip(tails) {
+        let by_id = |id: u32| tails.iter().position(|t| t.id == id).filter(|_| id != 0);
+        if of_maps(&map.spec) {
+            let inner = by_id(tail.inner_id).or(tail.inner_place.map(|p| p as usize));
+            let inner = inner.and_then(|i| shapes.get(i)).filter(|inner| !of_maps(inner));
+            map.spec.inner = inner.map(|inner| Box::new(inner.clone()));
+            // The model of inner maps that names a slot is put there.
+            let fits = |(i, t): &(usize, &Tail)| {
+                by_id(tail.inner_id) == Some(*i) && t.inner_slot != u32::MAX && t.inner_slot < map.spec.max_entries
+            };
+            let fill = tails.iter().enumerate().filter(fits);
+            map.spec.slots = fill.map(|(i, t)| (t.inner_slot, SlotInit::Map(MapIndex(i as u32)))).collect();
+        }
+        map.refused = super::btf_maps::refuse_shapeless(&map.spec);
+        if map.spec.ty == MapType::PROG_ARRAY && tail.id != 0 {
+            map.spec.slots = programs_for(elf, tail.id);
+        }
+    }
+}
+
+/// The programs that sections put into the slots of iproute2's map of that number.
+fn programs_for(elf: &Elf, id: u32) -> Vec<(u32, SlotInit)> {
+    let sections = elf.symbols_in(|s| s.content == Content::Code && tail_call_slot(&s.name).is_some_and(|t| t.0 == id));
+    let mut slots = BTreeMap::new();
+    for (section, symbols) in sections {
+        let slot = tail_call_slot(&elf.sections[section].name);
+        let first = symbols.into_iter().find(|s| !s.local && s.value == 0);
+        if let (Some((_, slot)), Some(first)) = (slot, first) {
+            slots.entry(slot).or_insert_with(|| SlotInit::Program(elf.name(first).into_owned()));
+        }
+    }
+    slots.into_iter().collect()
 }
 
 /// Sections of global variables; a map each, of one value.
@@ -149,17 +216,18 @@ fn global_data(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<ObjectMap>, Diagnosti
             max_entries: 1,
             flags: if kind == DataKind::ReadOnly { RDONLY_PROG } else { 0 } | if visible { MMAPABLE } else { 0 },
             initial: Some(initial),
+            value_type: ty,
             ..MapSpec::default()
         };
-        maps.push(ObjectMap { spec, key: None, value: ty, section, offset: None, refused: None });
+        maps.push(ObjectMap { spec, section, offset: None, values: None, refused: None });
     }
     Ok(maps)
 }
 
 /// `BPF_F_RDONLY_PROG`: programs only read it.
-const RDONLY_PROG: u32 = 1 << 7;
+pub(super) const RDONLY_PROG: u32 = 1 << 7;
 /// `BPF_F_MMAPABLE`: user space may map it; libbpf sets it where a variable can be named from outside.
-const MMAPABLE: u32 = 1 << 10;
+pub(super) const MMAPABLE: u32 = 1 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DataKind {

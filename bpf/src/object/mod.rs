@@ -5,29 +5,37 @@
 //! its instructions name by index, and the lines of source. Only what that program uses is looked at, so that something
 //! unsupported elsewhere in the object does no harm.
 //!
-//! What is refused by name: objects that are not 64-bit little-endian BPF, kernel functions and other symbols from
-//! outside, maps of maps and maps with initial values, relocations that need the running kernel's types (CO-RE), and
-//! program types this crate does not have.
+//! What an object asks of the kernel it is loaded into is answered by a [`Kernel`]: its version and configuration. What
+//! is refused by name: objects that are not 64-bit BPF, kernel functions and variables that are not weak, and program
+//! types this crate does not have.
 
 mod btf_maps;
 mod co_re;
 mod code_info;
 mod elf;
+mod externs;
 mod functions;
+mod kernel;
 mod link;
 mod maps;
 mod sections;
+mod select;
+mod slots;
+mod symbols;
 
+pub use kernel::Kernel;
 pub use maps::ObjectMap;
 pub use sections::TypeGuess;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::btf::{Btf, Ext, Kind};
-use crate::diag::{At, Diagnostic};
-use crate::program::{MapSpec, ProgType, Program};
+use crate::btf::{Btf, Ext};
+use crate::diag::Diagnostic;
+use crate::program::{ByteOrder, ProgType, Program};
 use code_info::CodeInfo;
 use elf::Elf;
+use externs::Externs;
 use functions::Function;
 
 /// An object file.
@@ -38,9 +46,11 @@ pub struct Object {
     maps: Vec<ObjectMap>,
     /// Maps by section and first byte; global data by section alone.
     map_at: BTreeMap<(usize, Option<u64>), usize>,
-    btf: Option<Btf>,
+    externs: Externs,
+    btf: Option<Arc<Btf>>,
     info: BTreeMap<String, CodeInfo>,
     license: String,
+    version: Option<u32>,
     programs: Vec<ProgramEntry>,
     /// The object's name, for the names of its maps of global data; empty if it was not said.
     name: String,
@@ -61,25 +71,29 @@ impl Object {
     /// Takes an object file apart.
     ///
     /// # Errors
-    /// A file that is not a little-endian, 64-bit, relocatable BPF object; that is cut off or damaged; whose BTF or map
+    /// A file that is not a 64-bit, relocatable BPF object; that is cut off or damaged; whose BTF or map
     /// definitions are.
     pub fn parse(bytes: &[u8]) -> Result<Object, Diagnostic> {
         let elf = Elf::parse(bytes)?;
-        let btf = elf.section(".BTF").map(|s| Btf::parse(elf.data(s))).transpose()?;
+        let btf = elf.section(".BTF").map(|s| Btf::parse(elf.data(s))).transpose()?.map(Arc::new);
         let info = match (&btf, elf.section(".BTF.ext")) {
             (Some(btf), Some(section)) => code_info::by_section(&elf, btf, &Ext::parse(elf.data(section), btf)?),
             _ => BTreeMap::new(),
         };
         let functions = functions::functions(&elf)?;
-        let maps = maps::maps(&elf, btf.as_ref())?;
+        let mut maps = maps::maps(&elf, btf.as_deref())?;
+        slots::fill(&elf, &functions, &mut maps);
+        let externs = Externs::find(&elf, btf.as_deref());
+        maps.extend(externs.map(btf.as_deref())?);
         let license = elf.section("license").map_or(String::new(), |s| {
             let bytes = elf.data(s);
             let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         });
+        let version = elf.section("version").and_then(|s| elf.data(s).try_into().ok()).map(|word| elf.word(word));
         let map_at = maps.iter().enumerate().map(|(i, m)| ((m.section, m.offset), i)).collect();
         let (programs, name) = (Vec::new(), String::new());
-        let mut object = Object { elf, functions, maps, map_at, btf, info, license, programs, name };
+        let mut object = Object { elf, functions, maps, map_at, externs, btf, info, license, version, programs, name };
         object.programs = object.find_programs();
         Ok(object)
     }
@@ -107,9 +121,20 @@ impl Object {
         &self.license
     }
 
+    /// The kernel's version that a `version` section asks for, in the form of [`Kernel::version`]; `0xfffffffe` stands
+    /// for any. Linux no longer looks at it for the types of programs there are here.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+
+    /// The order of bytes the object was compiled for.
+    pub fn byte_order(&self) -> ByteOrder {
+        self.elf.byte_order
+    }
+
     /// Types, if the object has BTF.
     pub fn btf(&self) -> Option<&Btf> {
-        self.btf.as_ref()
+        self.btf.as_deref()
     }
 
     /// Puts a program together.
@@ -121,117 +146,28 @@ impl Object {
     /// No such program, or several; a type that cannot be told or is not supported; whatever the program uses that is
     /// not supported or damaged.
     pub fn program(&self, name: Option<&str>, ty: Option<ProgType>) -> Result<Program, Diagnostic> {
+        self.program_for(name, ty, &Kernel::default())
+    }
+
+    /// As [`Object::program`], with a kernel to answer what the object asks of it.
+    ///
+    /// # Errors
+    /// As [`Object::program`]'s.
+    pub fn program_for(
+        &self,
+        name: Option<&str>,
+        ty: Option<ProgType>,
+        kernel: &Kernel,
+    ) -> Result<Program, Diagnostic> {
         let main = self.find(name)?;
         let ty = match ty {
             Some(ty) => ty,
             None => self.type_of(main)?,
         };
-        link::Link::new(self).program(main, ty)
-    }
-
-    fn find_programs(&self) -> Vec<ProgramEntry> {
-        let entries = self.functions.iter().enumerate().filter(|(_, f)| self.is_entry(f));
-        entries
-            .map(|(i, f)| ProgramEntry { name: f.name.clone(), section: self.section(f).to_owned(), ty: self.guess(i) })
-            .collect()
-    }
-
-    fn is_entry(&self, function: &Function) -> bool {
-        function.global && self.section(function) != ".text"
+        link::Link::new(self, kernel).program(main, ty)
     }
 
     fn section(&self, function: &Function) -> &str {
         &self.elf.sections[function.section].name
-    }
-
-    fn map_spec(&self, map: usize) -> MapSpec {
-        let mut spec = self.maps[map].spec.clone();
-        if self.maps[map].is_global_data() && !self.name.is_empty() {
-            spec.name = maps::data_map_name(&self.name, &spec.name);
-        }
-        spec
-    }
-
-    fn find(&self, name: Option<&str>) -> Result<usize, Diagnostic> {
-        let entries = || self.functions.iter().enumerate().filter(|(_, f)| self.is_entry(f));
-        let known = || {
-            const SHOWN: usize = 16;
-            let shown = self.programs.iter().take(SHOWN).map(|p| format!("{} (in {})", p.name, p.section));
-            let more = self.programs.len().saturating_sub(SHOWN);
-            let more = (more > 0).then(|| format!("{more} more"));
-            let names: Vec<String> = shown.chain(more).collect();
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        };
-        let only = |found: &mut dyn Iterator<Item = usize>| match (found.next(), found.next()) {
-            (Some(i), None) => Some(i),
-            _ => None,
-        };
-        let Some(name) = name else {
-            return only(&mut entries().map(|(i, _)| i)).ok_or_else(|| {
-                let reason = if self.programs.is_empty() {
-                    "the object has no program"
-                } else {
-                    "the object has several programs"
-                };
-                Diagnostic::new("object-program", reason).limit("one program", known()).help("say which by its name")
-            });
-        };
-        // Any function can be asked for by name, also one that is meant to be called.
-        only(&mut entries().filter(|(_, f)| f.name == name).map(|(i, _)| i))
-            .or_else(|| only(&mut self.functions.iter().enumerate().filter(|(_, f)| f.name == name).map(|(i, _)| i)))
-            .or_else(|| only(&mut entries().filter(|(_, f)| self.section(f) == name).map(|(i, _)| i)))
-            .ok_or_else(|| {
-                Diagnostic::new("object-program", format!("the object has no program {name}"))
-                    .at(At::Named(name.to_owned()))
-                    .limit("one program of that name or section", known())
-            })
-    }
-
-    fn type_of(&self, main: usize) -> Result<ProgType, Diagnostic> {
-        let function = &self.functions[main];
-        let section = self.section(function);
-        let at = At::Named(function.name.clone());
-        let types = || ProgType::ALL.map(ProgType::name).join(", ");
-        match self.guess(main) {
-            TypeGuess::Known(ty) => Ok(ty),
-            TypeGuess::Unsupported(ty) => {
-                let reason = format!("section {section} says that the program is of type {ty}, which is not supported");
-                Err(Diagnostic::new("object-program-type", reason).at(at).limit(types(), ty))
-            }
-            TypeGuess::Ambiguous => {
-                let context = self.context(main);
-                let (reason, help) = match context.as_deref() {
-                    Some("__sk_buff") => (
-                        format!("section {section} does not say the program's type; its context is struct __sk_buff"),
-                        "say the type: sched_cls for a tc classifier, sched_act for a tc action, or socket_filter",
-                    ),
-                    _ => (
-                        format!("section {section} does not say the program's type"),
-                        "say the type, or name the section xdp, tc, action or socket",
-                    ),
-                };
-                Err(Diagnostic::new("object-program-type", reason).at(at).limit(types(), section).help(help))
-            }
-        }
-    }
-
-    /// The section's name says the type; if it does not, a context of `struct xdp_md` does.
-    fn guess(&self, main: usize) -> TypeGuess {
-        match sections::guess(self.section(&self.functions[main])) {
-            TypeGuess::Ambiguous if self.context(main).as_deref() == Some("xdp_md") => TypeGuess::Known(ProgType::Xdp),
-            guess => guess,
-        }
-    }
-
-    /// Name of the structure that a function's first parameter points to.
-    fn context(&self, main: usize) -> Option<String> {
-        let btf = self.btf.as_ref()?;
-        let function = &self.functions[main];
-        let ty = self.info.get(self.section(function))?.function(function.start)?;
-        let Kind::Func { proto, .. } = btf.get(ty).kind else { return None };
-        let Kind::FuncProto { params, .. } = &btf.get(proto).kind else { return None };
-        let Kind::Ptr(to) = btf.get(btf.resolve(params.first()?.ty)?).kind else { return None };
-        let context = btf.resolve(to)?;
-        matches!(btf.get(context).kind, Kind::Struct { .. }).then(|| btf.type_name(context).into_owned())
     }
 }

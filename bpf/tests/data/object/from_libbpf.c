@@ -3,6 +3,8 @@
  * Maps are called by name. Needs root.
  *
  *     cc -o from_libbpf from_libbpf.c -lbpf && ./from_libbpf data.bpf.o > data.libbpf.txt
+ *
+ * A second argument is text of a kernel configuration that goes before the running kernel's.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -25,7 +27,21 @@ static const char *map_of(struct bpf_object *object, int fd)
 	return "?";
 }
 
-static void maps(struct bpf_object *object)
+static void shape(const char *what, struct bpf_map *map)
+{
+	printf("%s %s type %d key %u value %u entries %u flags 0x%x", what, bpf_map__name(map), bpf_map__type(map),
+	       bpf_map__key_size(map), bpf_map__value_size(map), bpf_map__max_entries(map), bpf_map__map_flags(map));
+}
+
+static bool is_kconfig(struct bpf_map *map)
+{
+	const char *dot = strrchr(bpf_map__name(map), '.');
+
+	return dot && !strcmp(dot, ".kconfig");
+}
+
+/* The kernel's configuration is known after the object was loaded only, and stands last. */
+static void maps(struct bpf_object *object, bool kconfig)
 {
 	struct bpf_map *map;
 
@@ -33,14 +49,52 @@ static void maps(struct bpf_object *object)
 		size_t size = 0;
 		const unsigned char *initial = bpf_map__is_internal(map) ? bpf_map__initial_value(map, &size) : NULL;
 
-		printf("map %s type %d key %u value %u entries %u flags 0x%x", bpf_map__name(map), bpf_map__type(map),
-		       bpf_map__key_size(map), bpf_map__value_size(map), bpf_map__max_entries(map),
-		       bpf_map__map_flags(map));
+		if (is_kconfig(map) != kconfig)
+			continue;
+		shape("map", map);
 		if (initial)
 			printf(" initial ");
 		for (size_t i = 0; initial && i < size; i++)
 			printf("%02x", initial[i]);
 		printf("\n");
+		if (bpf_map__inner_map(map)) {
+			shape("inner", bpf_map__inner_map(map));
+			printf("\n");
+		}
+	}
+}
+
+/* What the kernel finds in the slots of maps of programs and of maps. */
+static void slots(struct bpf_object *object)
+{
+	struct bpf_map *map, *each;
+	struct bpf_program *prog;
+
+	bpf_object__for_each_map(map, object) {
+		int type = bpf_map__type(map), is_prog = type == BPF_MAP_TYPE_PROG_ARRAY;
+
+		if (!is_prog && type != BPF_MAP_TYPE_ARRAY_OF_MAPS && type != BPF_MAP_TYPE_HASH_OF_MAPS)
+			continue;
+		for (__u32 key = 0, id; key < bpf_map__max_entries(map); key++) {
+			if (bpf_map_lookup_elem(bpf_map__fd(map), &key, &id))
+				continue;
+			if (is_prog)
+				bpf_object__for_each_program(prog, object) {
+					struct bpf_prog_info info = {};
+					__u32 len = sizeof(info);
+
+					if (!bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len) && info.id == id)
+						printf("slot %s %u %s\n", bpf_map__name(map), key, bpf_program__name(prog));
+				}
+			else
+				bpf_object__for_each_map(each, object) {
+					struct bpf_map_info info = {};
+					__u32 len = sizeof(info);
+
+					if (!bpf_obj_get_info_by_fd(bpf_map__fd(each), &info, &len) && info.id == id)
+						printf("slot %s %u %s\n", bpf_map__name(map), key, bpf_map__name(each));
+				}
+		}
 	}
 }
 
@@ -65,12 +119,12 @@ static void program(struct bpf_object *object, struct bpf_program *program)
 }
 
 /* Loads the programs that can be loaded alone, each with nothing else. */
-static void one_by_one(const char *path, struct bpf_object *list)
+static void one_by_one(const char *path, struct bpf_object *list, const struct bpf_object_open_opts *opts)
 {
 	struct bpf_program *name, *each, *wanted = NULL;
 
 	bpf_object__for_each_program(name, list) {
-		struct bpf_object *object = bpf_object__open(path);
+		struct bpf_object *object = bpf_object__open_file(path, opts);
 
 		bpf_object__for_each_program(each, object) {
 			bool is_wanted = !strcmp(bpf_program__name(each), bpf_program__name(name));
@@ -92,16 +146,21 @@ int main(int argc, char **argv)
 	struct bpf_object *object;
 	struct bpf_program *each;
 
-	if (argc != 2)
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+
+	if (argc != 2 && argc != 3)
 		return 2;
+	opts.kconfig = argv[2];
 	libbpf_set_print(say);
-	object = bpf_object__open(argv[1]);
+	object = bpf_object__open_file(argv[1], &opts);
 	if (!object)
 		return 1;
-	maps(object);
+	maps(object, false);
 	if (bpf_object__load(object)) {
-		one_by_one(argv[1], object);
+		one_by_one(argv[1], object, &opts);
 	} else {
+		maps(object, true);
+		slots(object);
 		bpf_object__for_each_program(each, object)
 			program(object, each);
 	}
