@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::btf::{Btf, TypeId};
 use crate::diag::SourceLine;
 use crate::insn::Insn;
-pub use crate::insn::MapIndex;
+pub use crate::insn::{Endian, MapIndex};
 
 /// Program types this crate knows (`enum bpf_prog_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,16 +215,6 @@ pub enum Attach {
     XdpCpumap,
 }
 
-/// In which byte order a program was compiled: that of its instructions' bytes and of its loads and stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum ByteOrder {
-    /// `bpfel`.
-    #[default]
-    Little,
-    /// `bpfeb`.
-    Big,
-}
-
 /// Where a run of instructions came from: the line holds from `slot` up to the next entry's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineEntry {
@@ -266,7 +256,7 @@ pub struct Program {
     /// instruction can be reached. The text is the reason in words.
     pub unresolved: Vec<(usize, String)>,
     /// Byte order of its loads and stores, and of the maps' initial values.
-    pub byte_order: ByteOrder,
+    pub byte_order: Endian,
 }
 
 impl Program {
@@ -291,7 +281,7 @@ impl Program {
             attach: Attach::Hook,
             frags: false,
             unresolved: Vec::new(),
-            byte_order: ByteOrder::Little,
+            byte_order: Endian::Little,
         }
     }
 }

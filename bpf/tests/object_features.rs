@@ -4,7 +4,7 @@ use bpf::diag::At;
 use bpf::insn::{Callee, Insn, Wide};
 use bpf::maps::Map;
 use bpf::object::{Kernel, Object};
-use bpf::program::{Attach, ByteOrder, MapType, Pinning, ProgType, Program, SlotInit};
+use bpf::program::{Attach, Endian, MapType, Pinning, ProgType, Program, SlotInit};
 use bpf::verifier::{Options, Verdict, verify};
 
 fn object(name: &str) -> Object {
@@ -103,10 +103,10 @@ fn configuration_that_is_not_known_is_refused_by_name() {
 #[test]
 fn big_endian_objects_are_read() {
     let object = object("big");
-    assert_eq!(object.byte_order(), ByteOrder::Big);
+    assert_eq!(object.byte_order(), Endian::Big);
     let entry = object.programs()[0].clone();
     let program = object.program(Some(&entry.name), Some(ProgType::Xdp)).unwrap();
-    assert_eq!(program.byte_order, ByteOrder::Big);
+    assert_eq!(program.byte_order, Endian::Big);
     assert!(matches!(program.insns.last(), Some(Insn::Exit)));
 }
 

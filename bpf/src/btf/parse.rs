@@ -4,7 +4,7 @@ use super::BtfError;
 use super::types::{
     Btf, DataVar, Encoding, EnumValue, FuncLinkage, Kind, Member, NameOff, Param, Type, TypeId, VarLinkage,
 };
-use crate::program::ByteOrder;
+use crate::insn::Endian;
 
 /// First two bytes, in the file's byte order.
 const MAGIC: u16 = 0xeb9f;
@@ -15,12 +15,12 @@ pub(super) struct Reader<'a> {
     section: &'static str,
     rest: &'a [u8],
     offset: usize,
-    order: ByteOrder,
+    order: Endian,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(section: &'static str, bytes: &'a [u8]) -> Self {
-        Self { section, rest: bytes, offset: 0, order: ByteOrder::Little }
+        Self { section, rest: bytes, offset: 0, order: Endian::Little }
     }
 
     pub(super) fn fail<T>(&self, reason: impl Into<String>) -> Result<T, BtfError> {
@@ -51,12 +51,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn u16(&mut self) -> Result<u16, BtfError> {
-        let from = if self.order == ByteOrder::Big { u16::from_be_bytes } else { u16::from_le_bytes };
+        let from = if self.order == Endian::Big { u16::from_be_bytes } else { u16::from_le_bytes };
         self.array().map(from)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, BtfError> {
-        let from = if self.order == ByteOrder::Big { u32::from_be_bytes } else { u32::from_le_bytes };
+        let from = if self.order == Endian::Big { u32::from_be_bytes } else { u32::from_le_bytes };
         self.array().map(from)
     }
 
@@ -68,8 +68,8 @@ impl<'a> Reader<'a> {
         match self.u16()? {
             MAGIC => {}
             magic if magic.swap_bytes() == MAGIC => {
-                self.order = ByteOrder::Big;
-                whole.order = ByteOrder::Big;
+                self.order = Endian::Big;
+                whole.order = Endian::Big;
             }
             magic => return whole.fail(format!("the magic number is {magic:#06x} and must be {MAGIC:#06x}")),
         }

@@ -16,7 +16,7 @@ pub mod text;
 pub use decode::{DecodeError, DecodeReason, decode, decode_bytes};
 pub use encode::{EncodeError, encode, encode_bytes};
 pub use flow::RegSet;
-pub use raw::{RawInsn, SLOT};
+pub use raw::{Endian, RawInsn, SLOT};
 pub use text::Names;
 
 /// Index into the maps of the program ([`crate::program::Program::maps`]).

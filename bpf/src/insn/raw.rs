@@ -3,6 +3,16 @@
 /// Bytes of a slot.
 pub const SLOT: usize = 8;
 
+/// In which byte order a program was compiled: that of its instructions' bytes and of its loads and stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Endian {
+    /// `bpfel`.
+    #[default]
+    Little,
+    /// `bpfeb`.
+    Big,
+}
+
 /// A slot as it is encoded: opcode, two 4-bit registers, a 16-bit offset and a 32-bit immediate.
 ///
 /// Any value of any field can be represented; whether it means something is the business of [`super::legality`].

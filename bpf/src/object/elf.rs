@@ -9,7 +9,7 @@ use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, FileKind, SymbolIndex};
 
 use crate::diag::{At, Diagnostic};
-use crate::program::ByteOrder;
+use crate::program::Endian;
 
 /// Longest name of a symbol or section, in bytes (the kernel's `KSYM_NAME_LEN` is 512, with the terminator).
 const NAME_MAX: usize = 511;
@@ -92,7 +92,7 @@ pub(super) struct Symbol {
 #[derive(Debug, Clone)]
 pub(super) struct Elf {
     bytes: Vec<u8>,
-    pub byte_order: ByteOrder,
+    pub byte_order: Endian,
     pub sections: Vec<Section>,
     pub symbols: Vec<Symbol>,
 }
@@ -107,7 +107,7 @@ impl Elf {
     pub fn parse(bytes: &[u8]) -> Result<Elf, Diagnostic> {
         let header = header(bytes)?;
         let endian = header.endian().map_err(malformed)?;
-        let byte_order = if endian == Endianness::Big { ByteOrder::Big } else { ByteOrder::Little };
+        let byte_order = if endian == Endianness::Big { Endian::Big } else { Endian::Little };
         let table = header.sections(endian, bytes).map_err(malformed)?;
         check_overlap(table.iter().map(|s| (s.file_range(endian), s.sh_type(endian))), bytes.len())?;
 
@@ -210,8 +210,8 @@ impl Elf {
     /// A word of 4 bytes in the file's order.
     pub fn word(&self, bytes: [u8; 4]) -> u32 {
         match self.byte_order {
-            ByteOrder::Little => u32::from_le_bytes(bytes),
-            ByteOrder::Big => u32::from_be_bytes(bytes),
+            Endian::Little => u32::from_le_bytes(bytes),
+            Endian::Big => u32::from_be_bytes(bytes),
         }
     }
 

@@ -10,7 +10,7 @@ use super::kernel::Kernel;
 use super::maps::{MMAPABLE, ObjectMap, RDONLY_PROG};
 use crate::btf::{Btf, Encoding, Kind, TypeId};
 use crate::diag::{At, Diagnostic};
-use crate::program::{ByteOrder, MapSpec, MapType};
+use crate::program::{Endian, MapSpec, MapType};
 
 /// Name of the map, and of the section of variables in BTF.
 pub(super) const KCONFIG: &str = ".kconfig";
@@ -144,7 +144,7 @@ impl Externs {
     ///
     /// # Errors
     /// A variable that must be set and is not, or that cannot hold its value.
-    pub fn place(&self, variable: usize, kernel: &Kernel, order: ByteOrder) -> Result<u32, Diagnostic> {
+    pub fn place(&self, variable: usize, kernel: &Kernel, order: Endian) -> Result<u32, Diagnostic> {
         let variable = &self.variables[variable];
         match variable.value(kernel, order)? {
             None if !variable.weak => {
@@ -159,7 +159,7 @@ impl Externs {
     }
 
     /// The bytes of the map for a kernel: zeroes where a variable is not set.
-    pub fn contents(&self, kernel: &Kernel, order: ByteOrder, size: u32) -> Vec<u8> {
+    pub fn contents(&self, kernel: &Kernel, order: Endian, size: u32) -> Vec<u8> {
         let mut bytes = vec![0; size as usize];
         for variable in &self.variables {
             let Ok(Some(value)) = variable.value(kernel, order) else { continue };
@@ -194,7 +194,7 @@ fn holds(btf: &Btf, ty: TypeId) -> Option<Holds> {
 
 impl Variable {
     /// Its bytes; `None` where the kernel's configuration does not set it.
-    fn value(&self, kernel: &Kernel, order: ByteOrder) -> Result<Option<Vec<u8>>, Diagnostic> {
+    fn value(&self, kernel: &Kernel, order: Endian) -> Result<Option<Vec<u8>>, Diagnostic> {
         let bad = |reason: String| {
             Diagnostic::new("object-kconfig", format!("{} {reason}", self.name)).at(At::Named(self.name.clone()))
         };
@@ -239,11 +239,11 @@ impl Variable {
         if signed { number.wrapping_add(1 << (bits - 1)) < 1 << bits } else { number >> bits == 0 }
     }
 
-    fn number(&self, number: u64, order: ByteOrder) -> Vec<u8> {
+    fn number(&self, number: u64, order: Endian) -> Vec<u8> {
         let size = (self.size as usize).min(8);
         match order {
-            ByteOrder::Little => number.to_le_bytes()[..size].to_vec(),
-            ByteOrder::Big => number.to_be_bytes()[8 - size..].to_vec(),
+            Endian::Little => number.to_le_bytes()[..size].to_vec(),
+            Endian::Big => number.to_be_bytes()[8 - size..].to_vec(),
         }
     }
 }

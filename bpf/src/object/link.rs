@@ -10,7 +10,7 @@ use super::{Kernel, Object, co_re, maps, sections};
 use crate::btf::{FuncLinkage, Kind};
 use crate::diag::{At, Diagnostic, SourceLine};
 use crate::insn::{self, RawInsn, SLOT};
-use crate::program::{ByteOrder, Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program, SlotInit};
+use crate::program::{Endian, Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program, SlotInit};
 
 /// Pseudo sources (RFC 9669 §5.4 and §4.3).
 pub(super) mod pseudo {
@@ -101,8 +101,8 @@ impl<'a> Link<'a> {
         let code = self.object.elf.data(section).get(function.start..function.end).unwrap_or_default();
         let (slots, _) = code.as_chunks::<SLOT>();
         let read = match self.object.elf.byte_order {
-            ByteOrder::Little => RawInsn::from_le_bytes,
-            ByteOrder::Big => RawInsn::from_be_bytes,
+            Endian::Little => RawInsn::from_le_bytes,
+            Endian::Big => RawInsn::from_be_bytes,
         };
         self.slots.extend(slots.iter().map(|&bytes| read(bytes)));
         self.put_lines(function, section, start);

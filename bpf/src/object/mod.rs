@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use crate::btf::{Btf, Ext};
 use crate::diag::Diagnostic;
-use crate::program::{ByteOrder, ProgType, Program};
+use crate::program::{Endian, ProgType, Program};
 use code_info::CodeInfo;
 use elf::Elf;
 use externs::Externs;
@@ -128,7 +128,7 @@ impl Object {
     }
 
     /// The order of bytes the object was compiled for.
-    pub fn byte_order(&self) -> ByteOrder {
+    pub fn byte_order(&self) -> Endian {
         self.elf.byte_order
     }
 

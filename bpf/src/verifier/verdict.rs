@@ -7,6 +7,7 @@ use crate::program::Program;
 
 /// The verifier's answer. The last two are never confused: one is Linux's judgement, the other our limit.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one is made for each program that is verified, and taken apart at once")]
 pub enum Verdict {
     /// Linux would load the program.
     Accepted(VerifiedProgram),
