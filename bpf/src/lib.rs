@@ -5,10 +5,11 @@
 //!
 //! The rooms follow a program's life:
 //! object bytes → [`object`] → [`program::Program`] → [`verifier`] → [`verifier::VerifiedProgram`] → [`facts`] →
-//! [`interp`]. Around them stand [`insn`] (the instruction set), [`memory`] (the guest's address space), [`maps`],
-//! [`helpers`], [`mod@env`] and [`diag`].
+//! [`interp`]. Around them stand [`insn`] (the instruction set), [`cbpf`] (classic BPF, another way in), [`memory`] (the
+//! guest's address space), [`maps`], [`helpers`], [`mod@env`] and [`diag`].
 
 pub mod btf;
+pub mod cbpf;
 pub mod diag;
 pub mod env;
 pub mod errno;

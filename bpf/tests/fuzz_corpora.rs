@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+#[path = "fuzz/classic.rs"]
+mod classic;
 #[path = "fuzz/instructions.rs"]
 mod instructions;
 
@@ -29,4 +31,14 @@ fn replay(name: &str, check: impl Fn(&[u8])) {
 #[test]
 fn instructions() {
     replay("instructions", instructions::check);
+}
+
+#[test]
+fn classic_text() {
+    replay("classic_text", classic::text);
+}
+
+#[test]
+fn classic_raw() {
+    replay("classic_raw", classic::raw);
 }

@@ -8,3 +8,4 @@ pub mod both;
 pub mod generate;
 pub mod kernel;
 pub mod rng;
+pub mod socket;
