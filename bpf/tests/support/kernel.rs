@@ -251,6 +251,24 @@ fn id_of(fd: &OwnedFd) -> u32 {
     u32::from_le_bytes(info[4..].try_into().unwrap())
 }
 
+impl KernelProg {
+    /// The machine code the kernel made of the program (`jited_prog_len` and `jited_prog_insns` of `struct bpf_prog_info`).
+    pub fn image(&self) -> Result<Vec<u8>, i32> {
+        let mut code = vec![0u8; self.info(&mut [])?];
+        self.info(&mut code)?;
+        Ok(code)
+    }
+
+    /// Copies as much of the machine code as there is room for; says how long it is.
+    fn info(&self, code: &mut [u8]) -> Result<usize, i32> {
+        let mut info = [0u8; 256];
+        info[16..20].copy_from_slice(&(code.len() as u32).to_le_bytes());
+        info[24..32].copy_from_slice(&(code.as_mut_ptr().addr() as u64).to_le_bytes());
+        Attr::new().fd(0, &self.0).u32(4, info.len() as u32).ptr(8, info.as_mut_ptr()).call(cmd::OBJ_GET_INFO_BY_FD)?;
+        Ok(u32::from_le_bytes(info[16..20].try_into().unwrap()) as usize)
+    }
+}
+
 impl KernelMap {
     /// The map's number.
     pub fn id(&self) -> u32 {

@@ -7,7 +7,7 @@ mod hooks;
 mod pricer;
 mod profile;
 mod vlan;
-mod x86;
+pub mod x86;
 
 pub use cache::{Cache, LINE, Level, LevelShape};
 pub use component::{Fate, Host, In, Inner, Out};

@@ -21,14 +21,12 @@ pub(super) struct Weights {
 
 impl Weights {
     pub(super) fn of(program: &Program) -> Self {
-        let mut sum = 0;
-        let mut before = Vec::with_capacity(program.insns.len() + 1);
-        before.push(0);
-        for insn in &program.insns {
-            sum += u64::from(x86::emitted(insn));
-            before.push(sum);
-        }
-        Self { before: before.into(), per_run: u64::from(x86::per_run(program)) }
+        let executed = x86::executed(program);
+        let sums = executed.slots.iter().scan(0, |sum, slot| {
+            *sum += u64::from(*slot);
+            Some(*sum)
+        });
+        Self { before: [0].into_iter().chain(sums).collect(), per_run: u64::from(executed.per_run) }
     }
 
     fn span(&self, first: usize, past: usize) -> u64 {
