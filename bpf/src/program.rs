@@ -215,6 +215,25 @@ pub enum Attach {
     XdpCpumap,
 }
 
+/// A program of one device, by number: what a slot of a program array names. Every engine has such a list of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProgId(pub u32);
+
+impl ProgId {
+    /// What a slot that refers to this program holds; 0 is none.
+    pub const fn reference(self) -> u32 {
+        self.0 + 1
+    }
+
+    /// The program that a slot refers to.
+    pub const fn from_reference(number: u32) -> Option<ProgId> {
+        match number.checked_sub(1) {
+            Some(id) => Some(ProgId(id)),
+            None => None,
+        }
+    }
+}
+
 /// Where a run of instructions came from: the line holds from `slot` up to the next entry's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineEntry {

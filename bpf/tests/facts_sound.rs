@@ -164,7 +164,7 @@ impl Observer for Watch<'_> {
                 };
                 facts.kinds.contains(Kinds::MAP_VALUE) && named && from(at - (at - first) % stride)
             }
-            RegionKind::MapHandles => false,
+            RegionKind::MapHandles | RegionKind::MapKeys => false,
         };
         if !fits && self.wrong.is_none() {
             self.wrong = Some(format!("slot {} {insn:?}: {:?} at {at}, not {facts:?}", access.slot, access.region));

@@ -3,7 +3,7 @@
 mod support;
 
 use bpf::env::FixedEnv;
-use bpf::insn::{AluOp, AtomicOp, Insn, Reg, Size};
+use bpf::insn::{AluOp, AtomicOp, Cond, Insn, Reg, Size};
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, SkbFields, XdpFields};
 use bpf::program::{ProgType, Program};
 use support::asm::*;
@@ -65,6 +65,30 @@ fn eight_frames_deep() {
     insns.extend([mov(R0, R1), exit()]);
     let retval = agree(insns);
     assert!(retval == 21 || retval == u32::MAX);
+}
+
+/// A loop around `may_goto`, left by it or by `leave`: the count of its rounds.
+fn patient(leave: i32) -> Vec<Insn> {
+    vec![mov(R0, 0), Insn::MayGoto { off: 3 }, add(R0, 1), branch(Cond::Eq, R0, leave, 1), jump(-4), exit()]
+}
+
+#[test]
+fn may_goto_lets_loops_run_as_the_kernel_does() {
+    for leave in [1, 7, 100_000] {
+        let retval = agree(patient(leave));
+        assert!(retval == leave as u32 || retval == u32::MAX);
+    }
+}
+
+#[test]
+fn may_goto_is_taken_after_eight_mebi_rounds() {
+    let run = |insns| {
+        let code = Code::new(&Program::from_insns("loop", ProgType::Xdp, insns, vec![])).unwrap();
+        let mut engine = Engine::new(EngineConfig::default(), &[]).unwrap();
+        let input = RunInput { context: ContextInput::Xdp(XdpFields::default()), packet: &[0; 64] };
+        engine.run(&code, input, &mut FixedEnv::default(), &mut NoObserver).retval
+    };
+    assert_eq!(run(patient(-1)), 8 << 20);
 }
 
 /// Sums fields of the context with distinct weights, so that one read wrongly shows.

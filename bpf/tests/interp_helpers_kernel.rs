@@ -3,11 +3,11 @@
 mod support;
 
 use bpf::helpers::{ArgKind, HELPERS, HelperProto, ProgTypes};
-use bpf::insn::{AluOp, Cond, Insn, Reg, Size};
+use bpf::insn::{AluOp, Cond, Insn, Reg, Size, Wide};
 use bpf::program::{MapType, ProgType};
 use proptest::prelude::*;
 use support::asm::*;
-use support::both::{Both, kernel_bytes};
+use support::both::{self, Both};
 use support::kernel::{Kernel, kernel};
 
 fn config(cases: u32) -> ProptestConfig {
@@ -192,7 +192,8 @@ fn packet_loads() {
         || prop_oneof![0..70i32, -0x20_0000..-0x1f_ffb0i32, -0x10_0000..-0x0f_ffb0i32, -0x10_0010..-0x0f_fff0i32];
     let loads = prop::collection::vec((size, offset(), prop::option::of(-80..80i32)), 1..6);
     let packets = prop::collection::vec(packet(prop_oneof![Just(64), 20..70usize]), 3);
-    proptest!(config(300), |(loads in loads, packets in packets)| {
+    let types = prop::sample::select(vec![ProgType::SchedCls, ProgType::SocketFilter]);
+    proptest!(config(300), |(ty in types, loads in loads, packets in packets)| {
         let mut insns = vec![mov(R6, R1), mov(R7, 0)];
         for (size, imm, register) in loads {
             let mode = match register {
@@ -206,7 +207,7 @@ fn packet_loads() {
             insns.extend(collect());
         }
         insns.extend([mov(R0, R7), exit()]);
-        agree(kernel, ProgType::SchedCls, insns, &packets)?;
+        agree(kernel, ty, insns, &packets)?;
     });
 }
 
@@ -220,19 +221,34 @@ fn call_of(row: &HelperProto, change: impl Fn(usize, ArgKind) -> Option<Vec<Insn
             ArgKind::None => continue,
             ArgKind::Anything => vec![mov(reg, 0)],
             ArgKind::Context => vec![mov(reg, R6)],
-            ArgKind::ConstMap => map(reg, 0).to_vec(),
+            ArgKind::ConstMap => map(reg, u32::from(row.id == TAIL_CALL)).to_vec(),
             ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
                 vec![mov(reg, R10), add(reg, -64)]
             }
             ArgKind::Size | ArgKind::SizeOrZero => vec![mov(reg, 8)],
+            ArgKind::Callback => vec![Insn::LoadImm64 { dst: reg, value: Wide::Func { off: 0 } }, Insn::Pad],
+            ArgKind::StackOrNull => vec![mov(reg, R10), add(reg, -8)],
         };
         insns.extend(change(at, *kind).unwrap_or(usual));
     }
     insns.push(helper(row.id));
     insns.extend_from_slice(after);
     insns.extend([mov(R0, 0), exit()]);
+    // The function called back stands behind the end.
+    let end = insns.len();
+    for (slot, insn) in insns.iter_mut().enumerate() {
+        if let Insn::LoadImm64 { value: Wide::Func { off }, .. } = insn {
+            *off = (end - slot) as i32 - 1;
+        }
+    }
+    if row.args.contains(&ArgKind::Callback) {
+        insns.extend([mov(R0, 0), exit()]);
+    }
     insns
 }
+
+/// The one whose map holds programs.
+const TAIL_CALL: u32 = 12;
 
 /// The same behind a check of 32 packet bytes at R9.
 fn with_packet(ty: ProgType, insns: Vec<Insn>) -> Vec<Insn> {
@@ -246,10 +262,13 @@ fn with_packet(ty: ProgType, insns: Vec<Insn>) -> Vec<Insn> {
 #[test]
 fn the_table_says_what_the_kernel_says() {
     let Some(kernel) = kernel("the_table_says_what_the_kernel_says") else { return };
-    let maps = [kernel.create_map(MapType::HASH.0, 8, 8, 4, 0).unwrap()];
     let accepted = |ty: ProgType, insns: &[Insn], license: &str| {
-        let loaded = kernel.load(ty.number(), &kernel_bytes(insns, &maps), license);
-        loaded.map_err(|error| error.log)
+        // A program array belongs to the type of the first program that uses it.
+        let maps = [
+            kernel.create_map(MapType::HASH.0, 8, 8, 4, 0).unwrap(),
+            kernel.create_map(MapType::PROG_ARRAY.0, 4, 4, 4, 0).unwrap(),
+        ];
+        both::load_licensed(kernel, ty, insns, &maps, license).map_err(|error| error.log)
     };
     let usual = |_: usize, _: ArgKind| None;
     for row in &HELPERS {
@@ -275,7 +294,7 @@ fn the_table_says_what_the_kernel_says() {
             let reg = Reg::new(at as u8 + 1).unwrap();
             let zero = |i: usize, _: ArgKind| (i == at).then(|| vec![mov(reg, 0)]);
             // Null memory is good only with a size of 0.
-            let good = matches!(kind, ArgKind::SizeOrZero | ArgKind::Anything);
+            let good = matches!(kind, ArgKind::SizeOrZero | ArgKind::Anything | ArgKind::StackOrNull);
             if kind != ArgKind::None {
                 assert_eq!(accepted(ty, &call_of(row, zero, &[]), "GPL").is_ok(), good, "{name} argument {at} of 0");
             }

@@ -107,6 +107,9 @@ fn step() -> impl Strategy<Value = Insn> {
             off,
         }),
         2 => (place(), operand()).prop_map(|((size, off), src)| store(size, R10, off, src)),
+        1 => (place(), reg()).prop_map(|((size, off), dst)| Insn::LoadAcquire { size, dst, base: R10, off }),
+        1 => (place(), reg()).prop_map(|((size, off), src)| Insn::StoreRelease { size, base: R10, off, src }),
+        1 => (1..6i16).prop_map(|off| Insn::MayGoto { off }),
         1 => atomic.prop_map(|((op, fetch), double, word, src)| {
             let (size, off) = if double { (Size::D, -8 * WORDS + 8 * word) } else { (Size::W, -8 * WORDS + 4 * word) };
             Insn::Atomic { op, fetch, size, base: R10, off, src }
@@ -134,12 +137,13 @@ fn program(steps: &[Insn]) -> Vec<Insn> {
     insns.extend((0..SCALARS).map(|n| load(Size::D, Reg::new(n).unwrap(), R9, 8 * i16::from(n))));
 
     let slots = |insns: &[Insn]| insns.iter().map(Insn::slots).sum::<usize>() as i16;
+    let skip = |at: usize, off: i16| slots(&steps[at + 1..(at + 1 + off as usize).min(steps.len())]);
     for (at, insn) in steps.iter().enumerate() {
         match *insn {
             Insn::Branch { width, cond, dst, src, off } => {
-                let skipped = &steps[at + 1..(at + 1 + off as usize).min(steps.len())];
-                insns.push(Insn::Branch { width, cond, dst, src, off: slots(skipped) });
+                insns.push(Insn::Branch { width, cond, dst, src, off: skip(at, off) });
             }
+            Insn::MayGoto { off } => insns.push(Insn::MayGoto { off: skip(at, off) }),
             wide @ Insn::LoadImm64 { .. } => insns.extend([wide, Insn::Pad]),
             other => insns.push(other),
         }

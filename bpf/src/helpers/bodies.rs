@@ -92,7 +92,7 @@ fn checksum_field(cx: &mut dyn HelperCx, off: u64) -> Option<(u32, u16)> {
     let off = off as u32;
     let mut field = [0; 2];
     let good = off <= 0xffff && off & 1 == 0 && cx.packet_read(off, &mut field);
-    good.then(|| (off, u16::from_le_bytes(field)))
+    good.then(|| (off, cx.byte_order().half(field)))
 }
 
 /// The field after the change. `replace2` is how 16-bit words are exchanged: the two layers differ in which zero comes out.
@@ -111,7 +111,8 @@ pub(super) fn l3_csum_replace(cx: &mut dyn HelperCx, [_, off, from, to, flags]: 
     }
     let Some((off, field)) = checksum_field(cx, off) else { return Ok(Errno::EFAULT.as_return()) };
     let Some(new) = replaced(field, from, to, flags, checksum::replace2) else { return Ok(Errno::EINVAL.as_return()) };
-    cx.packet_write(off, &new.to_le_bytes());
+    let new = cx.byte_order().half_bytes(new);
+    cx.packet_write(off, &new);
     Ok(0)
 }
 
@@ -129,7 +130,8 @@ pub(super) fn l4_csum_replace(cx: &mut dyn HelperCx, [_, off, from, to, flags]: 
         return Ok(Errno::EINVAL.as_return());
     };
     let new = if mangled_0 && new == 0 { 0xffff } else { new };
-    cx.packet_write(off, &new.to_le_bytes());
+    let new = cx.byte_order().half_bytes(new);
+    cx.packet_write(off, &new);
     Ok(0)
 }
 
@@ -140,7 +142,7 @@ fn sum(cx: &mut dyn HelperCx, address: u64, len: u32, seed: u32) -> Result<u32, 
     for at in (0..len).step_by(CHUNK) {
         let part = &mut buf[..CHUNK.min((len - at) as usize)];
         cx.read(address.wrapping_add(u64::from(at)), part)?;
-        acc = checksum::partial(part, acc);
+        acc = checksum::partial(cx.byte_order(), part, acc);
     }
     Ok(acc)
 }

@@ -1,7 +1,9 @@
 //! Internet checksums (RFC 1071, RFC 1624) with the exact representations Linux leaves in registers and packets: of the
 //! two zeros, 0x0000 and 0xffff, the one its arithmetic yields.
 //!
-//! Words are little-endian, as a program on a little-endian host loads them.
+//! Words are in the machine's byte order, as a program on it loads them.
+
+use crate::program::Endian;
 
 /// `a + b` with end-around carry in 32 bits.
 pub(super) fn add32(a: u32, b: u32) -> u32 {
@@ -25,16 +27,16 @@ pub(super) fn fold(sum: u32) -> u16 {
     !fold16(sum)
 }
 
-/// `sum` plus the bytes as little-endian words. The result is 0 only if all of it was.
-pub(super) fn partial(bytes: &[u8], sum: u32) -> u32 {
+/// `sum` plus the bytes as words. The result is 0 only if all of it was.
+pub(super) fn partial(order: Endian, bytes: &[u8], sum: u32) -> u32 {
     let mut words = bytes.chunks_exact(4);
     let mut acc = u64::from(sum);
     for word in &mut words {
-        acc += u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        acc += u64::from(order.word([word[0], word[1], word[2], word[3]]));
     }
     let mut last = [0; 4];
     last[..words.remainder().len()].copy_from_slice(words.remainder());
-    acc += u64::from(u32::from_le_bytes(last));
+    acc += u64::from(order.word(last));
     let once = (acc & 0xffff_ffff) + (acc >> 32);
     add32(once as u32, (once >> 32) as u32)
 }
@@ -65,9 +67,10 @@ mod tests {
 
     #[test]
     fn rfc1071_example() {
-        // RFC 1071 §3: the words 0001 f203 f4f5 f6f7 sum to ddf2; bytes in memory order here, so swapped.
+        // RFC 1071 §3: the words 0001 f203 f4f5 f6f7 sum to ddf2; swapped where bytes are in memory order.
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(fold16(partial(&bytes, 0)).swap_bytes(), 0xddf2);
+        assert_eq!(fold16(partial(Endian::Little, &bytes, 0)).swap_bytes(), 0xddf2);
+        assert_eq!(fold16(partial(Endian::Big, &bytes, 0)), 0xddf2);
     }
 
     #[test]

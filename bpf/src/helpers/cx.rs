@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::errno::Errno;
 use crate::memory::Fault;
-use crate::program::ProgType;
+use crate::program::{Endian, ProgType};
 
 /// Where a program asked for the packet to go (`bpf_redirect`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +32,9 @@ pub trait HelperCx {
 
     /// The outside.
     fn env(&mut self) -> &mut dyn Env;
+
+    /// The machine's byte order.
+    fn byte_order(&self) -> Endian;
 
     /// Instructions this run has executed, this call included.
     fn retired(&self) -> u64;
@@ -88,4 +91,25 @@ pub trait HelperCx {
 
     /// Notes where the packet is to go if the program's verdict is a redirect.
     fn redirect(&mut self, target: Redirect);
+
+    /// Asks for the program in a slot of a program array to take the place of the running function once the body has
+    /// returned. Where the slot is empty or out of range, or too many tail calls went before, the program goes on.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn tail_call(&mut self, map: u64, slot: u32) -> Result<(), Fault>;
+
+    /// Asks for a function of the program to be called with the numbers from 0 up to but not including `times`, each with
+    /// `context` behind it, until it answers something else than 0. How often it was called then replaces what the body
+    /// returned. `callback` is what a wide load of a function put into a register.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn call_back(&mut self, callback: u64, times: u64, context: u64) -> Result<(), Fault>;
+
+    /// The same for each element of a map: the function gets the map, the addresses of key and value, and `context`.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner error is for a kind of map that has no such walk.
+    fn call_back_each(&mut self, map: u64, callback: u64, context: u64) -> Result<Result<(), Errno>, Fault>;
 }

@@ -5,6 +5,7 @@
 //! Semantics are Linux 6.18's: flags, limits, error numbers.
 
 mod bodies;
+mod calls;
 mod checksum;
 mod cx;
 mod names;

@@ -29,6 +29,10 @@ pub enum ArgKind {
     Size,
     /// Size of the memory before it; may be 0.
     SizeOrZero,
+    /// The address of a function of the program, which the helper calls back.
+    Callback,
+    /// The address of stack memory, for the function called back, or null.
+    StackOrNull,
 }
 
 /// What R0 holds after the call.
@@ -38,6 +42,8 @@ pub enum ReturnKind {
     Integer,
     /// The address of a value of the map in the first argument, or null.
     MapValueOrNull,
+    /// Nothing a program may read.
+    Void,
 }
 
 /// What kind of work a helper is, for cost models; profiles give the numbers.
@@ -57,6 +63,8 @@ pub enum CostClass {
     Checksum,
     /// Moves the packet's start or end.
     Resize,
+    /// Goes on elsewhere: what is called there is priced as what it is.
+    Transfer,
 }
 
 /// A set of program types.

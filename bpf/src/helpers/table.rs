@@ -1,7 +1,7 @@
 //! The table of helpers. Columns are those of the kernel's `struct bpf_func_proto`.
 
 use super::ArgKind::{self, *};
-use super::{CostClass, HelperBody, HelperProto, ProgTypes, ReturnKind, bodies};
+use super::{CostClass, HelperBody, HelperProto, ProgTypes, ReturnKind, bodies, calls};
 
 const fn row(id: u32, types: ProgTypes, cost: CostClass, args: [ArgKind; 5], body: HelperBody) -> HelperProto {
     HelperProto {
@@ -41,7 +41,7 @@ const XDP: ProgTypes = ProgTypes::XDP;
 
 /// Helpers that have a body, by number.
 #[rustfmt::skip]
-pub static HELPERS: [HelperProto; 14] = [
+pub static HELPERS: [HelperProto; 17] = [
     row(1, ALL, CostClass::Map, [ConstMap, MapKey, None, None, None], bodies::map_lookup_elem)
         .packet_args().returns(ReturnKind::MapValueOrNull),
     row(2, ALL, CostClass::Map, [ConstMap, MapKey, MapValue, Anything, None], bodies::map_update_elem).packet_args(),
@@ -54,12 +54,16 @@ pub static HELPERS: [HelperProto; 14] = [
         .changes_packet(),
     row(11, TC, CostClass::Checksum, [Context, Anything, Anything, Anything, Anything], bodies::l4_csum_replace)
         .changes_packet(),
+    row(12, ALL, CostClass::Transfer, [Context, ConstMap, Anything, None, None], calls::tail_call)
+        .returns(ReturnKind::Void),
     row(23, ProgTypes::XDP_AND_TC, CostClass::State, [Anything, Anything, None, None, None], bodies::redirect),
     row(26, ProgTypes::SKB, CostClass::Copy, [Context, Anything, UninitMem, Size, None], bodies::skb_load_bytes),
     row(28, ProgTypes::XDP_AND_TC, CostClass::Checksum, [MemOrNull, SizeOrZero, MemOrNull, SizeOrZero, Anything],
         bodies::csum_diff).packet_args(),
     row(44, XDP, CostClass::Resize, [Context, Anything, None, None, None], bodies::xdp_adjust_head).changes_packet(),
     row(65, XDP, CostClass::Resize, [Context, Anything, None, None, None], bodies::xdp_adjust_tail).changes_packet(),
+    row(164, ALL, CostClass::Transfer, [ConstMap, Callback, StackOrNull, Anything, None], calls::for_each_map_elem),
+    row(181, ALL, CostClass::Transfer, [Anything, Callback, StackOrNull, Anything, None], calls::bpf_loop),
 ];
 
 /// The row of a number, if that helper has a body here.

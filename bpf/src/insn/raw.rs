@@ -13,6 +13,40 @@ pub enum Endian {
     Big,
 }
 
+impl Endian {
+    /// The bytes of a word.
+    pub const fn bytes(self, word: u32) -> [u8; 4] {
+        match self {
+            Endian::Little => word.to_le_bytes(),
+            Endian::Big => word.to_be_bytes(),
+        }
+    }
+
+    /// The word that bytes hold.
+    pub const fn word(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Endian::Little => u32::from_le_bytes(bytes),
+            Endian::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
+    /// The bytes of half a word.
+    pub const fn half_bytes(self, half: u16) -> [u8; 2] {
+        match self {
+            Endian::Little => half.to_le_bytes(),
+            Endian::Big => half.to_be_bytes(),
+        }
+    }
+
+    /// The half word that bytes hold.
+    pub const fn half(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Endian::Little => u16::from_le_bytes(bytes),
+            Endian::Big => u16::from_be_bytes(bytes),
+        }
+    }
+}
+
 /// A slot as it is encoded: opcode, two 4-bit registers, a 16-bit offset and a 32-bit immediate.
 ///
 /// Any value of any field can be represented; whether it means something is the business of [`super::legality`].

@@ -16,9 +16,19 @@ pub(super) struct Cpu {
     pub pc: usize,
     /// Operations retired less `pc`, wrapping: straight-line code retires by moving `pc` alone.
     pub skew: u64,
+    /// Times the running function may still pass a `may_goto`.
+    pub passes: u32,
 }
 
+/// Times a function passes a `may_goto` before it is taken (kernel: `BPF_MAX_LOOPS`). Linux on x86-64 has from 6.15 on a
+/// quarter of a second instead, by its own clock; a count is what its other machines have, and what can be repeated.
+pub(super) const MAX_PASSES: u32 = 8 << 20;
+
 impl Cpu {
+    pub fn new() -> Cpu {
+        Cpu { r: [0; Lane::COUNT], pc: 0, skew: 0, passes: MAX_PASSES }
+    }
+
     pub fn retired(&self) -> u64 {
         self.skew.wrapping_add(self.pc as u64)
     }
@@ -44,14 +54,17 @@ pub(super) struct View<'a> {
     pub mem: &'a mut [u8],
     pub guard: Guard<'a>,
     pub maps: &'a [MapPlace],
-    pub packet: PacketSpan,
+    /// For loads from the packet; `None` where the context is no skb.
+    pub packet: Option<PacketSpan>,
 }
 
-/// The packet's place in the arena.
+/// An skb's place in the arena, by address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PacketSpan {
+    /// Link-layer header.
+    pub link: u32,
     pub data: u32,
-    pub len: u32,
+    pub end: u32,
 }
 
 /// Why the loop came back.
@@ -107,21 +120,24 @@ fn describe(guard: Guard<'_>, slot: usize, kind: MemAccessKind, address: u64, si
 }
 
 /// The bytes a program of classic BPF's heritage loads, as a number in network byte order; `None` when they are not all in
-/// the packet. Negative offsets count from the link-layer header (-0x200000) or the network header (-0x100000), which
-/// stands behind an Ethernet header.
+/// the packet. Negative offsets count from the link-layer header (`SKF_LL_OFF`, -0x200000) or the network header
+/// (`SKF_NET_OFF`, -0x100000), which stands behind an Ethernet header; both may lie before the packet's data.
 fn packet_load(mem: &[u8], packet: PacketSpan, offset: i32, size: u32) -> Option<u64> {
     const LINK_LAYER: i64 = -0x20_0000;
     const NETWORK_LAYER: i64 = -0x10_0000;
     const ETH_HLEN: i64 = 14;
-    let off = match i64::from(offset) {
-        off @ 0.. => off,
-        off @ NETWORK_LAYER.. => off - NETWORK_LAYER + ETH_HLEN,
-        off => off - LINK_LAYER,
+    let (link, data) = (i64::from(packet.link), i64::from(packet.data));
+    let at = match i64::from(offset) {
+        off @ 0.. => data + off,
+        off @ NETWORK_LAYER.. => link + ETH_HLEN + (off - NETWORK_LAYER),
+        off @ LINK_LAYER.. => link + (off - LINK_LAYER),
+        _ => return None,
     };
-    let off = u32::try_from(off).ok()?;
-    let inside = u64::from(off) + u64::from(size) <= u64::from(packet.len);
-    let bytes = mem.get(packet.data as usize + off as usize..)?.get(..size as usize)?;
-    inside.then(|| bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)))
+    if at + i64::from(size) > i64::from(packet.end) {
+        return None;
+    }
+    let bytes = mem.get(usize::try_from(at).ok()?..)?.get(..size as usize)?;
+    Some(bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)))
 }
 
 /// What an atomic operation leaves in memory.
@@ -138,8 +154,14 @@ fn combine(op: AtomicOp, old: u64, operand: u64, expected: u64) -> u64 {
 }
 
 /// Executes from `cpu.pc` until the machine is needed. A run stops with [`FaultKind::Budget`] at the first taken jump that
-/// finds more than `budget` operations retired.
-pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, budget: u64, observer: &mut O) -> Stop {
+/// finds more than `budget` operations retired. With `BIG`, words lie in memory with their highest byte first.
+pub(super) fn burst<O: Observer, const BIG: bool>(
+    code: &Code,
+    cpu: &mut Cpu,
+    view: View<'_>,
+    budget: u64,
+    observer: &mut O,
+) -> Stop {
     let View { mem, guard, maps, packet } = view;
     let ops = &code.ops[..];
     let r = &mut cpu.r;
@@ -187,10 +209,20 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
                 }
             }};
         }
+        macro_rules! word {
+            ($ty:ty, $bytes:expr) => {
+                if BIG { <$ty>::from_be_bytes($bytes) } else { <$ty>::from_le_bytes($bytes) }
+            };
+        }
+        macro_rules! bytes {
+            ($word:expr) => {
+                if BIG { $word.to_be_bytes() } else { $word.to_le_bytes() }
+            };
+        }
         macro_rules! load {
             ($ty:ty, $size:expr, $extend:expr) => {{
                 let at = address(r[src], &op);
-                let mut value = u64::from(<$ty>::from_le_bytes(faulty!(load(mem, guard, at))));
+                let mut value = u64::from(word!($ty, faulty!(load(mem, guard, at))));
                 if O::ACCESSES {
                     let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Load, at, $size);
                     value = observer.loaded(&access, None, value);
@@ -203,7 +235,7 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
             ($ty:ty, $size:expr, $value:expr) => {{
                 let at = address(r[dst], &op);
                 let value = $value as $ty;
-                faulty!(store(mem, guard, at, value.to_le_bytes()));
+                faulty!(store(mem, guard, at, bytes!(value)));
                 if O::ACCESSES {
                     let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Store, at, $size);
                     observer.access(&access, u64::from(value));
@@ -216,14 +248,14 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
                 let at = address(r[dst], &op);
                 let index = faulty!(place(guard, at, $size.bytes(), true));
                 let bytes = &mut mem[index..index + size_of::<$ty>()];
-                let mut old = u64::from(<$ty>::from_le_bytes((&*bytes).try_into().expect("a slice of that size")));
+                let mut old = u64::from(word!($ty, (&*bytes).try_into().expect("a slice of that size")));
                 if O::ACCESSES {
                     let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Atomic, at, $size);
                     old = observer.loaded(&access, Some(kind), old);
                     observer.access(&access, old);
                 }
                 let new = combine(kind, old, r[src], u64::from(r[0] as $ty)) as $ty;
-                bytes.copy_from_slice(&new.to_le_bytes());
+                bytes.copy_from_slice(&bytes!(new));
                 if kind == AtomicOp::Cmpxchg {
                     r[0] = old;
                 } else if fetch {
@@ -292,6 +324,7 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
             Opcode::Atomic32 => atomic!(u32, Size::W),
             Opcode::Atomic64 => atomic!(u64, Size::D),
             Opcode::PacketAbs | Opcode::PacketInd => {
+                let packet = faulty!(packet.ok_or(Fault::of(FaultKind::NoSkb)));
                 let register = if op.code == Opcode::PacketInd { r[src] as u32 } else { 0 };
                 match packet_load(mem, packet, register.wrapping_add(op.imm as u32) as i32, op.at) {
                     Some(value) => r[0] = value,
@@ -302,6 +335,10 @@ pub(super) fn burst<O: Observer>(code: &Code, cpu: &mut Cpu, view: View<'_>, bud
                 }
             }
             Opcode::Ja => jump!(op.at),
+            Opcode::MayGoto => match cpu.passes.checked_sub(1) {
+                Some(left) => cpu.passes = left,
+                None => jump!(op.at),
+            },
             Opcode::CallLocal => break Stop::Call(op.at),
             Opcode::CallHelper => break Stop::Helper(op.at),
             Opcode::CallReg => break Stop::HelperIn(op.src),

@@ -3,6 +3,8 @@
 //! The kernel rewrites every access to them; here they are plain memory, and `data`, `data_end` and `data_meta` hold guest
 //! addresses, so that a 32-bit load yields the pointer.
 
+use crate::program::Endian;
+
 /// Bytes of `struct xdp_md`.
 pub(super) const XDP_MD_LEN: u32 = 24;
 /// Bytes of `struct __sk_buff`.
@@ -62,6 +64,10 @@ pub struct SkbFields {
     pub gso_size: u32,
     /// Hardware time stamp in nanoseconds.
     pub hwtstamp: u64,
+    /// Bytes of link-layer header that stand before `data`: 0 at tc's hooks; 14, an Ethernet header, where a socket filter
+    /// sees what its socket will get. No field of `struct __sk_buff`; loads from the packet with negative offsets
+    /// reach it.
+    pub pulled: u32,
 }
 
 /// The context of one run.
@@ -94,12 +100,27 @@ mod at {
     pub const SKB_HWTSTAMP: usize = 184;
 }
 
-fn put(bytes: &mut [u8], at: usize, word: u32) {
-    bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+/// A context's bytes, written and read word by word.
+struct Words<'a> {
+    bytes: &'a mut [u8],
+    order: Endian,
 }
 
-fn get(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+impl Words<'_> {
+    fn put(&mut self, at: usize, word: u32) {
+        self.bytes[at..at + 4].copy_from_slice(&self.order.bytes(word));
+    }
+
+    fn put_long(&mut self, at: usize, long: u64) {
+        let (low, high) = (long as u32, (long >> 32) as u32);
+        let (first, second) = if self.order == Endian::Little { (low, high) } else { (high, low) };
+        self.put(at, first);
+        self.put(at + 4, second);
+    }
+}
+
+fn get(order: Endian, bytes: &[u8], at: usize) -> u32 {
+    order.word([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 impl ContextInput {
@@ -114,37 +135,47 @@ impl ContextInput {
     }
 
     /// Writes the whole structure.
-    pub(super) fn write(&self, bytes: &mut [u8], place: PacketPlace) {
+    pub(super) fn write(&self, order: Endian, bytes: &mut [u8], place: PacketPlace) {
         match self {
             ContextInput::Xdp(xdp) => {
-                put(bytes, 12, xdp.ingress_ifindex);
-                put(bytes, 16, xdp.rx_queue_index);
-                put(bytes, 20, xdp.egress_ifindex);
+                let mut words = Words { bytes, order };
+                words.put(12, xdp.ingress_ifindex);
+                words.put(16, xdp.rx_queue_index);
+                words.put(20, xdp.egress_ifindex);
             }
-            ContextInput::Skb(skb) => skb.write(bytes, place.len),
+            ContextInput::Skb(skb) => skb.write(order, bytes, place.len),
         }
-        write_place(bytes, self.is_xdp(), place);
+        write_place(order, bytes, self.is_xdp(), place);
+    }
+
+    /// Bytes of the packet before `data`.
+    pub(super) fn pulled(&self) -> u32 {
+        match self {
+            ContextInput::Xdp(_) => 0,
+            ContextInput::Skb(skb) => skb.pulled,
+        }
     }
 }
 
 /// Rewrites what follows the packet's place.
-pub(super) fn write_place(bytes: &mut [u8], xdp: bool, place: PacketPlace) {
+pub(super) fn write_place(order: Endian, bytes: &mut [u8], xdp: bool, place: PacketPlace) {
     let end = place.data + place.len;
+    let mut words = Words { bytes, order };
     if xdp {
-        put(bytes, at::XDP_DATA, place.data);
-        put(bytes, at::XDP_DATA_END, end);
-        put(bytes, at::XDP_DATA_META, place.data);
+        words.put(at::XDP_DATA, place.data);
+        words.put(at::XDP_DATA_END, end);
+        words.put(at::XDP_DATA_META, place.data);
     } else {
-        put(bytes, at::SKB_LEN, place.len);
-        put(bytes, at::SKB_DATA, place.data);
-        put(bytes, at::SKB_DATA_END, end);
-        put(bytes, at::SKB_DATA_META, place.data);
+        words.put(at::SKB_LEN, place.len);
+        words.put(at::SKB_DATA, place.data);
+        words.put(at::SKB_DATA_END, end);
+        words.put(at::SKB_DATA_META, place.data);
     }
 }
 
 /// Clears the flow hash of a `struct __sk_buff`.
 pub(super) fn clear_hash(bytes: &mut [u8]) {
-    put(bytes, at::SKB_HASH, 0);
+    bytes[at::SKB_HASH..at::SKB_HASH + 4].fill(0);
 }
 
 impl SkbFields {
@@ -169,38 +200,43 @@ impl SkbFields {
         ]
     }
 
-    fn write(mut self, bytes: &mut [u8], packet_len: u32) {
+    fn write(mut self, order: Endian, bytes: &mut [u8], packet_len: u32) {
         let bytes = &mut bytes[..SK_BUFF_LEN as usize];
         bytes.fill(0);
+        let mut words = Words { bytes, order };
         for (off, word) in self.words() {
-            put(bytes, off, *word);
+            words.put(off, *word);
         }
         for (i, word) in self.cb.into_iter().enumerate() {
-            put(bytes, 48 + 4 * i, word);
+            words.put(48 + 4 * i, word);
         }
-        bytes[at::SKB_TSTAMP..at::SKB_TSTAMP + 8].copy_from_slice(&self.tstamp.to_le_bytes());
-        put(bytes, 160, if self.wire_len == 0 { packet_len } else { self.wire_len });
-        put(bytes, 176, self.gso_size);
-        bytes[at::SKB_HWTSTAMP..at::SKB_HWTSTAMP + 8].copy_from_slice(&self.hwtstamp.to_le_bytes());
+        words.put_long(at::SKB_TSTAMP, self.tstamp);
+        words.put(160, if self.wire_len == 0 { packet_len } else { self.wire_len });
+        words.put(176, self.gso_size);
+        words.put_long(at::SKB_HWTSTAMP, self.hwtstamp);
     }
 
     /// The fields as a run left them. The kernel keeps `queue_mapping`, `tc_index` and `tc_classid` in 16 bits, and so
     /// they come back.
-    pub(super) fn read(bytes: &[u8]) -> SkbFields {
+    pub(super) fn read(order: Endian, bytes: &[u8]) -> SkbFields {
         let bytes = &bytes[..SK_BUFF_LEN as usize];
+        let get = |at| get(order, bytes, at);
         let mut fields = SkbFields::default();
         for (off, word) in fields.words() {
-            *word = get(bytes, off);
+            *word = get(off);
         }
         for word in [&mut fields.queue_mapping, &mut fields.tc_index, &mut fields.tc_classid] {
             *word &= 0xffff;
         }
         for (i, word) in fields.cb.iter_mut().enumerate() {
-            *word = get(bytes, 48 + 4 * i);
+            *word = get(48 + 4 * i);
         }
-        let long = |at| u64::from(get(bytes, at)) | u64::from(get(bytes, at + 4)) << 32;
+        let long = |at| match order {
+            Endian::Little => u64::from(get(at)) | u64::from(get(at + 4)) << 32,
+            Endian::Big => u64::from(get(at + 4)) | u64::from(get(at)) << 32,
+        };
         (fields.tstamp, fields.hwtstamp) = (long(at::SKB_TSTAMP), long(at::SKB_HWTSTAMP));
-        (fields.wire_len, fields.gso_size) = (get(bytes, 160), get(bytes, 176));
+        (fields.wire_len, fields.gso_size) = (get(160), get(176));
         fields
     }
 }

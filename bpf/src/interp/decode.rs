@@ -3,10 +3,10 @@
 use super::op::{Op, Opcode};
 use crate::diag::{At, Diagnostic};
 use crate::helpers::HELPERS;
-use crate::insn::{AtomicOp, ByteOrder, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+use crate::insn::{self, AtomicOp, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::MapId;
 use crate::memory::FaultKind;
-use crate::program::{MapIndex, ProgType, Program};
+use crate::program::{Endian, MapIndex, ProgType, Program};
 
 /// A program ready to run: wide loads are one operation, jump targets are resolved.
 ///
@@ -18,6 +18,9 @@ pub struct Code {
     pub(super) slots: Vec<u32>,
     pub(super) faults: Vec<FaultKind>,
     pub(super) uses_stack: bool,
+    pub(super) byte_order: Endian,
+    /// Functions whose address is taken: slot, operation; ascending.
+    functions: Vec<(u32, u32)>,
     name: String,
     ty: ProgType,
 }
@@ -38,7 +41,7 @@ impl Code {
     /// Pre-decodes a program whose map `i` is the device's map `maps[i]`.
     ///
     /// # Errors
-    /// `program-too-long`, `map-not-bound`, `kfunc-unsupported`, `function-pointer-unsupported`. What a program does
+    /// `program-too-long`, `map-not-bound`, `kfunc-unsupported`, `variable-unsupported`, `arena-unsupported`. What a program does
     /// wrong when it runs is no error: it faults.
     pub fn bound(program: &Program, maps: &[MapId]) -> Result<Code, Diagnostic> {
         if program.insns.len() > MAX_SLOTS {
@@ -63,11 +66,27 @@ impl Code {
         self.ty
     }
 
+    /// The byte order it was compiled for.
+    pub fn byte_order(&self) -> Endian {
+        self.byte_order
+    }
+
+    /// The operation that a function begins with, by what a wide load of its address put into a register.
+    pub(super) fn function_at(&self, address: u64) -> Option<usize> {
+        let slot = address.checked_sub(FUNCTION).and_then(|slot| u32::try_from(slot).ok())?;
+        let at = self.functions.binary_search_by_key(&slot, |function| function.0).ok()?;
+        Some(self.functions[at].1 as usize)
+    }
+
     /// The slot of an operation.
     pub(super) fn slot_of(&self, op: usize) -> usize {
         self.slots.get(op).map_or(0, |&slot| slot as usize)
     }
 }
+
+/// What the address of a function is above its slot: no region of the arena is there, so that nothing can be read from
+/// or written to a function.
+const FUNCTION: u64 = 1 << 32;
 
 /// The operand of an atomic opcode: which operation, and whether the old value comes back.
 pub(super) fn atomic_of(imm: u64) -> (AtomicOp, bool) {
@@ -97,6 +116,7 @@ struct Decoder<'a> {
     faults: Vec<FaultKind>,
     /// Slots of jumps to nowhere.
     bad_jumps: Vec<usize>,
+    functions: Vec<(u32, u32)>,
 }
 
 impl<'a> Decoder<'a> {
@@ -118,6 +138,7 @@ impl<'a> Decoder<'a> {
             slots: Vec::with_capacity(instructions as usize + 1),
             faults: Vec::new(),
             bad_jumps: Vec::new(),
+            functions: Vec::new(),
         }
     }
 
@@ -127,8 +148,18 @@ impl<'a> Decoder<'a> {
             self.trap(FaultKind::BadJump, slot);
         }
         let uses_stack = self.program.insns.iter().any(|insn| insn.uses().contains(Reg::R10));
-        let (name, ty) = (self.program.name.clone(), self.program.ty);
-        Code { ops: self.ops, slots: self.slots, faults: self.faults, uses_stack, name, ty }
+        self.functions.sort_unstable();
+        self.functions.dedup();
+        Code {
+            ops: self.ops,
+            slots: self.slots,
+            faults: self.faults,
+            uses_stack,
+            byte_order: self.program.byte_order,
+            functions: self.functions,
+            name: self.program.name.clone(),
+            ty: self.program.ty,
+        }
     }
 
     fn push(&mut self, slot: usize, op: Op) {
@@ -166,11 +197,6 @@ impl<'a> Decoder<'a> {
             .help(help)
     }
 
-    fn newer(&self, slot: usize, name: &str) -> Diagnostic {
-        let reason = format!("{name} is not there yet");
-        self.unsupported(slot, "instruction-unsupported", &reason, "do without it: it is not in RFC 9669")
-    }
-
     fn map(&self, slot: usize, index: MapIndex) -> Result<u32, Diagnostic> {
         self.maps.get(index.0 as usize).map(|id| id.0).ok_or_else(|| {
             let reason = "the program names a map that it was not given";
@@ -191,7 +217,7 @@ impl<'a> Decoder<'a> {
             Insn::Mov { width: Width::W32, dst, src, sext: None } => Op::with(Opcode::Mov32R, dst, src, Width::W32),
             Insn::Neg { width: Width::W64, dst } => Op::new(Opcode::Neg64).dst(dst),
             Insn::Neg { width: Width::W32, dst } => Op::new(Opcode::Neg32).dst(dst),
-            Insn::End { order, dst, bits } => end(order, dst, bits),
+            Insn::End { order, dst, bits } => end(self.program.byte_order, order, dst, bits),
             Insn::LoadImm64 { dst, value } => self.wide(slot, dst, value)?,
             Insn::Pad if self.op_of[slot] == NO_OP => return Ok(()),
             Insn::Pad => {
@@ -215,10 +241,24 @@ impl<'a> Decoder<'a> {
                     PacketMode::Ind(src) => Op { at, imm, ..Op::new(Opcode::PacketInd).src(src) },
                 }
             }
-            Insn::LoadAcquire { .. } => return Err(self.newer(slot, "load_acquire")),
-            Insn::StoreRelease { .. } => return Err(self.newer(slot, "store_release")),
-            Insn::AddrSpaceCast { .. } => return Err(self.newer(slot, "addr_space_cast")),
-            Insn::MayGoto { .. } => return Err(self.newer(slot, "may_goto")),
+            // One instruction follows another here: nothing overtakes it that would have to wait.
+            Insn::LoadAcquire { size, dst, base, off } => {
+                Op { at: i32::from(off) as u32, ..Op::new(load(size, false)).dst(dst).src(base) }
+            }
+            Insn::StoreRelease { size, base, off, src } => {
+                let src = Operand::Reg(src);
+                Op { at: i32::from(off) as u32, ..Op::with(store(size, src), base, src, Width::W64) }
+            }
+            Insn::AddrSpaceCast { .. } => {
+                let reason = "there are no arenas that pointers could be cast from or to";
+                return Err(self.unsupported(
+                    slot,
+                    "arena-unsupported",
+                    reason,
+                    "keep the data in a map of another kind",
+                ));
+            }
+            Insn::MayGoto { .. } => Op { at: self.target(slot, insn.target(slot)), ..Op::new(Opcode::MayGoto) },
             Insn::Jump { .. } => Op { at: self.target(slot, insn.target(slot)), ..Op::new(Opcode::Ja) },
             Insn::Branch { width, cond, dst, src, .. } => {
                 let at = self.target(slot, insn.target(slot));
@@ -234,7 +274,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn wide(&self, slot: usize, dst: Reg, value: Wide) -> Result<Op, Diagnostic> {
+    fn wide(&mut self, slot: usize, dst: Reg, value: Wide) -> Result<Op, Diagnostic> {
         Ok(match value {
             Wide::Value(imm) => Op { imm, ..Op::new(Opcode::Const).dst(dst) },
             Wide::Map(map) => Op { at: self.map(slot, map)?, ..Op::new(Opcode::MapHandle).dst(dst) },
@@ -246,9 +286,11 @@ impl<'a> Decoder<'a> {
                 return Err(self.unsupported(slot, "variable-unsupported", reason, "use a map instead"));
             }
             Wide::Func { .. } => {
-                let reason = "addresses of functions are not there yet: no helper here takes a callback";
-                let help = "unroll the loop, or call the function directly";
-                return Err(self.unsupported(slot, "function-pointer-unsupported", reason, help));
+                let to = self.program.insns[slot].function(slot);
+                let function = to.and_then(|to| u32::try_from(to).ok()).unwrap_or(u32::MAX);
+                let target = self.target(slot, to);
+                self.functions.push((function, target));
+                Op { imm: FUNCTION + u64::from(function), ..Op::new(Opcode::Const).dst(dst) }
             }
         })
     }
@@ -279,11 +321,13 @@ pub(super) fn row(id: u32) -> Option<u32> {
     HELPERS.iter().position(|row| row.id == id).map(|at| at as u32)
 }
 
-fn end(order: ByteOrder, dst: Reg, bits: u8) -> Op {
-    let code = match (order, bits) {
-        (ByteOrder::Le, 16) => Opcode::Low16,
-        (ByteOrder::Le, 32) => Opcode::Mov32R,
-        (ByteOrder::Le, _) => Opcode::Mov64R,
+/// To the byte order that the machine has, nothing moves and the bits above are cleared.
+fn end(machine: Endian, order: insn::ByteOrder, dst: Reg, bits: u8) -> Op {
+    let stays = matches!((machine, order), (Endian::Little, insn::ByteOrder::Le) | (Endian::Big, insn::ByteOrder::Be));
+    let code = match (stays, bits) {
+        (true, 16) => Opcode::Low16,
+        (true, 32) => Opcode::Mov32R,
+        (true, _) => Opcode::Mov64R,
         (_, 16) => Opcode::Swap16,
         (_, 32) => Opcode::Swap32,
         _ => Opcode::Swap64,

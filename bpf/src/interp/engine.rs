@@ -1,23 +1,20 @@
 //! The engine: runs programs on a machine.
 
-use super::burst::{Cpu, Stop, burst};
+use std::sync::Arc;
+
+use super::burst::Cpu;
 use super::context::{ContextInput, SkbFields};
-use super::decode::{Code, row};
-use super::machine::{Call, Machine};
-use super::observer::{HelperCall, Observer};
-use super::op::Lane;
+use super::decode::Code;
+use super::machine::Machine;
+use super::observer::Observer;
+use super::open_map::{Objects, OpenMap};
+use super::run::{Caller, Run};
 use crate::diag::Diagnostic;
 use crate::env::Env;
-use crate::errno::Errno;
-use crate::helpers::{HELPERS, Redirect};
-use crate::maps::{AccessLog, Linear, Map, MapId, MapSet};
+use crate::helpers::Redirect;
+use crate::maps::{Linear, MapId, MapSet};
 use crate::memory::{Arena, Fault, FaultKind, RegionId};
-use crate::program::{MapSpec, ProgType};
-
-/// Bytes of a stack frame (kernel: `MAX_BPF_STACK`).
-pub const STACK_FRAME: u32 = 512;
-/// Frames that may be live, the main function's included (kernel: `MAX_CALL_FRAMES`).
-pub const MAX_FRAMES: usize = 8;
+use crate::program::{Endian, MapSpec, ProgId, ProgType};
 
 /// What a machine is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +37,8 @@ pub struct EngineConfig {
     /// Hold every access to a map's memory to one value, so that running from value `i` into value `i + 1` faults. For
     /// tests: it slows such accesses down.
     pub strict: bool,
+    /// Byte order of words in memory, of the machine's own and of what programs load and store.
+    pub byte_order: Endian,
 }
 
 impl Default for EngineConfig {
@@ -52,6 +51,7 @@ impl Default for EngineConfig {
             frame_size: 4096,
             budget: 100_000_000,
             strict: false,
+            byte_order: Endian::Little,
         }
     }
 }
@@ -78,21 +78,17 @@ pub struct Outcome {
     pub redirect: Option<Redirect>,
 }
 
-/// A caller's place, to come back to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Frame {
-    pc: usize,
-    /// R6 to R9.
-    saved: [u64; 4],
-}
-
 /// The machine of one device, and the engine that runs programs on it.
 #[derive(Debug, Clone)]
 pub struct Engine {
     config: EngineConfig,
     machine: Machine,
-    /// Callers of the frames in use.
-    frames: [Frame; MAX_FRAMES - 1],
+    /// Programs that others may tail-call, by number.
+    programs: Vec<Arc<Code>>,
+    /// The type of programs that each map has taken.
+    owners: Vec<Option<ProgType>>,
+    /// Callers of the frames in use; empty between runs.
+    callers: Vec<Caller>,
 }
 
 impl Engine {
@@ -102,7 +98,8 @@ impl Engine {
     /// A map that cannot be created, or what does not fit the address space (`arena-full`).
     pub fn new(config: EngineConfig, maps: &[MapSpec]) -> Result<Engine, Diagnostic> {
         let machine = Machine::new(&config, maps)?;
-        Ok(Engine { config, machine, frames: Default::default() })
+        let owners = vec![None; machine.maps.len()];
+        Ok(Engine { config, machine, programs: Vec::new(), owners, callers: Vec::new() })
     }
 
     /// Runs a program on a packet.
@@ -113,97 +110,57 @@ impl Engine {
         env: &mut dyn Env,
         observer: &mut O,
     ) -> Outcome {
-        let mut cpu = Cpu { r: [0; Lane::COUNT], pc: 0, skew: 0 };
-        let end = if self.machine.load(&self.config, &input.context, input.packet, code.uses_stack) {
-            cpu.r[1] = u64::from(self.machine.context_address());
-            cpu.r[10] = u64::from(self.machine.frame_pointer(0));
-            let ty = match input.context {
-                ContextInput::Xdp(_) => ProgType::Xdp,
-                ContextInput::Skb(_) if code.prog_type().is_skb() => code.prog_type(),
-                ContextInput::Skb(_) => ProgType::SchedCls,
-            };
-            self.execute(code, ty, &mut cpu, env, observer)
-        } else {
-            Err(Fault::of(FaultKind::PacketTooLong))
+        let mut cpu = Cpu::new();
+        if code.byte_order != self.config.byte_order {
+            return self.refused(FaultKind::ByteOrder);
+        }
+        if !self.machine.load(&self.config, &input.context, input.packet, code.uses_stack) {
+            return self.refused(FaultKind::PacketTooLong);
+        }
+        cpu.r[1] = u64::from(self.machine.context_address());
+        cpu.r[10] = u64::from(self.machine.frame_pointer(0));
+        let ty = match input.context {
+            ContextInput::Xdp(_) => ProgType::Xdp,
+            ContextInput::Skb(_) if code.prog_type().is_skb() => code.prog_type(),
+            ContextInput::Skb(_) => ProgType::SchedCls,
         };
+        self.callers.clear();
+        let mut run = Run {
+            config: &self.config,
+            machine: &mut self.machine,
+            callers: &mut self.callers,
+            programs: &self.programs,
+            main: code,
+            code,
+            program: None,
+            first: 0,
+            tail_calls: 0,
+            ty,
+            cpu,
+            env,
+            observer,
+        };
+        let end = run.execute();
+        let cpu = run.cpu;
         let retval = if end.is_ok() { cpu.r[0] } else { 0 };
         Outcome { retval, retired: cpu.retired(), fault: end.err(), redirect: self.machine.redirect }
     }
 
-    fn execute<O: Observer>(
-        &mut self,
-        code: &Code,
-        ty: ProgType,
-        cpu: &mut Cpu,
-        env: &mut dyn Env,
-        observer: &mut O,
-    ) -> Result<(), Fault> {
-        let mut depth = 0;
-        loop {
-            match burst(code, cpu, self.machine.view(), self.config.budget, observer) {
-                Stop::Exit if depth == 0 => return Ok(()),
-                Stop::Exit => {
-                    depth -= 1;
-                    let frame = self.frames[depth];
-                    cpu.r[6..10].copy_from_slice(&frame.saved);
-                    cpu.r[10] = u64::from(self.machine.frame_pointer(depth));
-                    cpu.jump(frame.pc);
-                    self.machine.live_frames(depth);
-                }
-                Stop::Call(target) => {
-                    let fault = |kind| Err(Fault::of(kind).at(code.slot_of(cpu.pc - 1)));
-                    let Some(frame) = self.frames.get_mut(depth) else { return fault(FaultKind::CallDepth) };
-                    if cpu.retired() > self.config.budget {
-                        return fault(FaultKind::Budget);
-                    }
-                    *frame = Frame { pc: cpu.pc, saved: [cpu.r[6], cpu.r[7], cpu.r[8], cpu.r[9]] };
-                    depth += 1;
-                    cpu.r[10] = u64::from(self.machine.frame_pointer(depth));
-                    cpu.jump(target as usize);
-                    self.machine.enter_frame(depth, code.uses_stack);
-                }
-                Stop::Helper(row) => self.helper(code, ty, row as usize, cpu, env, observer)?,
-                Stop::HelperIn(register) => {
-                    let id = cpu.r[register as usize];
-                    let unknown = || Fault::of(FaultKind::UnknownHelper(id as u32)).at(code.slot_of(cpu.pc - 1));
-                    let row = u32::try_from(id).ok().and_then(row).ok_or_else(unknown)?;
-                    self.helper(code, ty, row as usize, cpu, env, observer)?;
-                }
-                Stop::Fault(fault) => return Err(fault),
-            }
-        }
+    /// The outcome of a run that did not begin.
+    fn refused(&self, kind: FaultKind) -> Outcome {
+        Outcome { retval: 0, retired: 0, fault: Some(Fault::of(kind)), redirect: None }
     }
 
-    fn helper<O: Observer>(
-        &mut self,
-        code: &Code,
-        ty: ProgType,
-        row: usize,
-        cpu: &mut Cpu,
-        env: &mut dyn Env,
-        observer: &mut O,
-    ) -> Result<(), Fault> {
-        let proto = &HELPERS[row];
-        let slot = code.slot_of(cpu.pc - 1);
-        if !proto.types.contains(ty) {
-            return Err(Fault::of(FaultKind::WrongContext(proto.id)).at(slot));
-        }
-        let call = HelperCall { slot, id: proto.id, args: [cpu.r[1], cpu.r[2], cpu.r[3], cpu.r[4], cpu.r[5]] };
-        let result = match observer.answer(&call, &self.machine.arena) {
-            Some(result) => result,
-            None => {
-                self.machine.map_op = None;
-                let mut cx = Call { machine: &mut self.machine, env, retired: cpu.retired(), ty };
-                let result = (proto.body)(&mut cx, call.args).map_err(|fault| fault.at(slot))?;
-                if let Some(op) = &self.machine.map_op {
-                    observer.map_op(op, &self.machine.log);
-                }
-                result
-            }
-        };
-        observer.helper(&call, result);
-        cpu.r[0] = result;
-        Ok(())
+    /// Makes a program one that others of this engine may tail-call, once it is put into a slot of a program array
+    /// ([`OpenMap::set_program`]). It stays for as long as the engine does.
+    pub fn add_program(&mut self, code: Arc<Code>) -> ProgId {
+        self.programs.push(code);
+        ProgId(self.programs.len() as u32 - 1)
+    }
+
+    /// The program of a number.
+    pub fn program(&self, id: ProgId) -> Option<&Code> {
+        self.programs.get(id.0 as usize).map(Arc::as_ref)
     }
 
     /// What the machine is like.
@@ -218,7 +175,7 @@ impl Engine {
 
     /// The skb's fields as the last run left them; meaningless after a run with an XDP context.
     pub fn skb(&self) -> SkbFields {
-        SkbFields::read(self.machine.context_bytes())
+        SkbFields::read(self.config.byte_order, self.machine.context_bytes())
     }
 
     /// The whole address space.
@@ -239,66 +196,9 @@ impl Engine {
     /// A map as user space reaches it.
     pub fn map(&mut self, id: MapId) -> Option<OpenMap<'_>> {
         let region = self.map_region(id)?;
-        let map = self.machine.maps.get(id)?;
-        let memory = Linear(self.machine.arena.bytes_of_mut(region));
-        Some(OpenMap { map, maps: &self.machine.maps, memory, log: &mut self.machine.log })
-    }
-}
-
-/// A map of an engine, open for user space's operations. The accesses of the last one are in [`OpenMap::log`].
-#[derive(Debug)]
-pub struct OpenMap<'a> {
-    map: &'a Map,
-    maps: &'a MapSet,
-    memory: Linear<'a>,
-    log: &'a mut AccessLog,
-}
-
-impl OpenMap<'_> {
-    /// The map's definition and kind.
-    pub fn definition(&self) -> &Map {
-        self.map
-    }
-
-    /// `BPF_MAP_LOOKUP_ELEM`; see [`Map::user_lookup`].
-    ///
-    /// # Errors
-    /// Linux's number.
-    pub fn lookup(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.map.user_lookup(&mut self.memory, self.log, key)
-    }
-
-    /// `BPF_MAP_UPDATE_ELEM`; see [`Map::user_update`].
-    ///
-    /// # Errors
-    /// Linux's number.
-    pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        self.map.user_update(&mut self.memory, self.log, self.maps, key, value, flags)
-    }
-
-    /// `BPF_MAP_DELETE_ELEM`.
-    ///
-    /// # Errors
-    /// Linux's number.
-    pub fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
-        self.map.delete(&mut self.memory, self.log, 0, key)
-    }
-
-    /// `BPF_MAP_GET_NEXT_KEY`; see [`Map::next_key`].
-    ///
-    /// # Errors
-    /// Linux's number; `ENOENT` at the end.
-    pub fn next_key(&mut self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        self.map.next_key(&mut self.memory, self.log, key, next)
-    }
-
-    /// All keys and values, in the map's order.
-    pub fn entries(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.map.user_entries(&mut self.memory)
-    }
-
-    /// The accesses of the last operation.
-    pub fn log(&self) -> &AccessLog {
-        self.log
+        let Machine { maps, arena, log, .. } = &mut self.machine;
+        let owner = self.owners.get_mut(id.0 as usize)?;
+        let objects = Objects { maps, programs: &self.programs, owner: *owner };
+        Some(OpenMap { map: maps.get(id)?, objects, owner, memory: Linear(arena.bytes_of_mut(region)), log })
     }
 }

@@ -1,23 +1,25 @@
-//! The machine that programs run on: arena, maps, packet, stack; and what of it helpers see.
+//! The machine that programs run on: arena, maps, packet, stack.
 
 use super::burst::{MapPlace, PacketSpan, View};
 use super::context::{self, ContextInput, PacketPlace, SK_BUFF_LEN};
-use super::engine::{EngineConfig, MAX_FRAMES, STACK_FRAME};
+use super::engine::EngineConfig;
 use super::observer::{MapOp, MapOpKind};
+use super::run::{MAX_DEPTH, MAX_FRAMES, STACK_FRAME};
 use crate::diag::Diagnostic;
-use crate::env::Env;
 use crate::errno::Errno;
-use crate::helpers::{HelperCx, Redirect, Room};
+use crate::helpers::Redirect;
 use crate::maps::{AccessLog, Holds, Linear, Map, MapId, MapSet};
 use crate::memory::{Arena, Fault, FaultKind, Layout, RegionId, RegionKind};
-use crate::program::{MapSpec, ProgType};
+use crate::program::{Endian, MapSpec, ProgId};
 
 /// Distance between two map handles.
 const HANDLE: u32 = 8;
 /// Bytes at a packet buffer's start that hold the kernel's `struct xdp_frame` and that a packet may not grow into.
-const XDP_FRAME_HEADER: u32 = 40;
+pub(super) const XDP_FRAME_HEADER: u32 = 40;
 /// Bytes at a frame's end that hold the kernel's `struct skb_shared_info`, rounded to a cache line.
 const SHARED_INFO: u32 = 320;
+/// Bytes of a copy of a map's key: the longest that a map of plain keys has (kernel: `MAX_BPF_STACK`).
+const KEY_COPY: u32 = 512;
 
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
@@ -25,15 +27,21 @@ pub(super) struct Machine {
     pub maps: MapSet,
     pub map_regions: Vec<RegionId>,
     places: Vec<MapPlace>,
+    pub byte_order: Endian,
     stack: RegionId,
-    context: RegionId,
+    pub context: RegionId,
     packet: RegionId,
     handles: RegionId,
+    /// One copy of a key for each walk over a map under way.
+    key_copies: RegionId,
+    walks: usize,
     /// Packet bytes, from the packet region's start.
-    packet_off: u32,
-    packet_len: u32,
+    pub packet_off: u32,
+    pub packet_len: u32,
+    /// Bytes of link-layer header before the packet.
+    pulled: u32,
     /// End of the room a packet may grow into, from the region's start.
-    hard_end: u32,
+    pub hard_end: u32,
     /// Every byte before this one, from the region's start, is zero.
     clean_until: u32,
     xdp: bool,
@@ -47,14 +55,15 @@ pub(super) struct Machine {
 
 impl Machine {
     pub fn new(config: &EngineConfig, specs: &[MapSpec]) -> Result<Machine, Diagnostic> {
-        let maps = MapSet::new(specs, config.cpus)?;
+        let maps = MapSet::new(specs, config.cpus)?.in_byte_order(config.byte_order);
         let mut layout = Layout::default();
-        let stack = layout.add(RegionKind::Stack, u64::from(STACK_FRAME) * MAX_FRAMES as u64)?;
+        let stack = layout.add(RegionKind::Stack, u64::from(STACK_FRAME) * MAX_DEPTH as u64)?;
         let context = layout.add(RegionKind::Context, u64::from(SK_BUFF_LEN))?;
         let headroom = config.xdp_headroom.max(config.skb_headroom);
         let buffer = u64::from(headroom) + u64::from(config.packet_max) + u64::from(config.frame_size);
         let packet = layout.add(RegionKind::Packet, buffer)?;
         let handles = layout.add(RegionKind::MapHandles, u64::from(HANDLE) * maps.len().max(1) as u64)?;
+        let key_copies = layout.add(RegionKind::MapKeys, u64::from(KEY_COPY) * MAX_FRAMES as u64)?;
         let mut map_regions = Vec::with_capacity(maps.len());
         for (id, map) in maps.iter() {
             map_regions.push(layout.add(RegionKind::Map(id), u64::from(map.region_size()))?);
@@ -66,6 +75,7 @@ impl Machine {
         let places = maps.iter().map(place).collect();
         let mut arena = layout.build();
         arena.set_live(handles, 0, 0);
+        arena.set_writable(key_copies, false);
         for (id, map) in maps.iter() {
             let region = map_regions[id.0 as usize];
             map.initialise(&mut Linear(arena.bytes_of_mut(region)));
@@ -80,12 +90,16 @@ impl Machine {
             maps,
             map_regions,
             places,
+            byte_order: config.byte_order,
             stack,
             context,
             packet,
             handles,
+            key_copies,
+            walks: 0,
             packet_off: 0,
             packet_len: 0,
+            pulled: 0,
             hard_end: 0,
             clean_until: 0,
             xdp: true,
@@ -103,24 +117,28 @@ impl Machine {
             return false;
         }
         self.xdp = context.is_xdp();
-        self.packet_off = if self.xdp { config.xdp_headroom } else { config.skb_headroom };
-        self.packet_len = packet.len() as u32;
-        let end = self.packet_off + self.packet_len;
+        let start = if self.xdp { config.xdp_headroom } else { config.skb_headroom };
+        let end = start + packet.len() as u32;
+        self.pulled = context.pulled().min(packet.len() as u32);
+        self.packet_off = start + self.pulled;
+        self.packet_len = end - self.packet_off;
         self.hard_end = end.max(config.frame_size.saturating_sub(SHARED_INFO));
         self.redirect = None;
-        let (off, clean) = (self.packet_off as usize, self.clean_until as usize);
+        let (off, clean) = (start as usize, self.clean_until as usize);
         let buffer = self.arena.bytes_of_mut(self.packet);
         // What an earlier packet left in this one's headroom must not be seen.
         if clean < off {
             buffer[clean..off].fill(0);
         }
         buffer[off..off + packet.len()].copy_from_slice(packet);
-        self.clean_until = self.packet_off;
+        self.clean_until = start;
         self.arena.set_live(self.packet, self.packet_off, self.packet_len);
         let place = self.packet_place();
-        context.write(self.arena.bytes_of_mut(self.context), place);
+        context.write(self.byte_order, self.arena.bytes_of_mut(self.context), place);
         self.arena.set_live(self.context, 0, context.len());
         self.enter_frame(0, stack);
+        self.walks = 0;
+        self.arena.set_live(self.key_copies, 0, 0);
         true
     }
 
@@ -143,21 +161,22 @@ impl Machine {
     pub fn enter_frame(&mut self, depth: usize, clear: bool) {
         self.live_frames(depth);
         if clear {
-            let from = STACK_FRAME as usize * (MAX_FRAMES - 1 - depth);
+            let from = STACK_FRAME as usize * (MAX_DEPTH - 1 - depth);
             self.arena.bytes_of_mut(self.stack)[from..from + STACK_FRAME as usize].fill(0);
         }
     }
 
     /// Makes the frames down to `depth` live.
     pub fn live_frames(&mut self, depth: usize) {
-        let low = STACK_FRAME * (MAX_FRAMES - 1 - depth) as u32;
+        let low = STACK_FRAME * (MAX_DEPTH - 1 - depth) as u32;
         self.arena.set_live(self.stack, low, STACK_FRAME * (depth as u32 + 1));
     }
 
     pub fn view(&mut self) -> View<'_> {
         let PacketPlace { data, len } = self.packet_place();
+        let packet = PacketSpan { link: data - self.pulled, data, end: data + len };
         let (mem, guard) = self.arena.parts();
-        View { mem, guard, maps: &self.places, packet: PacketSpan { data, len } }
+        View { mem, guard, maps: &self.places, packet: (!self.xdp).then_some(packet) }
     }
 
     pub fn packet_bytes(&self) -> &[u8] {
@@ -168,7 +187,7 @@ impl Machine {
         self.arena.bytes_of(self.context)
     }
 
-    fn map_of(&self, handle: u64) -> Result<MapId, Fault> {
+    pub fn map_of(&self, handle: u64) -> Result<MapId, Fault> {
         let off = handle.wrapping_sub(u64::from(self.arena.region(self.handles).base));
         let id = MapId((off / u64::from(HANDLE)) as u32);
         if off % u64::from(HANDLE) != 0 || off / u64::from(HANDLE) >= self.maps.len() as u64 {
@@ -233,7 +252,71 @@ impl Machine {
         Ok(done)
     }
 
-    fn move_packet(&mut self, head: i32, tail: i32) {
+    /// The program in a slot of a program array; `None` for an empty slot and one out of range.
+    pub fn program_in(&mut self, handle: u64, slot: u32) -> Result<Option<ProgId>, Fault> {
+        let id = self.map_of(handle)?;
+        if self.maps[id].kind().holds != Holds::Programs {
+            return Err(Fault::of(FaultKind::BadMap));
+        }
+        let mut memory = Linear(self.arena.bytes_of_mut(self.map_regions[id.0 as usize]));
+        let number = self.maps[id].program(&mut memory, &mut self.log, slot);
+        Ok(number.and_then(ProgId::from_reference))
+    }
+
+    /// All keys of a map, one after the other.
+    pub fn keys(&mut self, id: MapId) -> Vec<u8> {
+        let map = &self.maps[id];
+        let mut memory = Linear(self.arena.bytes_of_mut(self.map_regions[id.0 as usize]));
+        let (mut keys, mut key) = (Vec::new(), vec![0; map.spec().key_size as usize]);
+        let mut next = map.next_key(&mut memory, &mut self.log, None, &mut key);
+        // A guest may have tied the map's links into a ring.
+        for _ in 0..map.spec().max_entries {
+            if next.is_err() {
+                break;
+            }
+            keys.extend_from_slice(&key);
+            let at = key.clone();
+            next = map.next_key(&mut memory, &mut self.log, Some(&at), &mut key);
+        }
+        keys
+    }
+
+    /// The address of the value under a key on a processor, for a walk.
+    pub fn element(&mut self, cpu: u32, id: MapId, key: &[u8]) -> Option<u64> {
+        let region = self.map_regions[id.0 as usize];
+        let base = self.arena.region(region).base;
+        let mut memory = Linear(self.arena.bytes_of_mut(region));
+        let found = self.maps[id].lookup(&mut memory, &mut self.log, cpu, key);
+        self.map_op = Some(MapOp { map: id, kind: MapOpKind::Walk, ok: found.is_some() });
+        found.map(|off| u64::from(base + off))
+    }
+
+    /// Takes a copy of a key for one more walk; `None` if there are too many.
+    pub fn begin_walk(&mut self) -> Option<usize> {
+        let level = self.walks;
+        (level < MAX_FRAMES).then(|| self.live_walks(level + 1))?;
+        Some(level)
+    }
+
+    /// Gives the last one back.
+    pub fn end_walk(&mut self) {
+        self.live_walks(self.walks.saturating_sub(1));
+    }
+
+    fn live_walks(&mut self, walks: usize) {
+        self.walks = walks;
+        self.arena.set_live(self.key_copies, 0, KEY_COPY * walks as u32);
+    }
+
+    /// Copies a key to where the function called back may read it.
+    pub fn show_key(&mut self, level: usize, key: &[u8]) -> u64 {
+        let off = KEY_COPY as usize * level;
+        let len = key.len().min(KEY_COPY as usize);
+        self.arena.bytes_of_mut(self.key_copies)[off..off + len].copy_from_slice(&key[..len]);
+        u64::from(self.arena.region(self.key_copies).base) + off as u64
+    }
+
+    pub fn move_packet(&mut self, head: i32, tail: i32) {
         let old_end = self.packet_off + self.packet_len;
         let end = old_end.saturating_add_signed(tail).min(self.hard_end);
         self.packet_off = self.packet_off.saturating_add_signed(head).min(end);
@@ -244,101 +327,12 @@ impl Machine {
         }
         self.arena.set_live(self.packet, self.packet_off, self.packet_len);
         let place = self.packet_place();
-        context::write_place(self.arena.bytes_of_mut(self.context), self.xdp, place);
+        context::write_place(self.byte_order, self.arena.bytes_of_mut(self.context), self.xdp, place);
     }
 
-    fn packet_part(&mut self, off: u32, len: usize) -> Option<&mut [u8]> {
+    pub fn packet_part(&mut self, off: u32, len: usize) -> Option<&mut [u8]> {
         let start = self.packet_off as usize;
         let packet = &mut self.arena.bytes_of_mut(self.packet)[start..start + self.packet_len as usize];
         packet.get_mut(off as usize..)?.get_mut(..len)
-    }
-}
-
-/// A machine during the call of a helper.
-pub(super) struct Call<'a> {
-    pub machine: &'a mut Machine,
-    pub env: &'a mut dyn Env,
-    pub retired: u64,
-    pub ty: ProgType,
-}
-
-impl HelperCx for Call<'_> {
-    fn prog_type(&self) -> ProgType {
-        self.ty
-    }
-
-    fn env(&mut self) -> &mut dyn Env {
-        self.env
-    }
-
-    fn retired(&self) -> u64 {
-        self.retired
-    }
-
-    fn read(&mut self, address: u64, buf: &mut [u8]) -> Result<(), Fault> {
-        buf.copy_from_slice(self.machine.arena.slice(address, buf.len() as u32)?);
-        Ok(())
-    }
-
-    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.machine.arena.slice_mut(address, bytes.len() as u32)?.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn map_lookup(&mut self, map: u64, key: u64) -> Result<u64, Fault> {
-        let cpu = self.env.cpu();
-        self.machine.map_lookup(cpu, map, key)
-    }
-
-    fn map_update(&mut self, map: u64, key: u64, value: u64, flags: u64) -> Result<Result<(), Errno>, Fault> {
-        let cpu = self.env.cpu();
-        self.machine.map_update(cpu, map, key, value, flags)
-    }
-
-    fn map_delete(&mut self, map: u64, key: u64) -> Result<Result<(), Errno>, Fault> {
-        let cpu = self.env.cpu();
-        self.machine.map_delete(cpu, map, key)
-    }
-
-    fn packet_len(&self) -> u32 {
-        self.machine.packet_len
-    }
-
-    fn packet_read(&mut self, off: u32, buf: &mut [u8]) -> bool {
-        let part = self.machine.packet_part(off, buf.len());
-        let there = part.is_some();
-        if let Some(part) = part {
-            buf.copy_from_slice(part);
-        }
-        there
-    }
-
-    fn packet_write(&mut self, off: u32, bytes: &[u8]) -> bool {
-        let part = self.machine.packet_part(off, bytes.len());
-        let there = part.is_some();
-        if let Some(part) = part {
-            part.copy_from_slice(bytes);
-        }
-        there
-    }
-
-    fn packet_room(&self) -> Room {
-        Room {
-            head: self.machine.packet_off.saturating_sub(XDP_FRAME_HEADER),
-            tail: self.machine.hard_end - (self.machine.packet_off + self.machine.packet_len),
-        }
-    }
-
-    fn packet_move(&mut self, head: i32, tail: i32) {
-        self.machine.move_packet(head, tail);
-    }
-
-    fn skb_clear_hash(&mut self) {
-        let context = self.machine.context;
-        context::clear_hash(self.machine.arena.bytes_of_mut(context));
-    }
-
-    fn redirect(&mut self, target: Redirect) {
-        self.machine.redirect = Some(target);
     }
 }

@@ -3,6 +3,7 @@
 use crate::insn::{AtomicOp, Reg, Size};
 use crate::maps::{AccessLog, MapId};
 use crate::memory::{Arena, RegionKind};
+use crate::program::ProgId;
 
 /// What an instruction does to memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +51,8 @@ pub enum MapOpKind {
     Update,
     /// `bpf_map_delete_elem`.
     Delete,
+    /// One element of `bpf_for_each_map_elem`.
+    Walk,
 }
 
 /// One map operation of a program.
@@ -74,6 +77,11 @@ pub trait Observer {
     const SPANS: bool = false;
     /// Whether [`Observer::access`] and [`Observer::loaded`] are called.
     const ACCESSES: bool = false;
+
+    /// A program goes on, or another begins: slots are its own from here on. `None` is the one the run began with, which
+    /// is not announced then.
+    #[inline(always)]
+    fn program(&mut self, _program: Option<ProgId>) {}
 
     /// The instruction at `slot` is about to execute.
     #[inline(always)]
@@ -101,14 +109,14 @@ pub trait Observer {
         value
     }
 
-    /// An answer to a call of a helper instead of the helper's own. With `Some` the helper does not run. `memory` is what
-    /// its pointer arguments point into.
+    /// An answer to a call of a helper instead of the helper's own. With `Some` the helper does not run: no function is
+    /// called back, no program tail-called. `memory` is what its pointer arguments point into.
     #[inline(always)]
     fn answer(&mut self, _call: &HelperCall, _memory: &Arena) -> Option<u64> {
         None
     }
 
-    /// A helper has answered.
+    /// A helper has answered. One that calls back does so after its last call; a tail call that succeeds never does.
     #[inline(always)]
     fn helper(&mut self, _call: &HelperCall, _result: u64) {}
 

@@ -206,6 +206,8 @@ with_operations! { opcodes
     PacketInd,
     /// Jump.
     Ja,
+    /// Jump once the function has passed it too often.
+    MayGoto,
     /// Call of the function at `at`.
     CallLocal,
     /// Call of row `at` of the helper table.

@@ -68,7 +68,7 @@ fn check(spec: &MapSpec) -> CreateCheck {
 
 /// The index in a key, if it is one of the map's.
 pub(super) fn index(map: &Map, key: &[u8]) -> Option<u32> {
-    let index = u32::from_le_bytes(key.try_into().ok()?);
+    let index = map.byte_order().word(key.try_into().ok()?);
     (index < map.spec().max_entries).then_some(index)
 }
 
@@ -95,7 +95,7 @@ pub(super) fn next_index(map: &Map, key: Option<&[u8]>, next: &mut [u8]) -> Resu
         Some(last) if last + 1 == map.spec().max_entries => return Err(Errno::ENOENT),
         Some(at) => at + 1,
     };
-    next.copy_from_slice(&following.to_le_bytes());
+    next.copy_from_slice(&map.byte_order().bytes(following));
     Ok(())
 }
 

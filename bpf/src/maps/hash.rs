@@ -35,9 +35,9 @@ fn check(spec: &MapSpec) -> CreateCheck {
     hash_table::check_shape(spec, false, false)
 }
 
-/// The kind's variant of the table.
+/// The kind's variant of the table. With more processors than that the spares alone are too large for any region.
 pub(super) fn variant(cpus: u32) -> Variant {
-    Variant { header: HEADER + (cpus * 4).next_multiple_of(8), head: ENTRY_HEAD, extra: cpus, cpus: 0 }
+    Variant { header: HEADER + (cpus.min(1 << 29) * 4).next_multiple_of(8), head: ENTRY_HEAD, extra: cpus, cpus: 0 }
 }
 
 fn shape(map: &Map) -> Shape {

@@ -4,7 +4,7 @@ use super::{AccessLog, BPF_ANY, BPF_F_LOCK, Holds, KINDS, MapKind, MapMemory, Re
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::{Elements, MapId};
-use crate::program::{MapSpec, MapType};
+use crate::program::{Endian, MapSpec, MapType};
 
 /// Why a map cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub struct Map {
     spec: MapSpec,
     kind: &'static MapKind,
     cpus: u32,
+    byte_order: Endian,
     region_size: u32,
     elements: Elements,
 }
@@ -71,7 +72,18 @@ impl Map {
             return Err(refused(None, diagnostic));
         };
         let elements = (kind.elements)(&spec, cpus);
-        Ok(Map { spec, kind, cpus, region_size, elements })
+        Ok(Map { spec, kind, cpus, byte_order: Endian::Little, region_size, elements })
+    }
+
+    /// The same map on a machine of that byte order: how numbers in its keys and values are read, where they mean
+    /// something to the map. A map begins as little-endian.
+    pub fn in_byte_order(self, byte_order: Endian) -> Map {
+        Map { byte_order, ..self }
+    }
+
+    /// The machine's byte order.
+    pub fn byte_order(&self) -> Endian {
+        self.byte_order
     }
 
     /// The row of a map type, if it is there.
@@ -200,7 +212,12 @@ impl Map {
     pub fn reference_at(&self, mem: &mut dyn MapMemory, off: u32) -> u32 {
         let mut word = [0; 4];
         mem.read(off, &mut word);
-        u32::from_le_bytes(word)
+        self.byte_order.word(word)
+    }
+
+    /// The number of an object that user space hands to a map that holds references; `None` for another length.
+    pub fn user_number(&self, value: &[u8]) -> Option<u32> {
+        value.try_into().ok().map(|bytes| self.byte_order.word(bytes))
     }
 
     /// The program in slot `index` of a program array, by number, as `bpf_tail_call` finds it.
@@ -208,7 +225,7 @@ impl Map {
         if self.kind.holds != Holds::Programs {
             return None;
         }
-        let off = self.lookup(mem, log, 0, &index.to_le_bytes())?;
+        let off = self.lookup(mem, log, 0, &self.byte_order.bytes(index))?;
         Some(self.reference_at(mem, off))
     }
 
@@ -234,7 +251,7 @@ impl Map {
         }
         if self.kind.holds != Holds::Values {
             self.check_reference_update(key, flags)?;
-            refs.admit(self, u32::from_le_bytes(value.try_into().map_err(|_| Errno::EINVAL)?))?;
+            refs.admit(self, self.user_number(value).ok_or(Errno::EINVAL)?)?;
         }
         self.kind.ops.update(self, &mut tape, Side::User, key, value, flags)
     }
@@ -290,6 +307,11 @@ impl MapSet {
     pub fn new(specs: &[MapSpec], cpus: u32) -> Result<MapSet, CreateError> {
         let maps = specs.iter().map(|spec| Map::new(spec.clone(), cpus)).collect::<Result<_, _>>()?;
         Ok(MapSet { maps })
+    }
+
+    /// The same maps on a machine of that byte order.
+    pub fn in_byte_order(self, order: Endian) -> MapSet {
+        MapSet { maps: self.maps.into_iter().map(|map| map.in_byte_order(order)).collect() }
     }
 
     /// Adds a map.

@@ -34,6 +34,8 @@ pub enum RegionKind {
     Packet,
     /// Names of maps: addresses that stand for a map and cannot be read or written.
     MapHandles,
+    /// Copies of map keys, for the functions that are called back with each element of a map.
+    MapKeys,
     /// All memory of one map of the device.
     Map(MapId),
 }
@@ -45,6 +47,7 @@ impl fmt::Display for RegionKind {
             RegionKind::Context => f.write_str("context"),
             RegionKind::Packet => f.write_str("packet"),
             RegionKind::MapHandles => f.write_str("map handle"),
+            RegionKind::MapKeys => f.write_str("map key"),
             RegionKind::Map(id) => write!(f, "map {}", id.0),
         }
     }

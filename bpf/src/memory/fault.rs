@@ -36,7 +36,7 @@ pub enum FaultKind {
     BadJump,
     /// Execution ran past the last instruction.
     FellOff,
-    /// More nested calls than [`crate::interp::MAX_FRAMES`] allow.
+    /// More nested calls in one program than [`crate::interp::MAX_FRAMES`] allow.
     CallDepth,
     /// The budget of retired instructions is spent.
     Budget,
@@ -46,6 +46,12 @@ pub enum FaultKind {
     BadMap,
     /// A helper that this kind of context does not have; its number.
     WrongContext(u32),
+    /// An argument that must be the address of a function of the running program is none.
+    BadCallback,
+    /// A load from the packet (RFC 9669 §5.5) where the context is no skb.
+    NoSkb,
+    /// The program was compiled for the other byte order than the machine's.
+    ByteOrder,
     /// The packet handed to the machine is longer than its buffer takes.
     PacketTooLong,
 }
@@ -82,6 +88,9 @@ impl fmt::Display for FaultKind {
             FaultKind::Budget => f.write_str("instruction budget spent"),
             FaultKind::UnknownHelper(id) => write!(f, "unknown helper {id}"),
             FaultKind::BadMap => f.write_str("argument is not a map"),
+            FaultKind::BadCallback => f.write_str("argument is not a function"),
+            FaultKind::NoSkb => f.write_str("packet load without an skb"),
+            FaultKind::ByteOrder => f.write_str("program of the other byte order"),
             FaultKind::PacketTooLong => f.write_str("packet longer than the machine's buffer"),
             FaultKind::WrongContext(id) => write!(f, "helper {id} does not fit the context"),
         }

@@ -3,9 +3,11 @@
 use bpf::env::FixedEnv;
 use bpf::insn::{Insn, RawInsn, encode};
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::maps::MapId;
 use bpf::program::{MapSpec, MapType, ProgType, Program};
 
-use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, possible_cpus};
+use super::functions;
+use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, LoadRequest, possible_cpus};
 
 /// A definition without name or initial value.
 pub fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
@@ -21,6 +23,31 @@ pub fn kernel_bytes(insns: &[Insn], maps: &[KernelMap]) -> Vec<u8> {
         raw.to_le_bytes()
     };
     encode(insns).expect("test programs have an encoding").into_iter().flat_map(name_map).collect()
+}
+
+/// Loads a program into the kernel, with the types of its functions if it has more than one.
+pub fn load(kernel: Kernel, ty: ProgType, insns: &[Insn], maps: &[KernelMap]) -> Result<KernelProg, LoadError> {
+    load_licensed(kernel, ty, insns, maps, "GPL")
+}
+
+/// The same under another licence.
+pub fn load_licensed(
+    kernel: Kernel,
+    ty: ProgType,
+    insns: &[Insn],
+    maps: &[KernelMap],
+    license: &str,
+) -> Result<KernelProg, LoadError> {
+    let license = std::ffi::CString::new(license).unwrap();
+    let bytes = kernel_bytes(insns, maps);
+    let starts = functions::starts(insns);
+    let request = LoadRequest { prog_type: ty.number(), bytes: &bytes, license: &license, ..LoadRequest::default() };
+    if starts.len() == 1 {
+        return kernel.explained(&request);
+    }
+    let (types, ids) = functions::types(kernel, starts.len());
+    let functions: Vec<[u32; 2]> = starts.into_iter().zip(ids).map(|(start, id)| [start, id]).collect();
+    kernel.explained(&LoadRequest { types: Some(&types), functions: &functions, ..request })
 }
 
 /// A program with its maps on both sides.
@@ -49,12 +76,14 @@ impl Both {
                 map.update(&[0; 4], initial, 0).expect("the kernel takes the initial value");
             }
         }
-        let program = kernel.load(ty.number(), &kernel_bytes(&insns, &kernel_maps), "GPL")?;
+        let program = load(kernel, ty, &insns, &kernel_maps)?;
         let code = Code::new(&Program::from_insns("test", ty, insns, specs.to_vec())).unwrap();
         let config = EngineConfig { strict: true, cpus: possible_cpus() as u32, ..EngineConfig::default() };
         let engine = Engine::new(config, specs).unwrap();
         let context = match ty {
             ProgType::Xdp => ContextInput::Xdp(XdpFields { ingress_ifindex: 1, ..XdpFields::default() }),
+            // A test run hands a socket filter what follows the Ethernet header.
+            ProgType::SocketFilter => ContextInput::Skb(SkbFields { pulled: 14, ..SkbFields::default() }),
             _ => ContextInput::Skb(SkbFields::default()),
         };
         Ok(Both { program, kernel_maps, engine, code, context })
@@ -68,10 +97,32 @@ impl Both {
         self.engine.map(id).unwrap().update(key, value, 0).expect("the map takes the entry");
     }
 
+    /// The same by the map's index.
+    pub fn write_at(&mut self, index: u32, key: &[u8], value: &[u8]) {
+        self.kernel_maps[index as usize].update(key, value, 0).expect("the kernel takes the entry");
+        self.engine.map(MapId(index)).unwrap().update(key, value, 0).expect("the map takes the entry");
+    }
+
+    /// Panics where the maps hold something else than the kernel's.
+    pub fn same_maps(&mut self) {
+        for (at, theirs) in self.kernel_maps.iter().enumerate() {
+            let mut entries = self.engine.map(MapId(at as u32)).unwrap().entries();
+            entries.sort();
+            assert_eq!(entries, theirs.entries(), "map {at}");
+        }
+    }
+
     /// What the kernel does with a packet.
     pub fn kernel(&self, packet: &[u8]) -> Seen {
         let run = self.program.run(packet, None).expect("the kernel runs the program");
-        Seen { retval: run.retval, packet: run.packet }
+        let mut packet = run.packet;
+        // What was pulled comes back as zeros.
+        packet.drain(..self.pulled());
+        Seen { retval: run.retval, packet }
+    }
+
+    fn pulled(&self) -> usize {
+        if let ContextInput::Skb(skb) = self.context { skb.pulled as usize } else { 0 }
     }
 
     /// What the interpreter does with it.

@@ -18,6 +18,7 @@ mod cmd {
     pub const PROG_LOAD: u32 = 5;
     pub const PROG_TEST_RUN: u32 = 10;
     pub const OBJ_GET_INFO_BY_FD: u32 = 15;
+    pub const BTF_LOAD: u32 = 18;
 }
 
 /// `union bpf_attr`, filled word by word.
@@ -71,6 +72,41 @@ pub struct KernelMap {
 
 /// A loaded program.
 pub struct KernelProg(OwnedFd);
+
+/// Loaded type information.
+pub struct KernelBtf(OwnedFd);
+
+/// What a program is loaded with.
+#[derive(Clone, Copy)]
+pub struct LoadRequest<'a> {
+    pub prog_type: u32,
+    /// Encoded slots.
+    pub bytes: &'a [u8],
+    pub license: &'a std::ffi::CStr,
+    /// 0 to 2.
+    pub log_level: u32,
+    /// `BPF_F_...` of the load.
+    pub flags: u32,
+    pub attach_type: u32,
+    pub types: Option<&'a KernelBtf>,
+    /// With `types`: first slot and type of each function.
+    pub functions: &'a [[u32; 2]],
+}
+
+impl Default for LoadRequest<'_> {
+    fn default() -> Self {
+        LoadRequest {
+            prog_type: 0,
+            bytes: &[],
+            license: c"GPL",
+            log_level: 0,
+            flags: 0,
+            attach_type: 0,
+            types: None,
+            functions: &[],
+        }
+    }
+}
 
 /// What `BPF_PROG_TEST_RUN` gave back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,41 +167,54 @@ impl Kernel {
     /// Loads a program from its encoded slots.
     pub fn load(&self, prog_type: u32, bytes: &[u8], license: &str) -> Result<KernelProg, LoadError> {
         let license = std::ffi::CString::new(license).unwrap();
-        let load = |log: &mut [u8]| {
-            Attr::new()
-                .u32(0, prog_type)
-                .u32(4, (bytes.len() / 8) as u32)
-                .ptr(8, bytes.as_ptr())
-                .ptr(16, license.as_ptr())
-                .u32(24, u32::from(!log.is_empty()))
-                .u32(28, log.len() as u32)
-                .ptr(32, if log.is_empty() { std::ptr::null() } else { log.as_ptr() })
-                .descriptor(cmd::PROG_LOAD)
+        self.explained(&LoadRequest { prog_type, bytes, license: &license, ..LoadRequest::default() })
+    }
+
+    /// Loads a program, and asks again for the log if it is refused.
+    pub fn explained(&self, request: &LoadRequest<'_>) -> Result<KernelProg, LoadError> {
+        let errno = match self.request(&LoadRequest { log_level: 0, ..*request }).0 {
+            Ok(program) => return Ok(program),
+            Err(errno) => errno,
         };
-        load(&mut []).map(KernelProg).map_err(|errno| {
-            let mut log = vec![0; 1 << 20];
-            let _ = load(&mut log);
-            let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
-            LoadError { errno, log: String::from_utf8_lossy(&log[..end]).into_owned() }
-        })
+        let log = self.request(&LoadRequest { log_level: 1, ..*request }).1;
+        Err(LoadError { errno, log })
     }
 
     /// Loads a program and keeps the verifier's log, at level 0 to 2, whether it is accepted or not.
     pub fn verify(&self, prog_type: u32, bytes: &[u8], level: u32, flags: u32) -> (Result<KernelProg, i32>, String) {
-        let mut log = vec![0u8; [0, 1 << 20, 16 << 20][level.min(2) as usize]];
-        let answer = Attr::new()
-            .u32(0, prog_type)
-            .u32(4, (bytes.len() / 8) as u32)
-            .ptr(8, bytes.as_ptr())
-            .ptr(16, c"GPL".as_ptr())
-            .u32(24, level)
+        self.request(&LoadRequest { prog_type, bytes, log_level: level, flags, ..LoadRequest::default() })
+    }
+
+    /// Loads a program with everything that goes with it.
+    pub fn request(&self, request: &LoadRequest<'_>) -> (Result<KernelProg, i32>, String) {
+        let mut log = vec![0u8; [0, 1 << 20, 16 << 20][request.log_level.min(2) as usize]];
+        let mut attr = Attr::new()
+            .u32(0, request.prog_type)
+            .u32(4, (request.bytes.len() / 8) as u32)
+            .ptr(8, request.bytes.as_ptr())
+            .ptr(16, request.license.as_ptr())
+            .u32(24, request.log_level)
             .u32(28, log.len() as u32)
             .ptr(32, if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() })
-            .u32(44, flags)
-            .descriptor(cmd::PROG_LOAD);
+            .u32(44, request.flags)
+            .u32(68, request.attach_type);
+        if let Some(types) = request.types {
+            attr = attr
+                .fd(72, &types.0)
+                .u32(76, size_of::<[u32; 2]>() as u32)
+                .ptr(80, request.functions.as_ptr())
+                .u32(88, request.functions.len() as u32);
+        }
+        let answer = attr.descriptor(cmd::PROG_LOAD);
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
         log.truncate(end);
         (answer.map(KernelProg), String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// Loads type information.
+    pub fn load_btf(&self, bytes: &[u8]) -> Result<KernelBtf, i32> {
+        let mut attr = Attr::new().ptr(0, bytes.as_ptr()).u32(16, bytes.len() as u32);
+        attr.descriptor(cmd::BTF_LOAD).map(KernelBtf)
     }
 
     /// Creates a map.
@@ -204,7 +253,7 @@ impl Kernel {
 }
 
 impl KernelProg {
-    /// The descriptor's number.
+    /// The descriptor's number, as a slot of a program array takes it.
     pub fn fd(&self) -> i32 {
         self.0.as_raw_fd()
     }

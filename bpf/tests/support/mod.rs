@@ -5,6 +5,7 @@
 pub mod arith;
 pub mod asm;
 pub mod both;
+pub mod functions;
 pub mod generate;
 pub mod kernel;
 pub mod rng;

@@ -143,8 +143,8 @@ impl Observer for Pricer<'_> {
     fn helper(&mut self, call: &HelperCall, _result: u64) {
         let costs = &self.costs.helpers;
         self.beyond += match helpers::proto(call.id).map(|row| row.cost) {
-            // Priced as the operation it is.
-            Some(CostClass::Map) | None => Time::ZERO,
+            // Priced as the operation it is, or as what it goes on to.
+            Some(CostClass::Map | CostClass::Transfer) | None => Time::ZERO,
             Some(CostClass::Clock) => costs.clock,
             Some(CostClass::Random) => costs.random,
             Some(CostClass::State) => costs.state,

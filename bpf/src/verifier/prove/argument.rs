@@ -63,6 +63,9 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, proto: &HelperProto, ind
         ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
             of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)
         }
+        ArgKind::Callback | ArgKind::StackOrNull => {
+            Err(Stop::unsupported("verifier-callback", "a helper calls a function of the program back"))
+        }
         ArgKind::Size | ArgKind::SizeOrZero => {
             of_kind(reg, value, value.is_number(), "scalar")?;
             size(setting, state, proto, index, value)

@@ -1,0 +1,144 @@
+//! What of the machine the body of a helper sees, and what it asks of the engine.
+
+use super::context;
+use super::decode::Code;
+use super::machine::{Machine, XDP_FRAME_HEADER};
+use super::rounds::Rounds;
+use crate::env::Env;
+use crate::errno::Errno;
+use crate::helpers::{HelperCx, Redirect, Room};
+use crate::memory::{Fault, FaultKind};
+use crate::program::{Endian, ProgId, ProgType};
+
+/// What happens after a helper's body instead of the next instruction.
+#[derive(Debug)]
+pub(super) enum Transfer {
+    /// The program takes the place of the running function.
+    Tail(ProgId),
+    /// The helper calls back.
+    Rounds(Rounds),
+}
+
+/// A machine during the call of a helper.
+pub(super) struct Call<'a> {
+    pub machine: &'a mut Machine,
+    pub env: &'a mut dyn Env,
+    pub retired: u64,
+    pub ty: ProgType,
+    /// The program that runs.
+    pub code: &'a Code,
+    pub transfer: Option<Transfer>,
+}
+
+impl Call<'_> {
+    /// The operation that a function's address stands for.
+    fn function(&self, callback: u64) -> Result<usize, Fault> {
+        self.code.function_at(callback).ok_or(Fault::of(FaultKind::BadCallback))
+    }
+}
+
+impl HelperCx for Call<'_> {
+    fn prog_type(&self) -> ProgType {
+        self.ty
+    }
+
+    fn env(&mut self) -> &mut dyn Env {
+        self.env
+    }
+
+    fn byte_order(&self) -> Endian {
+        self.machine.byte_order
+    }
+
+    fn retired(&self) -> u64 {
+        self.retired
+    }
+
+    fn read(&mut self, address: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        buf.copy_from_slice(self.machine.arena.slice(address, buf.len() as u32)?);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+        self.machine.arena.slice_mut(address, bytes.len() as u32)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn map_lookup(&mut self, map: u64, key: u64) -> Result<u64, Fault> {
+        let cpu = self.env.cpu();
+        self.machine.map_lookup(cpu, map, key)
+    }
+
+    fn map_update(&mut self, map: u64, key: u64, value: u64, flags: u64) -> Result<Result<(), Errno>, Fault> {
+        let cpu = self.env.cpu();
+        self.machine.map_update(cpu, map, key, value, flags)
+    }
+
+    fn map_delete(&mut self, map: u64, key: u64) -> Result<Result<(), Errno>, Fault> {
+        let cpu = self.env.cpu();
+        self.machine.map_delete(cpu, map, key)
+    }
+
+    fn packet_len(&self) -> u32 {
+        self.machine.packet_len
+    }
+
+    fn packet_read(&mut self, off: u32, buf: &mut [u8]) -> bool {
+        let part = self.machine.packet_part(off, buf.len());
+        let there = part.is_some();
+        if let Some(part) = part {
+            buf.copy_from_slice(part);
+        }
+        there
+    }
+
+    fn packet_write(&mut self, off: u32, bytes: &[u8]) -> bool {
+        let part = self.machine.packet_part(off, bytes.len());
+        let there = part.is_some();
+        if let Some(part) = part {
+            part.copy_from_slice(bytes);
+        }
+        there
+    }
+
+    fn packet_room(&self) -> Room {
+        Room {
+            head: self.machine.packet_off.saturating_sub(XDP_FRAME_HEADER),
+            tail: self.machine.hard_end - (self.machine.packet_off + self.machine.packet_len),
+        }
+    }
+
+    fn packet_move(&mut self, head: i32, tail: i32) {
+        self.machine.move_packet(head, tail);
+    }
+
+    fn skb_clear_hash(&mut self) {
+        let context = self.machine.context;
+        context::clear_hash(self.machine.arena.bytes_of_mut(context));
+    }
+
+    fn redirect(&mut self, target: Redirect) {
+        self.machine.redirect = Some(target);
+    }
+
+    fn tail_call(&mut self, map: u64, slot: u32) -> Result<(), Fault> {
+        self.transfer = self.machine.program_in(map, slot)?.map(Transfer::Tail);
+        Ok(())
+    }
+
+    fn call_back(&mut self, callback: u64, times: u64, context: u64) -> Result<(), Fault> {
+        let target = self.function(callback)?;
+        self.transfer = Some(Transfer::Rounds(Rounds::numbers(target, context, times)));
+        Ok(())
+    }
+
+    fn call_back_each(&mut self, map: u64, callback: u64, context: u64) -> Result<Result<(), Errno>, Fault> {
+        let target = self.function(callback)?;
+        let id = self.machine.map_of(map)?;
+        let Some(rounds) = Rounds::elements(target, context, id, map, self.machine)? else {
+            return Ok(Err(Errno::EINVAL));
+        };
+        self.transfer = Some(Transfer::Rounds(rounds));
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,118 @@
+//! A device's maps as user space reaches them, and the objects that maps may refer to.
+
+use std::sync::Arc;
+
+use super::decode::Code;
+use crate::errno::Errno;
+use crate::maps::{self, AccessLog, BPF_ANY, Holds, Linear, Map, MapSet, References};
+use crate::program::{ProgId, ProgType};
+
+/// What numbers in maps stand for: the engine's maps and programs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Objects<'a> {
+    pub maps: &'a MapSet,
+    pub programs: &'a [Arc<Code>],
+    /// The type that the map at hand belongs to.
+    pub owner: Option<ProgType>,
+}
+
+impl Objects<'_> {
+    /// The type of a program.
+    fn program(&self, id: ProgId) -> Option<ProgType> {
+        self.programs.get(id.0 as usize).map(|code| code.prog_type())
+    }
+}
+
+impl References for Objects<'_> {
+    fn admit(&self, map: &Map, number: u32) -> Result<(), Errno> {
+        maps::admit(map, number, |id| self.maps.get(id))?;
+        if map.kind().holds != Holds::Programs {
+            return Ok(());
+        }
+        let ty = ProgId::from_reference(number).and_then(|id| self.program(id)).ok_or(Errno::EBADF)?;
+        // `bpf_prog_map_compatible`: all programs of an array are of one type, which the first decides.
+        if self.owner.is_none_or(|owner| owner == ty) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+}
+
+/// A map of an engine, open for user space's operations. The accesses of the last one are in [`OpenMap::log`].
+#[derive(Debug)]
+pub struct OpenMap<'a> {
+    pub(super) map: &'a Map,
+    pub(super) objects: Objects<'a>,
+    /// The type of programs that the map has taken, if it is of those that do.
+    pub(super) owner: &'a mut Option<ProgType>,
+    pub(super) memory: Linear<'a>,
+    pub(super) log: &'a mut AccessLog,
+}
+
+impl OpenMap<'_> {
+    /// The map's definition and kind.
+    pub fn definition(&self) -> &Map {
+        self.map
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`; see [`Map::user_lookup`].
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn lookup(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.map.user_lookup(&mut self.memory, self.log, key)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM`; see [`Map::user_update`].
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.map.user_update(&mut self.memory, self.log, &self.objects, key, value, flags)?;
+        if self.owner.is_none() && self.map.kind().holds == Holds::Programs {
+            let number = self.map.user_number(value);
+            *self.owner = number.and_then(ProgId::from_reference).and_then(|id| self.objects.program(id));
+            self.objects.owner = *self.owner;
+        }
+        Ok(())
+    }
+
+    /// Puts a program into a slot of a program array, or empties the slot. A run that is under way sees one or the other.
+    ///
+    /// # Errors
+    /// Linux's number: `E2BIG` for a slot that is not there, `EINVAL` for a program of another type than the map's others
+    /// and for a map of another kind, `ENOENT` for emptying an empty slot.
+    pub fn set_program(&mut self, slot: u32, program: Option<ProgId>) -> Result<(), Errno> {
+        if self.map.kind().holds != Holds::Programs {
+            return Err(Errno::EINVAL);
+        }
+        let order = self.map.byte_order();
+        match program {
+            Some(program) => self.update(&order.bytes(slot), &order.bytes(program.reference()), BPF_ANY),
+            None => self.delete(&order.bytes(slot)),
+        }
+    }
+
+    /// `BPF_MAP_DELETE_ELEM`.
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
+        self.map.delete(&mut self.memory, self.log, 0, key)
+    }
+
+    /// `BPF_MAP_GET_NEXT_KEY`; see [`Map::next_key`].
+    ///
+    /// # Errors
+    /// Linux's number; `ENOENT` at the end.
+    pub fn next_key(&mut self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        self.map.next_key(&mut self.memory, self.log, key, next)
+    }
+
+    /// All keys and values, in the map's order.
+    pub fn entries(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.map.user_entries(&mut self.memory)
+    }
+
+    /// The accesses of the last operation.
+    pub fn log(&self) -> &AccessLog {
+        self.log
+    }
+}
