@@ -1,7 +1,7 @@
 //! Classic filters as text and bytes, held against `tcpdump`, and what is said of those that are wrong.
 
 use bpf::cbpf::{Ancillary, Filter, Insn, RawFilter, check, parse, parse_bytes, parse_decimal};
-use bpf::program::ByteOrder;
+use bpf::program::Endian;
 use bpf::verifier::{Options, Verdict, verify};
 use proptest::prelude::*;
 
@@ -49,8 +49,8 @@ fn both_byte_orders() {
     let little = [0x28, 0, 0, 0, 12, 0, 0, 0, 0x06, 0, 1, 2, 0xff, 0xff, 0, 0];
     let big = [0, 0x28, 0, 0, 0, 0, 0, 12, 0, 0x06, 1, 2, 0, 0, 0xff, 0xff];
     let words = [RawFilter { code: 0x28, jt: 0, jf: 0, k: 12 }, RawFilter { code: 6, jt: 1, jf: 2, k: 0xffff }];
-    assert_eq!(parse_bytes(&little, ByteOrder::Little, "filter").unwrap(), words);
-    assert_eq!(parse_bytes(&big, ByteOrder::Big, "filter").unwrap(), words);
+    assert_eq!(parse_bytes(&little, Endian::Little, "filter").unwrap(), words);
+    assert_eq!(parse_bytes(&big, Endian::Big, "filter").unwrap(), words);
 }
 
 /// The whole message of each mistake in a text.
@@ -92,7 +92,7 @@ fn mistakes_in_text_are_pointed_at() {
 
 #[test]
 fn mistakes_in_bytes_are_pointed_at() {
-    let headline = |len: usize| parse_bytes(&vec![0; len], ByteOrder::Little, "f").unwrap_err().headline();
+    let headline = |len: usize| parse_bytes(&vec![0; len], Endian::Little, "f").unwrap_err().headline();
     assert_eq!(headline(0), "f+0x0: cbpf-length: Linux does not take a filter of this length");
     assert_eq!(headline(4097 * 8), "f+0x0: cbpf-length: Linux does not take a filter of this length");
     assert_eq!(headline(17), "f+0x10: cbpf-partial: the filter ends inside an instruction");

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{MAX_INSNS, RawFilter};
 use crate::diag::{At, Diagnostic};
-use crate::program::ByteOrder;
+use crate::program::Endian;
 
 /// Bytes of `struct sock_filter`: a 16-bit code, two jumps of a byte each, a 32-bit immediate.
 pub const WORD: usize = 8;
@@ -51,7 +51,7 @@ pub fn parse_decimal(text: &str, file: &str) -> Result<Vec<RawFilter>, Diagnosti
 ///
 /// # Errors
 /// No instruction, more than [`MAX_INSNS`], or part of one at the end.
-pub fn parse_bytes(bytes: &[u8], order: ByteOrder, of: &str) -> Result<Vec<RawFilter>, Diagnostic> {
+pub fn parse_bytes(bytes: &[u8], order: Endian, of: &str) -> Result<Vec<RawFilter>, Diagnostic> {
     let (words, rest) = bytes.as_chunks::<WORD>();
     let at = |offset: usize| At::Bytes { of: of.to_owned(), offset: offset as u64 };
     if !rest.is_empty() {
@@ -63,10 +63,10 @@ pub fn parse_bytes(bytes: &[u8], order: ByteOrder, of: &str) -> Result<Vec<RawFi
         return Err(super::check::length(words.len()).at(at(0)));
     }
     let word = |&[c0, c1, jt, jf, k0, k1, k2, k3]: &[u8; WORD]| match order {
-        ByteOrder::Little => {
+        Endian::Little => {
             RawFilter { code: u16::from_le_bytes([c0, c1]), jt, jf, k: u32::from_le_bytes([k0, k1, k2, k3]) }
         }
-        ByteOrder::Big => {
+        Endian::Big => {
             RawFilter { code: u16::from_be_bytes([c0, c1]), jt, jf, k: u32::from_be_bytes([k0, k1, k2, k3]) }
         }
     };

@@ -1,7 +1,7 @@
 //! Classic filters, from text and from bytes: those that Linux would take convert, and the verifier accepts them.
 
 use bpf::cbpf::{RawFilter, check, parse, parse_bytes, parse_decimal};
-use bpf::program::ByteOrder;
+use bpf::program::Endian;
 use bpf::verifier::{Options, Verdict, verify};
 
 /// Instructions up to which the verifier walks a filter in no time.
@@ -21,7 +21,7 @@ pub fn text(data: &[u8]) {
 
 /// `struct sock_filter` in both byte orders.
 pub fn raw(data: &[u8]) {
-    for order in [ByteOrder::Little, ByteOrder::Big] {
+    for order in [Endian::Little, Endian::Big] {
         match parse_bytes(data, order, "bytes") {
             Ok(words) => filter(&words),
             Err(diagnostic) => drop(diagnostic.to_string()),
