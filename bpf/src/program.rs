@@ -180,6 +180,8 @@ pub enum Pinning {
     ByName,
     /// In iproute2's directory of the object (`PIN_OBJECT_NS` of `struct bpf_elf_map`).
     ByObject,
+    /// Where a loader of the object's own knows, by its number.
+    Other(u32),
 }
 
 /// A function of the program.
@@ -271,7 +273,7 @@ pub struct Program {
     pub attach: Attach,
     /// Whether it takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`).
     pub frags: bool,
-    /// What the loader could not resolve and made an invalid call of, by slot: Linux refuses the program only if such an
+    /// What the loader could not resolve and made an invalid call of, by slot, ascending: Linux refuses the program only if such an
     /// instruction can be reached. The text is the reason in words.
     pub unresolved: Vec<(usize, String)>,
     /// Byte order of its loads and stores, and of the maps' initial values.
@@ -283,6 +285,12 @@ impl Program {
     pub fn line_of(&self, slot: usize) -> Option<&SourceLine> {
         let after = self.lines.partition_point(|l| l.slot <= slot);
         after.checked_sub(1).map(|i| &self.lines[i].line)
+    }
+
+    /// Why the instruction in slot `slot` is an invalid call, if the loader made it one.
+    pub fn unresolved_at(&self, slot: usize) -> Option<&str> {
+        let at = self.unresolved.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
+        Some(&self.unresolved[at].1)
     }
 
     /// A program of bare instructions, for tests and for programs that come as words.

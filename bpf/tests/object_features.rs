@@ -99,6 +99,27 @@ fn configuration_that_is_not_known_is_refused_by_name() {
     assert_eq!(kernel.read_config("CONFIG_A=1\nbroken\n").unwrap_err().code, "kernel-config");
 }
 
+/// What the kernel's types do not have hurts a program only where it is reached, and is called by its name then.
+#[test]
+fn fields_that_are_not_there_may_be_asked_for() {
+    let object = object("relocated");
+    let asking = program(&object, "asking_first");
+    assert_eq!(asking.unresolved.len(), 2, "{:?}", asking.unresolved);
+    assert!(matches!(verify(asking, &Options::default()), Verdict::Accepted(_)));
+    let Verdict::Rejected(r) = verify(program(&object, "not_asking"), &Options::default()) else {
+        panic!("accepted without the field")
+    };
+    assert_eq!(
+        r.diagnostic.reason,
+        "the kernel's types that are known have no answer to the offset of field iphdr___mine.no_such_field (CO-RE)"
+    );
+    assert!(matches!(&r.diagnostic.at, Some(At::Insn { source: Some(s), .. }) if s.text.contains("no_such_field")));
+    // With types that have it, the same program is whole.
+    let kernel = Kernel { types: std::sync::Arc::new(object.btf().unwrap().clone()), ..Kernel::default() };
+    let whole = object.program_for(Some("not_asking"), None, &kernel).unwrap();
+    assert!(whole.unresolved.is_empty());
+}
+
 /// Objects of the other byte order are read, and say so.
 #[test]
 fn big_endian_objects_are_read() {

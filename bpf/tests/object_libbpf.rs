@@ -158,8 +158,8 @@ objects! {
     programs_are_put_into_slots_as_libbpf_does "jumps" [];
     maps_are_put_into_slots_as_libbpf_does "nested" [];
     every_kind_of_type_is_read "types" [];
-    relocations_that_ask_the_kernel_are_refused "core" [
-        ("moved", "object-core-relocation"), ("kernels", "object-core-relocation")];
+    relocations_are_answered_as_libbpf_does "relocated" [];
+    relocations_of_known_layouts_are_answered "core" [];
     symbols_from_outside_are_refused "externs" [
         ("symbol", "object-kconfig"), ("function", "object-extern")];
 }

@@ -119,10 +119,7 @@ fn describe(btf: &Btf, ty: TypeId, spec: &mut MapSpec, nesting: Nesting) -> Resu
                 spec.pinning = match number()? {
                     0 => Pinning::None,
                     1 => Pinning::ByName,
-                    other => {
-                        let d = bad("object-map", format!("map {name} is pinned in a way that is not known"));
-                        return Err(d.limit("0 (not at all) or 1 (by name)", other));
-                    }
+                    other => Pinning::Other(other),
                 }
             }
             // On which memory node a map is kept is not for a program to see.

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::{Arc, LazyLock};
+
+use crate::btf::Btf;
 use crate::diag::{At, Diagnostic};
 
 /// What externs of an object resolve to. The default is the kernel that this crate follows, with no configuration known.
@@ -12,12 +15,21 @@ pub struct Kernel {
     pub version: u32,
     /// Values of `CONFIG_…`, as a `.config` file writes them: `y`, `m`, a number, a string in quotes.
     pub config: BTreeMap<String, String>,
+    /// Its types, for what programs ask about them (CO-RE). The default are those of its interface to programs and of
+    /// headers on the wire, which are the same everywhere; a type of the kernel's own is not among them.
+    pub types: Arc<Btf>,
 }
+
+/// Made by `bpf/src/object/uapi/build.sh` from the C beside it.
+static UAPI: LazyLock<Arc<Btf>> = LazyLock::new(|| {
+    let types = Btf::parse(include_bytes!("uapi/uapi.btf"));
+    Arc::new(types.expect("the committed types are sound, as a test says"))
+});
 
 impl Default for Kernel {
     fn default() -> Self {
         // Linux 6.18, whose verifier and helpers this crate follows.
-        Self { version: Kernel::version(6, 18, 0), config: BTreeMap::new() }
+        Self { version: Kernel::version(6, 18, 0), config: BTreeMap::new(), types: UAPI.clone() }
     }
 }
 

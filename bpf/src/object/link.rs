@@ -106,7 +106,7 @@ impl<'a> Link<'a> {
         };
         self.slots.extend(slots.iter().map(|&bytes| read(bytes)));
         self.put_lines(function, section, start);
-        self.check_core(index)
+        self.relocate(index, start)
     }
 
     fn put_lines(&mut self, function: &Function, section: &Section, start: usize) {
@@ -124,18 +124,24 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn check_core(&self, index: usize) -> Result<(), Diagnostic> {
+    /// Gives the instructions of a function that is placed what they ask of the kernel's types.
+    fn relocate(&mut self, index: usize, start: usize) -> Result<(), Diagnostic> {
         let (function, section) = (self.function(index), self.section(index));
         let Some((btf, info)) = self.object.btf.as_deref().zip(self.object.info.get(&section.name)) else {
             return Ok(());
         };
-        let relocations = info.relocations(&(function.start..function.end));
-        let Some(relocation) = relocations.iter().find(|r| !co_re::is_fixed(btf, r)) else { return Ok(()) };
-        let what = co_re::describe(btf, relocation);
-        let reason = format!("the program asks the running kernel for the {what} (CO-RE), which is not supported");
-        Err(Diagnostic::new("object-core-relocation", reason)
-            .at(self.at(index, (relocation.offset as usize - function.start) / SLOT))
-            .help("read packets through the context only, or compile without preserve_access_index"))
+        for relocation in info.relocations(&(function.start..function.end)) {
+            let at = (relocation.offset as usize - function.start) / SLOT;
+            let end = start + (function.end - function.start) / SLOT;
+            let order = self.object.elf.byte_order;
+            let slots = self.slots.get_mut(start + at..end).unwrap_or_default();
+            match co_re::apply(btf, &self.kernel.types, relocation, order, slots) {
+                Ok(None) => {}
+                Ok(Some(why)) => self.unresolved.push((start + at, why)),
+                Err(why) => return Err(Diagnostic { at: Some(self.at(index, at)), ..why }),
+            }
+        }
+        Ok(())
     }
 
     /// Gives the instructions of a function, from one on, what they name; stops at the first call of a function that is

@@ -116,7 +116,10 @@ fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
     match ended.stop {
         Stop::Unsupported(diagnostic) => (Verdict::Unsupported(diagnostic.at(at)), ended.log),
         Stop::Refused(errno, lines) => {
-            let diagnostic = Diagnostic::new("verifier-rejected", verdict::reason(&lines)).at(at);
+            // The kernel sees an invalid call; the loader knows what stood there.
+            let unresolved = ended.slot.and_then(|slot| program.unresolved_at(slot));
+            let reason = unresolved.unwrap_or_else(|| verdict::reason(&lines));
+            let diagnostic = Diagnostic::new("verifier-rejected", reason).at(at);
             let mut log = ended.log;
             lines.iter().for_each(|line| log.extend([line, "\n"]));
             (Verdict::Rejected(Rejection { errno, lines, diagnostic, processed: ended.processed }), log)

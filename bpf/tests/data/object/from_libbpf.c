@@ -4,7 +4,8 @@
  *
  *     cc -o from_libbpf from_libbpf.c -lbpf && ./from_libbpf data.bpf.o > data.libbpf.txt
  *
- * A second argument is text of a kernel configuration that goes before the running kernel's.
+ * A second argument is text of a kernel configuration that goes before the running kernel's, a third a file of types
+ * that stands for the kernel's in CO-RE relocations.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -148,9 +149,10 @@ int main(int argc, char **argv)
 
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 
-	if (argc != 2 && argc != 3)
+	if (argc < 2 || argc > 4)
 		return 2;
-	opts.kconfig = argv[2];
+	opts.kconfig = argc > 2 ? argv[2] : NULL;
+	opts.btf_custom_path = argc > 3 ? argv[3] : NULL;
 	libbpf_set_print(say);
 	object = bpf_object__open_file(argv[1], &opts);
 	if (!object)
