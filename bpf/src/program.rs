@@ -68,14 +68,46 @@ impl MapType {
     pub const ARRAY: MapType = MapType(2);
     /// `BPF_MAP_TYPE_PROG_ARRAY`.
     pub const PROG_ARRAY: MapType = MapType(3);
+    /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`.
+    pub const PERF_EVENT_ARRAY: MapType = MapType(4);
     /// `BPF_MAP_TYPE_PERCPU_HASH`.
     pub const PERCPU_HASH: MapType = MapType(5);
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     pub const PERCPU_ARRAY: MapType = MapType(6);
+    /// `BPF_MAP_TYPE_STACK_TRACE`.
+    pub const STACK_TRACE: MapType = MapType(7);
+    /// `BPF_MAP_TYPE_CGROUP_ARRAY`.
+    pub const CGROUP_ARRAY: MapType = MapType(8);
+    /// `BPF_MAP_TYPE_LRU_HASH`.
+    pub const LRU_HASH: MapType = MapType(9);
+    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`.
+    pub const LRU_PERCPU_HASH: MapType = MapType(10);
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    pub const LPM_TRIE: MapType = MapType(11);
     /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`.
     pub const ARRAY_OF_MAPS: MapType = MapType(12);
     /// `BPF_MAP_TYPE_HASH_OF_MAPS`.
     pub const HASH_OF_MAPS: MapType = MapType(13);
+    /// `BPF_MAP_TYPE_DEVMAP`.
+    pub const DEVMAP: MapType = MapType(14);
+    /// `BPF_MAP_TYPE_SOCKMAP`.
+    pub const SOCKMAP: MapType = MapType(15);
+    /// `BPF_MAP_TYPE_CPUMAP`.
+    pub const CPUMAP: MapType = MapType(16);
+    /// `BPF_MAP_TYPE_XSKMAP`.
+    pub const XSKMAP: MapType = MapType(17);
+    /// `BPF_MAP_TYPE_SOCKHASH`.
+    pub const SOCKHASH: MapType = MapType(18);
+    /// `BPF_MAP_TYPE_QUEUE`.
+    pub const QUEUE: MapType = MapType(22);
+    /// `BPF_MAP_TYPE_STACK`.
+    pub const STACK: MapType = MapType(23);
+    /// `BPF_MAP_TYPE_DEVMAP_HASH`.
+    pub const DEVMAP_HASH: MapType = MapType(25);
+    /// `BPF_MAP_TYPE_RINGBUF`.
+    pub const RINGBUF: MapType = MapType(27);
+    /// `BPF_MAP_TYPE_BLOOM_FILTER`.
+    pub const BLOOM_FILTER: MapType = MapType(30);
 
     /// Kernel names by number, from `BPF_MAP_TYPE_UNSPEC` on.
     pub const NAMES: [&'static str; 34] = [

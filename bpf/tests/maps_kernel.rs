@@ -114,7 +114,7 @@ impl User {
         match *op {
             Op::Lookup(key) => {
                 let key = key_bytes(key, key_size);
-                (map.user_lookup(&mut memory, log, &key).map_err(number), theirs.lookup(&key))
+                (map.user_lookup(&mut memory, log, &key, 0).map_err(number), theirs.lookup(&key))
             }
             Op::Update(key, fill, flags) => {
                 let (key, value) = (key_bytes(key, key_size), value_bytes(fill, map));

@@ -4,7 +4,7 @@ mod support;
 
 use bpf::insn::{Cond, Insn, Size};
 use bpf::interp::Engine;
-use bpf::maps::{AccessLog, BPF_F_INNER_MAP, MapId, fits};
+use bpf::maps::{AccessLog, BPF_F_INNER_MAP, Linear, Map, MapId, MapSet, fits};
 use bpf::program::{MapSpec, MapType, ProgType};
 use proptest::prelude::*;
 use support::asm::*;
@@ -107,7 +107,6 @@ fn counts(kernel: Kernel, ty: MapType, inner: MapSpec) {
             if key[0] == 0 { Err(libc::ENOENT) } else { Ok(both.kernel_maps[1].id().to_le_bytes().into()) }
         );
         let mut ours = both.engine.map(MapId(0)).unwrap();
-        let number = |errno: bpf::errno::Errno| i32::from(errno.0);
         assert_eq!(ours.lookup(&key).map_err(number).is_ok(), theirs.is_ok());
         assert_eq!(ours.delete(&key).map_err(number), both.kernel_maps[0].delete(&key));
     }
@@ -124,42 +123,65 @@ fn programs_reach_maps_inside_maps() {
     }
 }
 
+/// A program array and its memory, in a world where every number but 0 is a program.
+struct Array(Map, Vec<u8>, AccessLog);
+
+impl Array {
+    fn new(spec: &MapSpec) -> Self {
+        let map = Map::new(spec.clone(), 1).unwrap();
+        let memory = vec![0; map.region_size() as usize];
+        Array(map, memory, AccessLog::new())
+    }
+
+    fn update(&mut self, key: u32, program: u32, flags: u64) -> Result<(), i32> {
+        let Array(map, memory, log) = self;
+        let (key, value) = (key.to_le_bytes(), program.to_le_bytes());
+        map.user_update(&mut Linear(memory), log, &MapSet::default(), &key, &value, flags).map_err(number)
+    }
+
+    fn lookup(&mut self, key: u32) -> Result<Vec<u8>, i32> {
+        self.0.user_lookup(&mut Linear(&mut self.1), &mut self.2, &key.to_le_bytes(), 0).map_err(number)
+    }
+
+    fn delete(&mut self, key: u32) -> Result<(), i32> {
+        self.0.user_delete(&mut Linear(&mut self.1), &mut self.2, &key.to_le_bytes()).map_err(number)
+    }
+
+    fn program(&mut self, index: u32) -> Option<u32> {
+        self.0.program(&mut Linear(&mut self.1), &mut self.2, index)
+    }
+}
+
+fn number(errno: bpf::errno::Errno) -> i32 {
+    i32::from(errno.0)
+}
+
 #[test]
 fn slots_of_program_arrays() {
     let Some(kernel) = kernel("slots_of_program_arrays") else { return };
     let array = spec(MapType::PROG_ARRAY, 4, 4, 3, 0);
     let theirs = kernel.create(&array).unwrap();
-    let mut engine = Engine::new(Default::default(), &[array]).unwrap();
+    let mut ours = Array::new(&array);
     let program = kernel.load(6, &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0], "GPL").unwrap();
-    let number = |errno: bpf::errno::Errno| i32::from(errno.0);
     for (key, flags) in [(0u32, 0u64), (2, 0), (3, 0), (0, 1), (0, 2), (3, 1), (u32::MAX, 0)] {
-        let key = key.to_le_bytes();
-        let ours = engine.map(MapId(0)).unwrap().update(&key, &program.id().to_le_bytes(), flags).map_err(number);
-        assert_eq!(ours, theirs.update(&key, &program.fd().to_le_bytes(), flags), "{key:?} {flags}");
+        let kernels = theirs.update(&key.to_le_bytes(), &program.fd().to_le_bytes(), flags);
+        assert_eq!(ours.update(key, program.id(), flags), kernels, "{key:?} {flags}");
     }
-    for key in [0u32, 1, 2, 3].map(u32::to_le_bytes) {
-        let mut ours = engine.map(MapId(0)).unwrap();
-        assert_eq!(ours.lookup(&key).map_err(number), theirs.lookup(&key));
-        assert_eq!(ours.delete(&key).map_err(number), theirs.delete(&key));
-        assert_eq!(ours.lookup(&key).map_err(number), theirs.lookup(&key));
+    for key in 0..4u32 {
+        let bytes = key.to_le_bytes();
+        assert_eq!(ours.lookup(key), theirs.lookup(&bytes));
+        assert_eq!(ours.delete(key), theirs.delete(&bytes));
+        assert_eq!(ours.lookup(key), theirs.lookup(&bytes));
     }
-    assert_eq!(
-        engine.map(MapId(0)).unwrap().update(&[0; 4], &[0; 4], 0).map_err(number),
-        theirs.update(&[0; 4], &[0xff; 4], 0)
-    );
+    assert_eq!(ours.update(0, 0, 0), theirs.update(&[0; 4], &[0xff; 4], 0));
 }
 
 #[test]
 fn a_tail_call_finds_its_program() {
-    let array = spec(MapType::PROG_ARRAY, 4, 4, 3, 0);
-    let mut engine = Engine::new(Default::default(), &[array]).unwrap();
-    engine.map(MapId(0)).unwrap().update(&1u32.to_le_bytes(), &77u32.to_le_bytes(), 0).unwrap();
-    let (map, mut log) = (engine.maps()[MapId(0)].clone(), AccessLog::new());
-    let region = engine.map_region(MapId(0)).unwrap();
-    let mut bytes = engine.arena().bytes_of(region).to_vec();
-    let mut memory = bpf::maps::Linear(&mut bytes);
-    assert_eq!(map.program(&mut memory, &mut log, 0), None);
-    assert_eq!(map.program(&mut memory, &mut log, 1), Some(77));
-    assert_eq!(log.accesses().len(), 1);
-    assert_eq!(map.program(&mut memory, &mut log, 3), None);
+    let mut array = Array::new(&spec(MapType::PROG_ARRAY, 4, 4, 3, 0));
+    array.update(1, 77, 0).unwrap();
+    assert_eq!(array.program(0), None);
+    assert_eq!(array.program(1), Some(77));
+    assert_eq!(array.2.accesses().len(), 1);
+    assert_eq!(array.program(3), None);
 }

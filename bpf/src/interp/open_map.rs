@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::decode::Code;
 use crate::errno::Errno;
-use crate::maps::{self, AccessLog, BPF_ANY, Holds, Linear, Map, MapSet, References};
+use crate::maps::{AccessLog, BPF_ANY, Holds, Linear, Map, MapId, MapSet, References};
 use crate::program::{ProgId, ProgType};
 
 /// What numbers in maps stand for: the engine's maps and programs.
@@ -18,18 +18,22 @@ pub(super) struct Objects<'a> {
 
 impl Objects<'_> {
     /// The type of a program.
-    fn program(&self, id: ProgId) -> Option<ProgType> {
+    fn type_of(&self, id: ProgId) -> Option<ProgType> {
         self.programs.get(id.0 as usize).map(|code| code.prog_type())
     }
 }
 
 impl References for Objects<'_> {
-    fn admit(&self, map: &Map, number: u32) -> Result<(), Errno> {
-        maps::admit(map, number, |id| self.maps.get(id))?;
+    fn map(&self, id: MapId) -> Option<&Map> {
+        self.maps.get(id)
+    }
+
+    fn program(&self, map: &Map, number: u32) -> Result<(), Errno> {
         if map.kind().holds != Holds::Programs {
-            return Ok(());
+            // No program here is one that runs behind a redirect.
+            return Err(Errno::EINVAL);
         }
-        let ty = ProgId::from_reference(number).and_then(|id| self.program(id)).ok_or(Errno::EBADF)?;
+        let ty = ProgId::from_reference(number).and_then(|id| self.type_of(id)).ok_or(Errno::EBADF)?;
         // `bpf_prog_map_compatible`: all programs of an array are of one type, which the first decides.
         if self.owner.is_none_or(|owner| owner == ty) { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -57,7 +61,7 @@ impl OpenMap<'_> {
     /// # Errors
     /// Linux's number.
     pub fn lookup(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.map.user_lookup(&mut self.memory, self.log, key)
+        self.map.user_lookup(&mut self.memory, self.log, key, 0)
     }
 
     /// `BPF_MAP_UPDATE_ELEM`; see [`Map::user_update`].
@@ -68,7 +72,7 @@ impl OpenMap<'_> {
         self.map.user_update(&mut self.memory, self.log, &self.objects, key, value, flags)?;
         if self.owner.is_none() && self.map.kind().holds == Holds::Programs {
             let number = self.map.user_number(value);
-            *self.owner = number.and_then(ProgId::from_reference).and_then(|id| self.objects.program(id));
+            *self.owner = number.and_then(ProgId::from_reference).and_then(|id| self.objects.type_of(id));
             self.objects.owner = *self.owner;
         }
         Ok(())
@@ -95,15 +99,36 @@ impl OpenMap<'_> {
     /// # Errors
     /// Linux's number.
     pub fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
-        self.map.delete(&mut self.memory, self.log, 0, key)
+        self.map.user_delete(&mut self.memory, self.log, key)
     }
 
-    /// `BPF_MAP_GET_NEXT_KEY`; see [`Map::next_key`].
+    /// `BPF_MAP_GET_NEXT_KEY`; see [`Map::user_next_key`].
     ///
     /// # Errors
     /// Linux's number; `ENOENT` at the end.
     pub fn next_key(&mut self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        self.map.next_key(&mut self.memory, self.log, key, next)
+        self.map.user_next_key(&mut self.memory, self.log, key, next)
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM` of a kind without keys; see [`Map::user_peek`].
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn peek(&mut self, value: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.map.user_peek(&mut self.memory, self.log, value)
+    }
+
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`; see [`Map::user_take`].
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn take(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.map.user_take(&mut self.memory, self.log, key, 0)
+    }
+
+    /// The next record of a ring buffer; see [`Map::ring_read`].
+    pub fn ring_read(&mut self) -> Option<Vec<u8>> {
+        self.map.ring_read(&mut self.memory, self.log)
     }
 
     /// All keys and values, in the map's order.

@@ -116,6 +116,13 @@ impl<'a> Tape<'a> {
         u32::from_le_bytes(word)
     }
 
+    /// Reads a little-endian word at an address that an earlier access yielded.
+    pub fn follow_u32(&mut self, off: u32) -> u32 {
+        let mut word = [0; 4];
+        self.follow(off, &mut word);
+        u32::from_le_bytes(word)
+    }
+
     /// Writes; `dependent` as in [`Access`].
     pub fn write(&mut self, off: u32, bytes: &[u8], dependent: bool) {
         self.record(AccessKind::Write, off, bytes.len() as u32, dependent);
@@ -135,6 +142,13 @@ impl<'a> Tape<'a> {
     /// Writes a little-endian word.
     pub fn write_u32(&mut self, off: u32, word: u32, dependent: bool) {
         self.write(off, &word.to_le_bytes(), dependent);
+    }
+
+    /// Copies `len` bytes that two addresses share: no access, the memory is the same.
+    pub fn alias(&mut self, from: u32, to: u32, len: u32) {
+        let mut bytes = vec![0; len as usize];
+        self.memory.read(from, &mut bytes);
+        self.memory.write(to, &bytes);
     }
 
     /// Changes little-endian words in one step and returns what they were.

@@ -1,10 +1,10 @@
 //! `BPF_MAP_TYPE_ARRAY`: values side by side, each rounded to 8 bytes. Finding a value touches no memory.
 
-use super::kind::{Holds, KEYED};
+use super::kind::KEYED;
 use super::map::round8;
 use super::{
-    BPF_EXIST, BPF_F_ACCESS_MASK, BPF_F_INNER_MAP, BPF_F_LOCK, BPF_F_MMAPABLE, BPF_F_NUMA_NODE, BPF_NOEXIST,
-    CreateCheck, Map, MapKind, MapOps, Side, Tape,
+    BPF_EXIST, BPF_F_ACCESS_MASK, BPF_F_INNER_MAP, BPF_F_LOCK, BPF_F_MMAPABLE, BPF_F_NUMA_NODE, BPF_NOEXIST, Batch,
+    CreateCheck, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup,
 };
 use crate::errno::Errno;
 use crate::memory::Elements;
@@ -15,6 +15,11 @@ pub(super) const KIND: MapKind = MapKind {
     per_cpu: false,
     holds: Holds::Values,
     helpers: KEYED,
+    inner: true,
+    user_lookup: UserLookup::Value,
+    user_take: false,
+    batch: Batch::Keys,
+    adds_flags: 0,
     check,
     region_size: |spec, _| u64::from(round8(spec.value_size)) * u64::from(spec.max_entries),
     elements: |spec, _| Elements {
@@ -24,6 +29,7 @@ pub(super) const KIND: MapKind = MapKind {
         count: spec.max_entries,
     },
     ops: &Array,
+    queue: None,
 };
 
 struct Array;

@@ -4,8 +4,8 @@
 //! and makes the old one the new spare, so a pointer got before still reads the old value.
 
 use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant, lock, unlock, walk};
-use super::kind::{Holds, KEYED};
-use super::{CreateCheck, Map, MapKind, MapOps, Side, Tape, hash_key};
+use super::kind::KEYED;
+use super::{Batch, CreateCheck, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::memory::Elements;
 use crate::program::{MapSpec, MapType};
@@ -15,6 +15,11 @@ pub(super) const KIND: MapKind = MapKind {
     per_cpu: false,
     holds: Holds::Values,
     helpers: KEYED,
+    inner: true,
+    user_lookup: UserLookup::Value,
+    user_take: true,
+    batch: Batch::Buckets(shape),
+    adds_flags: 0,
     check: |spec| check(spec),
     region_size: |spec, cpus| hash_table::region_size(spec, variant(cpus)),
     elements: |spec, cpus| {
@@ -27,6 +32,7 @@ pub(super) const KIND: MapKind = MapKind {
         }
     },
     ops: &Hash,
+    queue: None,
 };
 
 struct Hash;
@@ -104,7 +110,7 @@ pub(super) fn update(
 impl MapOps for Hash {
     fn lookup(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Option<u32> {
         let shape = shape(map);
-        hash_table::find(tape, &shape, key).map(|found| found.entry + shape.value_off)
+        hash_table::find(tape, &shape, hash_key(key), key).map(|found| found.entry + shape.value_off)
     }
 
     fn update(
@@ -120,10 +126,10 @@ impl MapOps for Hash {
     }
 
     fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &shape(map), key)
+        hash_table::delete(tape, &shape(map), hash_key(key), key)
     }
 
     fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key, next)
+        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
     }
 }

@@ -1,9 +1,9 @@
 //! `BPF_MAP_TYPE_HASH_OF_MAPS`: maps of one shape, by key. A value is a map's number.
 
 use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant, lock, unlock, walk};
-use super::kind::{Holds, NO_ELEMENTS};
+use super::kind::NO_ELEMENTS;
 use super::reference::check_inner;
-use super::{Map, MapKind, MapOps, Side, Tape, hash_key};
+use super::{Batch, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -16,6 +16,11 @@ pub(super) const KIND: MapKind = MapKind {
     holds: Holds::Maps,
     // map_lookup_elem
     helpers: &[1],
+    inner: false,
+    user_lookup: UserLookup::Value,
+    user_take: false,
+    batch: Batch::Buckets(shape),
+    adds_flags: 0,
     check: |spec| {
         if spec.value_size != 4 {
             return Err((Errno::EINVAL, "value_size of 4"));
@@ -26,6 +31,7 @@ pub(super) const KIND: MapKind = MapKind {
     region_size: |spec, _| hash_table::region_size(spec, VARIANT),
     elements: |_, _| NO_ELEMENTS,
     ops: &HashOfMaps,
+    queue: None,
 };
 
 struct HashOfMaps;
@@ -37,7 +43,7 @@ fn shape(map: &Map) -> Shape {
 impl MapOps for HashOfMaps {
     fn lookup(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Option<u32> {
         let shape = shape(map);
-        hash_table::find(tape, &shape, key).map(|found| found.entry + shape.value_off)
+        hash_table::find(tape, &shape, hash_key(key), key).map(|found| found.entry + shape.value_off)
     }
 
     fn update(
@@ -67,10 +73,10 @@ impl MapOps for HashOfMaps {
     }
 
     fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &shape(map), key)
+        hash_table::delete(tape, &shape(map), hash_key(key), key)
     }
 
     fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key, next)
+        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
     }
 }

@@ -13,7 +13,7 @@
 use super::map::round8;
 use super::{
     BPF_EXIST, BPF_F_ACCESS_MASK, BPF_F_LOCK, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED,
-    BPF_NOEXIST, CreateCheck, Map, Tape, array, hash_key,
+    BPF_NOEXIST, CreateCheck, Map, Tape, array,
 };
 use crate::errno::Errno;
 use crate::memory::Elements;
@@ -92,31 +92,31 @@ pub(super) fn region_size(spec: &MapSpec, variant: Variant) -> u64 {
 
 /// Offsets of the parts, and how many entries and buckets there are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    buckets: u32,
+pub struct Shape {
+    first_bucket: u32,
     bucket_mask: u32,
     /// Offset of the first entry.
-    pub entries: u32,
+    pub(super) entries: u32,
     /// Bytes from one entry to the next.
-    pub stride: u32,
+    pub(super) stride: u32,
     /// Entries.
-    pub total: u32,
+    pub(super) total: u32,
     /// Bytes of an entry before its key.
-    pub head: u32,
+    pub(super) head: u32,
     /// Offset in an entry of what lies behind the key.
-    pub value_off: u32,
+    pub(super) value_off: u32,
     /// Offset of the first per-CPU value.
-    pub values: u32,
+    pub(super) values: u32,
     value_stride: u32,
 }
 
 impl Shape {
-    pub fn of(spec: &MapSpec, variant: Variant) -> Shape {
+    pub(super) fn of(spec: &MapSpec, variant: Variant) -> Shape {
         let n = spec.max_entries.next_power_of_two();
         let (total, stride) = (spec.max_entries + variant.extra, stride(spec, variant));
         let entries = variant.header + n * BUCKET;
         Shape {
-            buckets: variant.header,
+            first_bucket: variant.header,
             bucket_mask: n - 1,
             entries,
             stride,
@@ -130,22 +130,39 @@ impl Shape {
     }
 
     /// Offset of the bucket of a hash.
-    pub fn bucket(&self, hash: u32) -> u32 {
-        self.buckets + (hash & self.bucket_mask) * BUCKET
+    pub(super) fn bucket(&self, hash: u32) -> u32 {
+        self.first_bucket + (hash & self.bucket_mask) * BUCKET
     }
 
     /// The entry a link names. A link that no map would write names none.
-    pub fn entry(&self, link: u32) -> Option<u32> {
+    pub(super) fn entry(&self, link: u32) -> Option<u32> {
         (1..=self.total).contains(&link).then(|| self.entries + (link - 1) * self.stride)
     }
 
+    /// How many buckets there are.
+    pub(super) fn buckets(&self) -> u32 {
+        self.bucket_mask + 1
+    }
+
+    /// The keys of a bucket, from its head on.
+    pub(super) fn keys_of(&self, tape: &mut Tape<'_>, index: u32, key_size: u32) -> Vec<Vec<u8>> {
+        let (mut keys, mut link) = (Vec::new(), tape.read_u32(self.bucket(index)));
+        while let Some(entry) = self.entry(link).filter(|_| keys.len() < self.total as usize) {
+            let mut key = vec![0; key_size as usize];
+            tape.follow(entry + self.head, &mut key);
+            keys.push(key);
+            link = tape.follow_u32(entry);
+        }
+        keys
+    }
+
     /// Where per-CPU values lie.
-    pub fn cpu_elements(&self, spec: &MapSpec, cpus: u32) -> Elements {
+    pub(super) fn cpu_elements(&self, spec: &MapSpec, cpus: u32) -> Elements {
         Elements { first: self.values, stride: self.value_stride, size: spec.value_size, count: self.total * cpus }
     }
 
     /// The value of an entry on one processor.
-    pub fn cpu_value(&self, link: u32, cpu: u32) -> u32 {
+    pub(super) fn cpu_value(&self, link: u32, cpu: u32) -> u32 {
         self.values + (cpu * self.total + link - 1) * self.value_stride
     }
 }
@@ -169,6 +186,20 @@ pub(super) fn walk(tape: &mut Tape<'_>, shape: &Shape, head: u32, hash: u32, key
         let entry = shape.entry(link)?;
         let (next, equal) = tape.follow_entry(entry, shape.head, key, hash);
         if equal {
+            return Some(Found { link, entry, next, before });
+        }
+        (link, before) = (next, Some(entry));
+    }
+    None
+}
+
+/// The entry of a link in its bucket; `None` if it is not there.
+pub(super) fn walk_to(tape: &mut Tape<'_>, shape: &Shape, bucket: u32, wanted: u32) -> Option<Found> {
+    let (mut link, mut before) = (tape.read_u32(bucket), None);
+    for _ in 0..shape.total {
+        let entry = shape.entry(link)?;
+        let next = tape.follow_u32(entry);
+        if link == wanted {
             return Some(Found { link, entry, next, before });
         }
         (link, before) = (next, Some(entry));
@@ -260,8 +291,7 @@ pub(super) fn unlink(tape: &mut Tape<'_>, bucket: u32, found: &Found) {
 }
 
 /// Removes a key and puts its entry on the free list.
-pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, key: &[u8]) -> Result<(), Errno> {
-    let hash = hash_key(key);
+pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, hash: u32, key: &[u8]) -> Result<(), Errno> {
     let bucket = shape.bucket(hash);
     lock(tape, bucket);
     let head = tape.read_u32(bucket);
@@ -275,17 +305,20 @@ pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, key: &[u8]) -> Result<(
 }
 
 /// The entry of a key.
-pub(super) fn find(tape: &mut Tape<'_>, shape: &Shape, key: &[u8]) -> Option<Found> {
-    let hash = hash_key(key);
+pub(super) fn find(tape: &mut Tape<'_>, shape: &Shape, hash: u32, key: &[u8]) -> Option<Found> {
     let head = tape.read_u32(shape.bucket(hash));
     walk(tape, shape, head, hash, key)
 }
 
-/// `BPF_MAP_GET_NEXT_KEY`: bucket by bucket, from each head on; a key that is not there starts again.
-pub(super) fn next_key(tape: &mut Tape<'_>, shape: &Shape, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+/// `BPF_MAP_GET_NEXT_KEY`: bucket by bucket, from each head on; a key, with its hash, that is not there starts again.
+pub(super) fn next_key(
+    tape: &mut Tape<'_>,
+    shape: &Shape,
+    key: Option<(u32, &[u8])>,
+    next: &mut [u8],
+) -> Result<(), Errno> {
     let mut from = 0;
-    if let Some(key) = key {
-        let hash = hash_key(key);
+    if let Some((hash, key)) = key {
         let head = tape.read_u32(shape.bucket(hash));
         if let Some(found) = walk(tape, shape, head, hash, key) {
             if let Some(entry) = shape.entry(found.next) {
@@ -308,7 +341,7 @@ fn first_from(tape: &mut Tape<'_>, shape: &Shape, from: u32) -> Option<u32> {
     while at <= shape.bucket_mask {
         let n = AT_ONCE.min(shape.bucket_mask - at + 1);
         let heads = &mut line[..(n * BUCKET) as usize];
-        tape.read(shape.buckets + at * BUCKET, heads);
+        tape.read(shape.first_bucket + at * BUCKET, heads);
         let mut links = heads.chunks_exact(BUCKET as usize).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         if let Some(entry) = links.find_map(|link| shape.entry(link)) {
             return Some(entry);

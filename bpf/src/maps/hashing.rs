@@ -11,7 +11,12 @@ const FINISH: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// 32 bits of hash of a key.
 pub fn hash_key(key: &[u8]) -> u32 {
-    let mut state = (key.len() as u64).wrapping_mul(STEP);
+    hash_seeded(0, key)
+}
+
+/// The same for each `seed` anew; seed 0 is [`hash_key`].
+pub(super) fn hash_seeded(seed: u64, key: &[u8]) -> u32 {
+    let mut state = (key.len() as u64 ^ seed << 32).wrapping_mul(STEP);
     let mut words = key.chunks_exact(8);
     for word in &mut words {
         state = step(state, u64::from_le_bytes(word.try_into().expect("chunks of exactly 8")));

@@ -1,6 +1,6 @@
 //! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
 
-use super::{AccessLog, BPF_ANY, BPF_F_LOCK, Holds, KINDS, MapKind, MapMemory, References, Side, Tape, array};
+use super::{AccessLog, CreateCheck, Holds, KINDS, MapKind, MapMemory, Side, Tape, lru};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::{Elements, MapId};
@@ -31,6 +31,15 @@ pub struct Map {
     byte_order: Endian,
     region_size: u32,
     elements: Elements,
+    frozen: bool,
+}
+
+/// What Linux checks of every map (`map_create`).
+fn check_all(spec: &MapSpec) -> CreateCheck {
+    if spec.extra != 0 && spec.ty != MapType::BLOOM_FILTER {
+        return Err((Errno::EINVAL, "map_extra of 0"));
+    }
+    Ok(())
 }
 
 /// Bytes that a value takes inside the kernel and here: rounded up to 8.
@@ -56,7 +65,7 @@ impl Map {
             let reason = format!("maps of type {} are not there yet", spec.ty);
             return Err(refused(errno, Diagnostic::new("map-kind-unsupported", reason).help(help)));
         };
-        if let Err((errno, rule)) = (kind.check)(&spec) {
+        if let Err((errno, rule)) = check_all(&spec).and_then(|()| (kind.check)(&spec)) {
             let actual = format!(
                 "key_size {}, value_size {}, max_entries {}, map_flags {:#x}",
                 spec.key_size, spec.value_size, spec.max_entries, spec.flags
@@ -64,15 +73,24 @@ impl Map {
             let reason = format!("{errno}: {} map cannot be created as defined", spec.ty);
             return Err(refused(Some(errno), Diagnostic::new("map-create-refused", reason).limit(rule, actual)));
         }
-        let size = (kind.region_size)(&spec, cpus);
+        let (flags, max_entries) = match spec.ty {
+            MapType::LRU_HASH | MapType::LRU_PERCPU_HASH => (spec.flags, lru::rounded_entries(&spec, cpus)),
+            _ => (spec.flags | kind.adds_flags, spec.max_entries),
+        };
+        let made = MapSpec { flags, max_entries, ..spec.clone() };
+        if made.max_entries == 0 {
+            let diagnostic = Diagnostic::new("map-create-refused", "no processor gets an entry of its own");
+            return Err(refused(Some(Errno::E2BIG), diagnostic.limit("an entry a processor", "none")));
+        }
+        let size = (kind.region_size)(&made, cpus);
         let Ok(region_size) = u32::try_from(size) else {
             let diagnostic = Diagnostic::new("map-too-large", "the map does not fit the guest's address space")
                 .limit("4 GiB a device", format!("{size} bytes"))
                 .help("lower max_entries or the value size");
             return Err(refused(None, diagnostic));
         };
-        let elements = (kind.elements)(&spec, cpus);
-        Ok(Map { spec, kind, cpus, byte_order: Endian::Little, region_size, elements })
+        let elements = (kind.elements)(&made, cpus);
+        Ok(Map { spec: made, kind, cpus, byte_order: Endian::Little, region_size, elements, frozen: false })
     }
 
     /// The same map on a machine of that byte order: how numbers in its keys and values are read, where they mean
@@ -116,15 +134,7 @@ impl Map {
         self.elements
     }
 
-    /// Bytes that one value takes for user space: of all processors, each rounded to 8, for per-CPU kinds.
-    pub fn user_value_size(&self) -> usize {
-        match self.kind.per_cpu {
-            true => round8(self.spec.value_size) as usize * self.cpus as usize,
-            false => self.spec.value_size as usize,
-        }
-    }
-
-    fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
+    pub(super) fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
         if key.len() == self.spec.key_size as usize { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
@@ -191,23 +201,6 @@ impl Map {
         self.kind.ops.next_key(self, &mut tape, key, next)
     }
 
-    /// `BPF_MAP_LOOKUP_ELEM`: the value, or for per-CPU kinds the values of all processors one after the other, each
-    /// rounded to 8 bytes ([`Map::user_value_size`]).
-    ///
-    /// # Errors
-    /// `ENOENT` where there is none; `EINVAL` for a key of another length.
-    pub fn user_lookup(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.check_key(key)?;
-        let mut value = vec![0; self.user_value_size()];
-        let (slots, slot) = self.user_slots();
-        for cpu in 0..slots {
-            let off = self.lookup(mem, log, cpu, key).ok_or(Errno::ENOENT)?;
-            let len = if self.kind.per_cpu { round8(self.spec.value_size) } else { self.spec.value_size };
-            mem.read(off, &mut value[cpu as usize * slot..][..len as usize]);
-        }
-        Ok(value)
-    }
-
     /// What the slot at `off` of a map that holds references refers to; 0 for none. [`Map::lookup`] gave the offset.
     pub fn reference_at(&self, mem: &mut dyn MapMemory, off: u32) -> u32 {
         let mut word = [0; 4];
@@ -229,67 +222,37 @@ impl Map {
         Some(self.reference_at(mem, off))
     }
 
-    /// `BPF_MAP_UPDATE_ELEM`: as [`Map::update`], but for per-CPU kinds `value` holds those of all processors, and kinds
-    /// that hold references take a number that `refs` admits.
+    /// `bpf_map_push_elem`.
     ///
     /// # Errors
-    /// Linux's number; `EINVAL` for a key or value of another length.
-    pub fn user_update(
-        &self,
-        mem: &mut dyn MapMemory,
-        log: &mut AccessLog,
-        refs: &dyn References,
-        key: &[u8],
-        value: &[u8],
-        flags: u64,
-    ) -> Result<(), Errno> {
-        let mut tape = Tape::new(mem, log);
-        self.check_key(key)?;
-        // The system call looks for a spin lock before the map does; no map here has one.
-        if value.len() != self.user_value_size() || flags & BPF_F_LOCK != 0 {
+    /// Linux's number; `EOPNOTSUPP` for kinds with keys; `EINVAL` for a value of another length.
+    pub fn push(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, value: &[u8], flags: u64) -> Result<(), Errno> {
+        let (queue, mut tape) = (self.kind.queue.ok_or(Errno::EOPNOTSUPP)?, Tape::new(mem, log));
+        if value.len() != self.spec.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        if self.kind.holds != Holds::Values {
-            self.check_reference_update(key, flags)?;
-            refs.admit(self, self.user_number(value).ok_or(Errno::EINVAL)?)?;
-        }
-        self.kind.ops.update(self, &mut tape, Side::User, key, value, flags)
+        queue.push(self, &mut tape, value, flags)
     }
 
-    /// What arrays of references check before they look at the reference.
-    fn check_reference_update(&self, key: &[u8], flags: u64) -> Result<(), Errno> {
-        if self.spec.ty == MapType::HASH_OF_MAPS {
-            return Ok(());
-        }
-        if flags != BPF_ANY {
+    /// `bpf_map_pop_elem`; with `keep` `bpf_map_peek_elem`. Where there is no value `value` becomes zero.
+    ///
+    /// # Errors
+    /// As [`Map::push`]; `ENOENT` where there is none.
+    pub fn pop(&self, mem: &mut dyn MapMemory, log: &mut AccessLog, value: &mut [u8], keep: bool) -> Result<(), Errno> {
+        let (queue, mut tape) = (self.kind.queue.ok_or(Errno::EOPNOTSUPP)?, Tape::new(mem, log));
+        if value.len() != self.spec.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        array::index(self, key).map(|_| ()).ok_or(Errno::E2BIG)
+        if keep { queue.peek(self, &mut tape, value) } else { queue.pop(self, &mut tape, value) }
     }
 
-    /// How many values user space sees under one key, and the bytes from one to the next.
-    fn user_slots(&self) -> (u32, usize) {
-        if self.kind.per_cpu { (self.cpus, round8(self.spec.value_size) as usize) } else { (1, 0) }
+    /// Whether user space has frozen it ([`Map::freeze`]).
+    pub fn frozen(&self) -> bool {
+        self.frozen
     }
 
-    /// All entries in the map's order, as user space reads them; no more than the map can hold, whatever a guest has done
-    /// to its links.
-    pub fn user_entries(&self, mem: &mut dyn MapMemory) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut log = AccessLog::new();
-        let mut entries = Vec::new();
-        let mut key = vec![0; self.spec.key_size as usize];
-        let mut next = self.next_key(mem, &mut log, None, &mut key);
-        for _ in 0..self.spec.max_entries {
-            if next.is_err() {
-                break;
-            }
-            if let Ok(value) = self.user_lookup(mem, &mut log, &key) {
-                entries.push((key.clone(), value));
-            }
-            let at = key.clone();
-            next = self.next_key(mem, &mut log, Some(&at), &mut key);
-        }
-        entries
+    pub(super) fn set_frozen(&mut self) {
+        self.frozen = true;
     }
 }
 
@@ -312,6 +275,11 @@ impl MapSet {
     /// The same maps on a machine of that byte order.
     pub fn in_byte_order(self, order: Endian) -> MapSet {
         MapSet { maps: self.maps.into_iter().map(|map| map.in_byte_order(order)).collect() }
+    }
+
+    /// The map of an id, to freeze it.
+    pub fn get_mut(&mut self, id: MapId) -> Option<&mut Map> {
+        self.maps.get_mut(id.0 as usize)
     }
 
     /// Adds a map.

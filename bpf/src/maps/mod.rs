@@ -11,32 +11,68 @@
 //! |---|---|---|
 //! | array | `array.rs` | values |
 //! | per-CPU array | `percpu_array.rs` | values of processor 0, values of processor 1, ... |
-//! | program array, array of maps | `prog_array.rs`, `array_of_maps.rs`, on `slots.rs` | a word a slot |
-//! | hash | `hash.rs`, on `hash_table.rs` | header, bucket heads, entries |
+//! | program, event, control group array; array of maps | on `slots.rs` | a word a slot |
+//! | hash; hash of maps | on `hash_table.rs` | header, bucket heads, entries |
 //! | per-CPU hash | `percpu_hash.rs` | the same, then values of processor 0, of processor 1, ... |
-//! | hash of maps | `hash_of_maps.rs` | as hash |
+//! | LRU hash, LRU per-CPU hash | on `lru.rs` | as hash, with lists in header and entries |
+//! | LPM trie | `lpm_trie.rs` | nodes |
+//! | device and processor map; device hash | on `ports.rs` | slots; entries |
+//! | AF_XDP socket map, socket map; socket hash | on `sockets.rs` | slots; entries |
+//! | queue, stack | on `queue_stack.rs` | two indices, values |
+//! | ring buffer | `ringbuf.rs` | positions, data twice |
+//! | bloom filter | `bloom_filter.rs` | bits |
+//! | stack trace | `stack_trace.rs` | empty buckets |
+//!
+//! What programs do is in `map.rs`, what user space does in `user.rs` and `batch.rs`.
 
 mod access;
 mod array;
 mod array_of_maps;
+mod batch;
+mod bloom_filter;
+mod cgroup_array;
+mod cpumap;
+mod devmap;
+mod devmap_hash;
 mod hash;
 mod hash_of_maps;
 mod hash_table;
 mod hashing;
 mod kind;
+mod lpm_trie;
+mod lru;
+mod lru_hash;
+mod lru_percpu_hash;
 mod map;
 mod percpu_array;
 mod percpu_hash;
+mod perf_event_array;
+mod ports;
 mod prog_array;
+mod queue;
+mod queue_stack;
 mod reference;
+mod ringbuf;
 mod slots;
+mod sockets;
+mod sockhash;
+mod sockmap;
+mod stack;
+mod stack_trace;
+mod user;
+mod xskmap;
 
 pub use crate::memory::MapId;
 pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape};
+pub use batch::BatchAnswer;
+pub use hash_table::Shape as TableShape;
 pub use hashing::hash_key;
-pub use kind::{CreateCheck, Holds, KINDS, MapKind, MapOps, Side};
+pub use kind::{Batch, CreateCheck, Holds, KINDS, MapKind, MapOps, QueueOps, Side, UserLookup};
 pub use map::{CreateError, Map, MapSet};
-pub use reference::{References, admit, fits};
+pub use reference::{References, fits};
+pub use ringbuf::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, RingState};
+
+use reference::admit;
 
 /// `flags` of an update: create or replace.
 pub const BPF_ANY: u64 = 0;
@@ -57,6 +93,8 @@ pub const BPF_F_NUMA_NODE: u32 = 1 << 2;
 pub const BPF_F_RDONLY: u32 = 1 << 3;
 /// `map_flags`: user space may only write.
 pub const BPF_F_WRONLY: u32 = 1 << 4;
+/// `map_flags`: keep a build id and an offset for each frame of a call chain.
+pub const BPF_F_STACK_BUILD_ID: u32 = 1 << 5;
 /// `map_flags`: hash with seed 0.
 pub const BPF_F_ZERO_SEED: u32 = 1 << 6;
 /// `map_flags`: programs may only read.
@@ -65,6 +103,8 @@ pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 pub const BPF_F_WRONLY_PROG: u32 = 1 << 8;
 /// `map_flags`: user space may map the values into its memory.
 pub const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// `map_flags`: slots of an event array stay when who filled them goes.
+pub const BPF_F_PRESERVE_ELEMS: u32 = 1 << 11;
 /// `map_flags`: inner maps may differ in `max_entries`.
 pub const BPF_F_INNER_MAP: u32 = 1 << 12;
 /// The flags that restrict access.

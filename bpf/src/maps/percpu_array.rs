@@ -1,9 +1,11 @@
 //! `BPF_MAP_TYPE_PERCPU_ARRAY`: an array for each processor, one behind the other, so that no two share a cache line of
 //! neighbouring indices.
 
-use super::kind::{Holds, KEYED};
+use super::kind::KEYED_PERCPU;
 use super::map::round8;
-use super::{BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, CreateCheck, Map, MapKind, MapOps, Side, Tape, array};
+use super::{
+    BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, Batch, CreateCheck, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, array,
+};
 use crate::errno::Errno;
 use crate::memory::Elements;
 use crate::program::{MapSpec, MapType};
@@ -12,7 +14,12 @@ pub(super) const KIND: MapKind = MapKind {
     ty: MapType::PERCPU_ARRAY,
     per_cpu: true,
     holds: Holds::Values,
-    helpers: KEYED,
+    helpers: KEYED_PERCPU,
+    inner: true,
+    user_lookup: UserLookup::Value,
+    user_take: false,
+    batch: Batch::Keys,
+    adds_flags: 0,
     check,
     region_size: |spec, cpus| {
         let one = u64::from(round8(spec.value_size)) * u64::from(spec.max_entries);
@@ -25,6 +32,7 @@ pub(super) const KIND: MapKind = MapKind {
         count: spec.max_entries * cpus,
     },
     ops: &PercpuArray,
+    queue: None,
 };
 
 struct PercpuArray;

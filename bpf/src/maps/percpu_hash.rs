@@ -1,8 +1,8 @@
 //! `BPF_MAP_TYPE_PERCPU_HASH` (`hash_table.rs`): a key's value is one for each processor, and an update changes it in place.
 
 use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant, lock, unlock, walk};
-use super::kind::{Holds, KEYED};
-use super::{Map, MapKind, MapOps, Side, Tape, hash_key};
+use super::kind::KEYED_PERCPU;
+use super::{Batch, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -14,11 +14,17 @@ pub(super) const KIND: MapKind = MapKind {
     ty: MapType::PERCPU_HASH,
     per_cpu: true,
     holds: Holds::Values,
-    helpers: KEYED,
+    helpers: KEYED_PERCPU,
+    inner: true,
+    user_lookup: UserLookup::Value,
+    user_take: true,
+    batch: Batch::Buckets(shape),
+    adds_flags: 0,
     check: |spec| hash_table::check_shape(spec, false, true),
     region_size: |spec, cpus| hash_table::region_size(spec, variant(cpus)),
     elements: |spec, cpus| Shape::of(spec, variant(cpus)).cpu_elements(spec, cpus),
     ops: &PercpuHash,
+    queue: None,
 };
 
 struct PercpuHash;
@@ -51,7 +57,7 @@ pub(super) fn write_values(
 impl MapOps for PercpuHash {
     fn lookup(&self, map: &Map, tape: &mut Tape<'_>, cpu: u32, key: &[u8]) -> Option<u32> {
         let shape = shape(map);
-        let found = hash_table::find(tape, &shape, key)?;
+        let found = hash_table::find(tape, &shape, hash_key(key), key)?;
         (cpu < map.cpus()).then(|| shape.cpu_value(found.link, cpu))
     }
 
@@ -85,10 +91,10 @@ impl MapOps for PercpuHash {
     }
 
     fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &shape(map), key)
+        hash_table::delete(tape, &shape(map), hash_key(key), key)
     }
 
     fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key, next)
+        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
     }
 }

@@ -1,25 +1,36 @@
 //! What the arrays of references share: a word a slot, 0 for an empty one (kernel/bpf/arraymap.c, `fd_array_map_*`).
 
 use super::kind::NO_ELEMENTS;
-use super::{BPF_ANY, BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, CreateCheck, Map, MapOps, Side, Tape, array};
+use super::{
+    BPF_ANY, BPF_F_ACCESS_MASK, BPF_F_NUMA_NODE, Batch, CreateCheck, Holds, Map, MapKind, MapOps, Side, Tape,
+    UserLookup, array,
+};
 use crate::errno::Errno;
-use crate::memory::Elements;
-use crate::program::MapSpec;
+use crate::program::{MapSpec, MapType};
 
 /// Bytes of a slot: Linux keeps a pointer.
 const SLOT: u32 = 8;
 
-/// The operations of an array of references.
-pub(super) struct Slots;
+struct Slots;
 
-/// Bytes of the region.
-pub(super) fn region_size(spec: &MapSpec, _: u32) -> u64 {
-    u64::from(SLOT) * u64::from(spec.max_entries)
-}
-
-/// Programs access none of it.
-pub(super) fn elements(_: &MapSpec, _: u32) -> Elements {
-    NO_ELEMENTS
+/// A row, but for what the kinds differ in.
+pub(super) const fn kind(ty: MapType, user_lookup: UserLookup, check: fn(&MapSpec) -> CreateCheck) -> MapKind {
+    MapKind {
+        ty,
+        per_cpu: false,
+        holds: Holds::Values,
+        helpers: &[],
+        inner: false,
+        user_lookup,
+        user_take: false,
+        batch: Batch::None,
+        adds_flags: 0,
+        check,
+        region_size: |spec, _| u64::from(SLOT) * u64::from(spec.max_entries),
+        elements: |_, _| NO_ELEMENTS,
+        ops: &Slots,
+        queue: None,
+    }
 }
 
 /// What Linux checks of all arrays of references (`fd_array_map_alloc_check`): 4-byte values, and no flags for programs'

@@ -22,33 +22,33 @@ mod cmd {
 }
 
 /// `union bpf_attr`, filled word by word.
-struct Attr([u8; 128]);
+pub(super) struct Attr([u8; 128]);
 
 impl Attr {
-    fn new() -> Attr {
+    pub(super) fn new() -> Attr {
         Attr([0; 128])
     }
 
-    fn u32(mut self, at: usize, word: u32) -> Attr {
+    pub(super) fn u32(mut self, at: usize, word: u32) -> Attr {
         self.0[at..at + 4].copy_from_slice(&word.to_le_bytes());
         self
     }
 
-    fn fd(self, at: usize, fd: &OwnedFd) -> Attr {
+    pub(super) fn fd(self, at: usize, fd: &OwnedFd) -> Attr {
         self.u32(at, fd.as_raw_fd() as u32)
     }
 
-    fn ptr<T>(mut self, at: usize, to: *const T) -> Attr {
+    pub(super) fn ptr<T>(mut self, at: usize, to: *const T) -> Attr {
         self.0[at..at + 8].copy_from_slice(&(to.addr() as u64).to_le_bytes());
         self
     }
 
-    fn word(&self, at: usize) -> u32 {
+    pub(super) fn word(&self, at: usize) -> u32 {
         u32::from_le_bytes(self.0[at..at + 4].try_into().unwrap())
     }
 
     /// Calls bpf(2). Callers keep every buffer named in the attributes alive and long enough until this returns.
-    fn call(&mut self, command: u32) -> Result<i64, i32> {
+    pub(super) fn call(&mut self, command: u32) -> Result<i64, i32> {
         // SAFETY: the attributes are a live buffer of the size we say, and the callers below name buffers of theirs that
         // outlive the call with lengths the kernel gets from the attributes or from the map's definition.
         let answer = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), self.0.len()) };
@@ -64,8 +64,8 @@ impl Attr {
 
 /// A map of the kernel's.
 pub struct KernelMap {
-    fd: OwnedFd,
-    key_size: usize,
+    pub(super) fd: OwnedFd,
+    pub(super) key_size: usize,
     /// Bytes user space reads and writes: all processors' for per-CPU kinds.
     pub user_value_size: usize,
 }
@@ -329,7 +329,9 @@ impl KernelMap {
         self.fd.as_raw_fd()
     }
 
-    fn element(&self, key: *const u8, value: *const u8, flags: u64, command: u32) -> Result<(), i32> {
+    /// A command on one entry. A map without keys takes no address of one.
+    pub(super) fn element(&self, key: *const u8, value: *const u8, flags: u64, command: u32) -> Result<(), i32> {
+        let key = if self.key_size == 0 { std::ptr::null() } else { key };
         let mut attr = Attr::new().fd(0, &self.fd).ptr(8, key).ptr(16, value).u32(24, flags as u32);
         attr.0[28..32].copy_from_slice(&((flags >> 32) as u32).to_le_bytes());
         attr.call(command).map(|_| ())

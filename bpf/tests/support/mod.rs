@@ -8,5 +8,6 @@ pub mod both;
 pub mod functions;
 pub mod generate;
 pub mod kernel;
+pub mod kernel_maps;
 pub mod rng;
 pub mod socket;

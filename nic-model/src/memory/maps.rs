@@ -2,7 +2,7 @@
 
 use bpf::diag::{At, Diagnostic};
 use bpf::errno::Errno;
-use bpf::maps::{AccessLog, Map, MapId, MapMemory, References, admit};
+use bpf::maps::{AccessLog, Map, MapId, MapMemory, References};
 use bpf::program::MapSpec;
 
 use super::store::Store;
@@ -67,8 +67,8 @@ pub struct CardMaps {
 
 /// A map refers to another by its table id, which is the number that references have.
 impl References for CardMaps {
-    fn admit(&self, map: &Map, number: u32) -> Result<(), Errno> {
-        admit(map, number, |id: MapId| self.get(TableId(id.reference())).map(CardMap::map))
+    fn map(&self, id: MapId) -> Option<&Map> {
+        self.get(TableId(id.reference())).map(CardMap::map)
     }
 }
 
@@ -245,7 +245,7 @@ impl CardMaps {
     pub(super) fn user_lookup(&self, store: &mut Store, table: TableId, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
         let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
-        let mut value = card_map.map.user_lookup(&mut region, &mut AccessLog::new(), key)?;
+        let mut value = card_map.map.user_lookup(&mut region, &mut AccessLog::new(), key, 0)?;
         card_map.swap_atomic_words(&mut value);
         Ok(value)
     }
@@ -270,7 +270,7 @@ impl CardMaps {
     pub(super) fn user_delete(&self, store: &mut Store, table: TableId, key: &[u8]) -> Result<(), Errno> {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
         let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
-        card_map.map.delete(&mut region, &mut AccessLog::new(), 0, key)
+        card_map.map.user_delete(&mut region, &mut AccessLog::new(), key)
     }
 
     /// All entries in the map's order, values in the host's byte order.

@@ -1,0 +1,87 @@
+//! The rest of what user space does to the kernel's maps: flags, taking, many entries at once, freezing.
+
+use super::kernel::{Attr, KernelMap};
+
+mod cmd {
+    pub const MAP_LOOKUP_ELEM: u32 = 1;
+    pub const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
+    pub const MAP_FREEZE: u32 = 22;
+    pub const MAP_LOOKUP_BATCH: u32 = 24;
+    pub const MAP_LOOKUP_AND_DELETE_BATCH: u32 = 25;
+    pub const MAP_UPDATE_BATCH: u32 = 26;
+    pub const MAP_DELETE_BATCH: u32 = 27;
+}
+
+/// Bytes of the longest token of a batch: a key.
+const TOKEN: usize = 512;
+
+/// What a look-up of many entries gave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KernelBatch {
+    pub entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the kernel wrote where the next one goes on; rubbish where it wrote nothing.
+    pub next: Vec<u8>,
+    pub end: Result<(), i32>,
+}
+
+impl KernelMap {
+    /// `BPF_MAP_LOOKUP_ELEM` with flags; `value` is what the buffer holds before.
+    pub fn lookup_with(&self, key: &[u8], value: &[u8], flags: u64) -> Result<Vec<u8>, i32> {
+        let mut value = value.to_vec();
+        assert_eq!((key.len(), value.len()), (self.key_size, self.user_value_size));
+        self.element(key.as_ptr(), value.as_mut_ptr(), flags, cmd::MAP_LOOKUP_ELEM)?;
+        Ok(value)
+    }
+
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
+    pub fn take(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, i32> {
+        let mut value = vec![0u8; self.user_value_size];
+        assert_eq!(key.len(), self.key_size);
+        self.element(key.as_ptr(), value.as_mut_ptr(), flags, cmd::MAP_LOOKUP_AND_DELETE_ELEM)?;
+        Ok(value)
+    }
+
+    /// `BPF_MAP_FREEZE`.
+    pub fn freeze(&self) -> Result<(), i32> {
+        Attr::new().fd(0, &self.fd).call(cmd::MAP_FREEZE).map(|_| ())
+    }
+
+    fn batch(&self, count: usize, flags: u64) -> Attr {
+        Attr::new().u32(32, count as u32).fd(36, &self.fd).u32(40, flags as u32).u32(44, (flags >> 32) as u32)
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH`, with `take` `BPF_MAP_LOOKUP_AND_DELETE_BATCH`.
+    pub fn lookup_batch(&self, from: Option<&[u8]>, count: usize, take: bool, flags: u64) -> KernelBatch {
+        let mut keys = vec![0u8; (count * self.key_size).max(1)];
+        let mut values = vec![0u8; (count * self.user_value_size).max(1)];
+        let mut input = [0; TOKEN];
+        let mut next = vec![0; TOKEN];
+        let from = from.map(|from| {
+            input[..from.len()].copy_from_slice(from);
+            input.as_ptr()
+        });
+        let mut attr = self
+            .batch(count, flags)
+            .ptr(0, from.unwrap_or(std::ptr::null()))
+            .ptr(8, next.as_mut_ptr())
+            .ptr(16, keys.as_mut_ptr())
+            .ptr(24, values.as_mut_ptr());
+        let command = if take { cmd::MAP_LOOKUP_AND_DELETE_BATCH } else { cmd::MAP_LOOKUP_BATCH };
+        let end = attr.call(command).map(|_| ());
+        // A refused command leaves the count as it was.
+        let done = if matches!(end, Ok(()) | Err(libc::ENOENT | libc::ENOSPC)) { attr.word(32) as usize } else { 0 };
+        let part = |bytes: &[u8], size: usize, at: usize| bytes[at * size..(at + 1) * size].to_vec();
+        let entry = |at| (part(&keys, self.key_size, at), part(&values, self.user_value_size, at));
+        KernelBatch { entries: (0..done.min(count)).map(entry).collect(), next, end }
+    }
+
+    /// `BPF_MAP_UPDATE_BATCH`, with no values `BPF_MAP_DELETE_BATCH`: how many were done.
+    pub fn change_batch(&self, keys: &[Vec<u8>], values: Option<&[Vec<u8>]>, flags: u64) -> (usize, Result<(), i32>) {
+        let (keys, count) = (keys.concat(), keys.len());
+        let command = if values.is_some() { cmd::MAP_UPDATE_BATCH } else { cmd::MAP_DELETE_BATCH };
+        let values = values.map(<[Vec<u8>]>::concat).unwrap_or_default();
+        let mut attr = self.batch(count, flags).ptr(16, keys.as_ptr()).ptr(24, values.as_ptr());
+        let end = attr.call(command).map(|_| ());
+        (attr.word(32) as usize, end)
+    }
+}
