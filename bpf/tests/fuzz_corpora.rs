@@ -30,7 +30,7 @@ fn replay(name: &str, check: impl Fn(&[u8])) {
 
 #[test]
 fn instructions() {
-    replay("instructions", instructions::check);
+    replay("instructions", instructions::slots);
 }
 
 #[test]
@@ -41,4 +41,9 @@ fn classic_text() {
 #[test]
 fn classic_raw() {
     replay("classic_raw", classic::raw);
+}
+
+#[test]
+fn assembly() {
+    replay("assembly", instructions::text);
 }

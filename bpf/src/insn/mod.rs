@@ -4,8 +4,9 @@
 //! [`Insn::Pad`], so that indices and jump offsets are the kernel's.
 //!
 //! bytes ↔ [`raw`] → [`legality`] → [`decode`](decode()) → [`Insn`] → [`encode`](encode()); [`flow`] says what an
-//! instruction reads and writes and where control goes, [`text`] how it is printed.
+//! instruction reads and writes and where control goes, [`text`] how it is printed; [`asm`] reads that again.
 
+pub mod asm;
 pub mod decode;
 pub mod encode;
 pub mod flow;
@@ -17,7 +18,7 @@ pub use decode::{DecodeError, DecodeReason, decode, decode_bytes};
 pub use encode::{EncodeError, encode, encode_bytes};
 pub use flow::RegSet;
 pub use raw::{Endian, RawInsn, SLOT};
-pub use text::Names;
+pub use text::{Dialect, Names};
 
 /// Index into the maps of the program ([`crate::program::Program::maps`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
