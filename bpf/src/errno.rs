@@ -35,6 +35,8 @@ impl Errno {
     pub const ENODEV: Errno = Errno(19);
     /// No space left.
     pub const ENOSPC: Errno = Errno(28);
+    /// Too many links: a loop.
+    pub const ELOOP: Errno = Errno(40);
     /// Value too large.
     pub const EOVERFLOW: Errno = Errno(75);
     /// Not a socket.
@@ -60,6 +62,7 @@ impl Errno {
             Errno::EAGAIN => "EAGAIN",
             Errno::ENODEV => "ENODEV",
             Errno::ENOSPC => "ENOSPC",
+            Errno::ELOOP => "ELOOP",
             Errno::EOVERFLOW => "EOVERFLOW",
             Errno::ENOTSOCK => "ENOTSOCK",
             Errno::ENOTSUPP => "ENOTSUPP",

@@ -8,6 +8,7 @@
 //!
 //! Format: the kernel's `Documentation/bpf/btf.rst`, in either byte order.
 
+pub mod check;
 pub mod co_re;
 mod ext;
 mod layout;

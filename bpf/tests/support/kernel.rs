@@ -217,6 +217,21 @@ impl Kernel {
         attr.descriptor(cmd::BTF_LOAD).map(KernelBtf)
     }
 
+    /// Loads BTF, and gives back the error number and the log where the kernel refuses.
+    pub fn check_btf(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        let mut log = vec![0u8; 1 << 20];
+        let answer = Attr::new()
+            .ptr(0, bytes.as_ptr())
+            .ptr(8, log.as_mut_ptr())
+            .u32(16, bytes.len() as u32)
+            .u32(20, log.len() as u32)
+            .u32(24, 1)
+            .descriptor(cmd::BTF_LOAD);
+        let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+        let log = String::from_utf8_lossy(&log[..end]).into_owned();
+        answer.map(drop).map_err(|errno| LoadError { errno, log })
+    }
+
     /// Creates a map.
     pub fn create_map(
         &self,
