@@ -8,6 +8,8 @@ use std::path::Path;
 mod classic;
 #[path = "fuzz/instructions.rs"]
 mod instructions;
+#[path = "fuzz/objects.rs"]
+mod objects;
 
 /// Most bytes that the corpus of one target may have.
 const LARGEST: usize = 200 << 10;
@@ -46,4 +48,14 @@ fn classic_raw() {
 #[test]
 fn assembly() {
     replay("assembly", instructions::text);
+}
+
+#[test]
+fn object() {
+    replay("object", objects::object);
+}
+
+#[test]
+fn btf() {
+    replay("btf", objects::btf);
 }

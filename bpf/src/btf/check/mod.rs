@@ -169,7 +169,8 @@ fn sections(bytes: &[u8]) -> Checked<(&[u8], &[u8])> {
     }
     let body = &bytes[header..];
     let (types, strings) = ((field(8), field(12)), (field(16), field(20)));
-    let mut sections = [types, strings];
+    // The kernel's sort puts two sections at one place the other way round.
+    let mut sections = [strings, types];
     sections.sort_by_key(|s| s.0);
     let mut total = 0u64;
     for (off, len) in sections.map(|(off, len)| (u64::from(off), u64::from(len))) {
