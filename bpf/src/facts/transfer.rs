@@ -329,7 +329,7 @@ impl Transfer<'_> {
             _ => Maps::None,
         };
         let result = match proto.ret {
-            ReturnKind::Integer | ReturnKind::Void => RegFacts::ANY_NUMBER,
+            ReturnKind::Integer | ReturnKind::Void | ReturnKind::RingRecordOrNull => RegFacts::ANY_NUMBER,
             ReturnKind::MapValueOrNull => {
                 let value = RegFacts { maps: map, ..RegFacts::of(Kinds::MAP_VALUE) };
                 match map {

@@ -179,7 +179,7 @@ pub(super) fn redirect(cx: &mut dyn HelperCx, [ifindex, flags, ..]: [u64; 5]) ->
     if flags & !allowed != 0 {
         return Ok(refused);
     }
-    cx.redirect(Redirect { ifindex: ifindex as u32, flags });
+    cx.redirect(Some(Redirect { ifindex: ifindex as u32, flags, map: None }));
     Ok(accepted)
 }
 

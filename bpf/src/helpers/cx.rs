@@ -2,17 +2,24 @@
 
 use crate::env::Env;
 use crate::errno::Errno;
+use crate::maps::{MapId, RingState};
 use crate::memory::Fault;
 use crate::program::{Endian, ProgType};
 
-/// Where a program asked for the packet to go (`bpf_redirect`).
+/// Where a program asked for the packet to go (`bpf_redirect`, `bpf_redirect_map`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Redirect {
-    /// Device by `ifindex`.
+    /// Device by `ifindex`; 0 where the target is no single device.
     pub ifindex: u32,
-    /// `BPF_F_INGRESS` (1): into its receive path, for tc programs.
+    /// `BPF_F_INGRESS` (1) of `bpf_redirect`: into its receive path, for tc programs. `BPF_F_BROADCAST` (8) of
+    /// `bpf_redirect_map`: to all devices of the map, with `BPF_F_EXCLUDE_INGRESS` (16) but the packet's own.
     pub flags: u64,
+    /// The map the target was found in, and its key.
+    pub map: Option<(MapId, u32)>,
 }
+
+/// Index of `bpf_perf_event_output` that stands for the processor at work (`BPF_F_CURRENT_CPU`).
+pub const CURRENT_CPU: u32 = u32::MAX;
 
 /// How far a packet's ends may move, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +96,77 @@ pub trait HelperCx {
     /// Forgets the skb's flow hash.
     fn skb_clear_hash(&mut self);
 
-    /// Notes where the packet is to go if the program's verdict is a redirect.
-    fn redirect(&mut self, target: Redirect);
+    /// Notes where the packet is to go if the program's verdict is a redirect; `None` forgets what was noted.
+    fn redirect(&mut self, target: Option<Redirect>);
+
+    /// As [`HelperCx::map_lookup`] on another processor; 0 where there is no such processor.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn map_lookup_on(&mut self, map: u64, key: u64, cpu: u32) -> Result<u64, Fault>;
+
+    /// Puts the value at `value` into a map without keys.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result is the map's answer.
+    fn map_push(&mut self, map: u64, value: u64, flags: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Takes a value out of a map without keys and writes it to `value`; with `keep` it stays. Of a bloom filter asks for
+    /// the value at `value`.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result is the map's answer.
+    fn map_pop(&mut self, map: u64, value: u64, keep: bool) -> Result<Result<(), Errno>, Fault>;
+
+    /// The id of a map.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn map_id(&self, map: u64) -> Result<MapId, Fault>;
+
+    /// Whether a map holds devices.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn map_holds_devices(&self, map: u64) -> Result<bool, Fault>;
+
+    /// What a device, processor or socket map holds under an index: its first word.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn map_target(&mut self, map: u64, index: u32) -> Result<Option<u32>, Fault>;
+
+    /// The address of a new record of `len` bytes in a ring buffer, or 0.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn ring_reserve(&mut self, map: u64, len: u64) -> Result<u64, Fault>;
+
+    /// Hands a reserved record over to the reader, or with `discard` takes it back.
+    ///
+    /// # Errors
+    /// The guest's fault: `record` is no address in a ring buffer.
+    fn ring_commit(&mut self, record: u64, flags: u64, discard: bool) -> Result<(), Fault>;
+
+    /// Where a ring buffer's reader and writers stand.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn ring_state(&mut self, map: u64) -> Result<RingState, Fault>;
+
+    /// Writes a record of the `size` bytes at `data` and the packet's first `packet` bytes to the ring in slot `index` of
+    /// an event array; [`CURRENT_CPU`] is the slot of the processor at work.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result is the array's answer.
+    fn perf_output(
+        &mut self,
+        map: u64,
+        index: u32,
+        data: u64,
+        size: u64,
+        packet: u32,
+    ) -> Result<Result<(), Errno>, Fault>;
 
     /// Asks for the program in a slot of a program array to take the place of the running function once the body has
     /// returned. Where the slot is empty or out of range, or too many tail calls went before, the program goes on.

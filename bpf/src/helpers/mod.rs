@@ -8,11 +8,12 @@ mod bodies;
 mod calls;
 mod checksum;
 mod cx;
+mod maps;
 mod names;
 mod proto;
 mod table;
 
-pub use cx::{HelperCx, Redirect, Room};
+pub use cx::{CURRENT_CPU, HelperCx, Redirect, Room};
 pub use names::{call_text, name, number};
 pub use proto::{ArgKind, CostClass, HelperBody, HelperOutcome, HelperProto, ProgTypes, ReturnKind};
 pub use table::{HELPERS, proto};

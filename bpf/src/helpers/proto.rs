@@ -19,6 +19,14 @@ pub enum ArgKind {
     MapKey,
     /// Readable memory of the map's `value_size`.
     MapValue,
+    /// Writable memory of the map's `value_size` that need not be initialised; for a bloom filter as `MapValue`.
+    UninitMapValue,
+    /// A known number of bytes, which the memory that is returned has.
+    ConstSize,
+    /// A record that `bpf_ringbuf_reserve` gave, which is given back.
+    RingRecord,
+    /// The spin lock in a value.
+    SpinLock,
     /// Readable memory; its size is the next argument.
     Mem,
     /// As `Mem`, or null when the size is 0.
@@ -42,6 +50,8 @@ pub enum ReturnKind {
     Integer,
     /// The address of a value of the map in the first argument, or null.
     MapValueOrNull,
+    /// The address of a record of the size the `ConstSize` argument says, or null.
+    RingRecordOrNull,
     /// Nothing a program may read.
     Void,
 }

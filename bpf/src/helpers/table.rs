@@ -1,7 +1,7 @@
 //! The table of helpers. Columns are those of the kernel's `struct bpf_func_proto`.
 
 use super::ArgKind::{self, *};
-use super::{CostClass, HelperBody, HelperProto, ProgTypes, ReturnKind, bodies, calls};
+use super::{CostClass, HelperBody, HelperProto, ProgTypes, ReturnKind, bodies, calls, maps};
 
 const fn row(id: u32, types: ProgTypes, cost: CostClass, args: [ArgKind; 5], body: HelperBody) -> HelperProto {
     HelperProto {
@@ -18,6 +18,11 @@ const fn row(id: u32, types: ProgTypes, cost: CostClass, args: [ArgKind; 5], bod
 }
 
 impl HelperProto {
+    const fn gpl_only(mut self) -> Self {
+        self.gpl_only = true;
+        self
+    }
+
     const fn packet_args(mut self) -> Self {
         self.packet_args = true;
         self
@@ -41,7 +46,7 @@ const XDP: ProgTypes = ProgTypes::XDP;
 
 /// Helpers that have a body, by number.
 #[rustfmt::skip]
-pub static HELPERS: [HelperProto; 17] = [
+pub static HELPERS: [HelperProto; 30] = [
     row(1, ALL, CostClass::Map, [ConstMap, MapKey, None, None, None], bodies::map_lookup_elem)
         .packet_args().returns(ReturnKind::MapValueOrNull),
     row(2, ALL, CostClass::Map, [ConstMap, MapKey, MapValue, Anything, None], bodies::map_update_elem).packet_args(),
@@ -57,13 +62,30 @@ pub static HELPERS: [HelperProto; 17] = [
     row(12, ALL, CostClass::Transfer, [Context, ConstMap, Anything, None, None], calls::tail_call)
         .returns(ReturnKind::Void),
     row(23, ProgTypes::XDP_AND_TC, CostClass::State, [Anything, Anything, None, None, None], bodies::redirect),
+    row(25, ALL, CostClass::Copy, [Context, ConstMap, Anything, Mem, SizeOrZero], maps::perf_event_output).gpl_only(),
     row(26, ProgTypes::SKB, CostClass::Copy, [Context, Anything, UninitMem, Size, None], bodies::skb_load_bytes),
     row(28, ProgTypes::XDP_AND_TC, CostClass::Checksum, [MemOrNull, SizeOrZero, MemOrNull, SizeOrZero, Anything],
         bodies::csum_diff).packet_args(),
     row(44, XDP, CostClass::Resize, [Context, Anything, None, None, None], bodies::xdp_adjust_head).changes_packet(),
+    row(51, XDP, CostClass::Map, [ConstMap, Anything, Anything, None, None], maps::redirect_map),
     row(65, XDP, CostClass::Resize, [Context, Anything, None, None, None], bodies::xdp_adjust_tail).changes_packet(),
+    row(87, ALL, CostClass::Map, [ConstMap, MapValue, Anything, None, None], maps::map_push_elem).packet_args(),
+    row(88, ALL, CostClass::Map, [ConstMap, UninitMapValue, None, None, None], maps::map_pop_elem),
+    row(89, ALL, CostClass::Map, [ConstMap, UninitMapValue, None, None, None], maps::map_peek_elem),
+    row(93, ALL, CostClass::State, [SpinLock, None, None, None, None], maps::spin_lock).returns(ReturnKind::Void),
+    row(94, ALL, CostClass::State, [SpinLock, None, None, None, None], maps::spin_lock).returns(ReturnKind::Void),
+    row(130, ALL, CostClass::Map, [ConstMap, Mem, SizeOrZero, Anything, None], maps::ringbuf_output),
+    row(131, ALL, CostClass::Map, [ConstMap, ConstSize, Anything, None, None], maps::ringbuf_reserve)
+        .returns(ReturnKind::RingRecordOrNull),
+    row(132, ALL, CostClass::Map, [RingRecord, Anything, None, None, None], maps::ringbuf_submit)
+        .returns(ReturnKind::Void),
+    row(133, ALL, CostClass::Map, [RingRecord, Anything, None, None, None], maps::ringbuf_discard)
+        .returns(ReturnKind::Void),
+    row(134, ALL, CostClass::Map, [ConstMap, Anything, None, None, None], maps::ringbuf_query),
     row(164, ALL, CostClass::Transfer, [ConstMap, Callback, StackOrNull, Anything, None], calls::for_each_map_elem),
     row(181, ALL, CostClass::Transfer, [Anything, Callback, StackOrNull, Anything, None], calls::bpf_loop),
+    row(195, ALL, CostClass::Map, [ConstMap, MapKey, Anything, None, None], maps::map_lookup_percpu_elem)
+        .packet_args().returns(ReturnKind::MapValueOrNull),
 ];
 
 /// The row of a number, if that helper has a body here.

@@ -12,7 +12,7 @@ use super::run::{Caller, Run};
 use crate::diag::Diagnostic;
 use crate::env::Env;
 use crate::helpers::Redirect;
-use crate::maps::{Linear, MapId, MapSet};
+use crate::maps::{Linear, MapId, MapSet, PerfRing};
 use crate::memory::{Arena, Fault, FaultKind, RegionId};
 use crate::program::{Endian, MapSpec, ProgId, ProgType};
 
@@ -191,6 +191,16 @@ impl Engine {
     /// The region of a map's memory.
     pub fn map_region(&self, id: MapId) -> Option<RegionId> {
         self.machine.map_regions.get(id.0 as usize).copied()
+    }
+
+    /// Opens a ring for records of programs on one processor and returns the number that a slot of an event array takes.
+    pub fn open_perf(&mut self, ring: PerfRing) -> u32 {
+        self.machine.open_perf(ring)
+    }
+
+    /// A ring by its number, to read it.
+    pub fn perf_ring(&mut self, number: u32) -> Option<&mut PerfRing> {
+        self.machine.perf_rings.get_mut((number as usize).checked_sub(1)?)
     }
 
     /// A map as user space reaches it.

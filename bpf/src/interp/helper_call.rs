@@ -7,6 +7,7 @@ use super::rounds::Rounds;
 use crate::env::Env;
 use crate::errno::Errno;
 use crate::helpers::{HelperCx, Redirect, Room};
+use crate::maps::{Holds, MapId, RingState};
 use crate::memory::{Fault, FaultKind};
 use crate::program::{Endian, ProgId, ProgType};
 
@@ -117,8 +118,57 @@ impl HelperCx for Call<'_> {
         context::clear_hash(self.machine.arena.bytes_of_mut(context));
     }
 
-    fn redirect(&mut self, target: Redirect) {
-        self.machine.redirect = Some(target);
+    fn redirect(&mut self, target: Option<Redirect>) {
+        self.machine.redirect = target;
+    }
+
+    fn map_lookup_on(&mut self, map: u64, key: u64, cpu: u32) -> Result<u64, Fault> {
+        self.machine.map_lookup(cpu, map, key)
+    }
+
+    fn map_push(&mut self, map: u64, value: u64, flags: u64) -> Result<Result<(), Errno>, Fault> {
+        self.machine.map_push(map, value, flags)
+    }
+
+    fn map_pop(&mut self, map: u64, value: u64, keep: bool) -> Result<Result<(), Errno>, Fault> {
+        self.machine.map_pop(map, value, keep)
+    }
+
+    fn map_id(&self, map: u64) -> Result<MapId, Fault> {
+        self.machine.map_of(map)
+    }
+
+    fn map_holds_devices(&self, map: u64) -> Result<bool, Fault> {
+        let id = self.machine.map_of(map)?;
+        Ok(self.machine.maps[id].kind().holds == Holds::Devices)
+    }
+
+    fn map_target(&mut self, map: u64, index: u32) -> Result<Option<u32>, Fault> {
+        self.machine.map_target(map, index)
+    }
+
+    fn ring_reserve(&mut self, map: u64, len: u64) -> Result<u64, Fault> {
+        self.machine.ring_reserve(map, len)
+    }
+
+    fn ring_commit(&mut self, record: u64, flags: u64, discard: bool) -> Result<(), Fault> {
+        self.machine.ring_commit(record, flags, discard)
+    }
+
+    fn ring_state(&mut self, map: u64) -> Result<RingState, Fault> {
+        self.machine.ring_state(map)
+    }
+
+    fn perf_output(
+        &mut self,
+        map: u64,
+        index: u32,
+        data: u64,
+        size: u64,
+        packet: u32,
+    ) -> Result<Result<(), Errno>, Fault> {
+        let cpu = self.env.cpu();
+        self.machine.perf_output(cpu, map, index, (data, size), packet)
     }
 
     fn tail_call(&mut self, map: u64, slot: u32) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use super::run::{MAX_DEPTH, MAX_FRAMES, STACK_FRAME};
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
 use crate::helpers::Redirect;
-use crate::maps::{AccessLog, Holds, Linear, Map, MapId, MapSet};
+use crate::maps::{AccessLog, Holds, Linear, Map, MapId, MapSet, PerfRing};
 use crate::memory::{Arena, Fault, FaultKind, Layout, RegionId, RegionKind};
 use crate::program::{Endian, MapSpec, ProgId};
 
@@ -46,6 +46,8 @@ pub(super) struct Machine {
     clean_until: u32,
     xdp: bool,
     pub redirect: Option<Redirect>,
+    /// Rings of performance events, by number less one.
+    pub perf_rings: Vec<PerfRing>,
     /// The map operation of the helper that ran last, if it was one; its accesses are in `log`.
     pub map_op: Option<MapOp>,
     pub log: AccessLog,
@@ -104,6 +106,7 @@ impl Machine {
             clean_until: 0,
             xdp: true,
             redirect: None,
+            perf_rings: Vec::new(),
             map_op: None,
             log: AccessLog::new(),
             key: Vec::new(),

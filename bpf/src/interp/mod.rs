@@ -21,6 +21,7 @@ mod decode;
 mod engine;
 mod helper_call;
 mod machine;
+mod map_calls;
 mod observer;
 mod op;
 mod open_map;

@@ -53,6 +53,14 @@ pub enum MapOpKind {
     Delete,
     /// One element of `bpf_for_each_map_elem`.
     Walk,
+    /// `bpf_map_push_elem`, or the reservation of a record in a ring buffer.
+    Push,
+    /// `bpf_map_pop_elem`.
+    Pop,
+    /// `bpf_map_peek_elem`, `bpf_ringbuf_query`.
+    Peek,
+    /// A record of a ring buffer is handed over, or with `ok` false taken back.
+    Commit,
 }
 
 /// One map operation of a program.

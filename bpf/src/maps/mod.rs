@@ -47,6 +47,7 @@ mod map;
 mod percpu_array;
 mod percpu_hash;
 mod perf_event_array;
+mod perf_ring;
 mod ports;
 mod prog_array;
 mod queue;
@@ -69,6 +70,7 @@ pub use hash_table::Shape as TableShape;
 pub use hashing::hash_key;
 pub use kind::{Batch, CreateCheck, Holds, KINDS, MapKind, MapOps, QueueOps, Side, UserLookup};
 pub use map::{CreateError, Map, MapSet};
+pub use perf_ring::{PerfRecord, PerfRing};
 pub use reference::{References, fits};
 pub use ringbuf::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, RingState};
 

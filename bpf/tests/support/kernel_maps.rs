@@ -1,4 +1,8 @@
-//! The rest of what user space does to the kernel's maps: flags, taking, many entries at once, freezing.
+//! The rest of what user space does to the kernel's maps: flags, taking, many entries at once, freezing, reading rings.
+
+#![expect(unsafe_code, reason = "ring buffers are read through mapped memory")]
+
+use std::os::fd::AsRawFd;
 
 use super::kernel::{Attr, KernelMap};
 
@@ -83,5 +87,39 @@ impl KernelMap {
         let mut attr = self.batch(count, flags).ptr(16, keys.as_ptr()).ptr(24, values.as_ptr());
         let end = attr.call(command).map(|_| ());
         (attr.word(32) as usize, end)
+    }
+
+    /// All records of a ring buffer of `size` bytes of data, up to the first that is being filled.
+    pub fn ring_records(&self, size: usize) -> Vec<Vec<u8>> {
+        const PAGE: usize = 4096;
+        // SAFETY: the kernel chooses both places; the consumer's page is ours to write, and the positions behind it and the
+        // data, which it maps twice, only to read. Both are given back below with the lengths they were asked for.
+        unsafe {
+            let fd = self.fd.as_raw_fd();
+            let ours =
+                libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0);
+            let len = PAGE + 2 * size;
+            let theirs = libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, fd, PAGE as i64);
+            assert!(ours != libc::MAP_FAILED && theirs != libc::MAP_FAILED, "a ring buffer can be mapped");
+            let mut consumer = ours.cast::<u64>().read_volatile();
+            let producer = theirs.cast::<u64>().read_volatile();
+            let mut records = Vec::new();
+            while consumer < producer {
+                let at = theirs.cast::<u8>().add(PAGE + (consumer as usize & (size - 1)));
+                let head = at.cast::<u32>().read_volatile();
+                if head >> 31 != 0 {
+                    break;
+                }
+                let len = (head & !(1 << 30)) as usize;
+                if head >> 30 == 0 {
+                    records.push(std::slice::from_raw_parts(at.add(8), len).to_vec());
+                }
+                consumer += (len as u64 + 8).next_multiple_of(8);
+            }
+            ours.cast::<u64>().write_volatile(consumer);
+            libc::munmap(ours, PAGE);
+            libc::munmap(theirs, len);
+            records
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::memory::{self, Region};
 use super::{Setting, readable};
 use crate::helpers::{ArgKind, HelperProto};
 use crate::insn::Reg;
+use crate::maps::Map;
 use crate::program::{MapIndex, MapType, ProgType};
 use crate::verifier::demand::Direction;
 use crate::verifier::explored::Kind;
@@ -62,6 +63,9 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, proto: &HelperProto, ind
         ArgKind::MemOrNull if value.is_zero() => Ok(()),
         ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
             of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)
+        }
+        ArgKind::UninitMapValue | ArgKind::ConstSize | ArgKind::RingRecord | ArgKind::SpinLock => {
+            Err(Stop::unsupported("verifier-argument", "a helper takes an argument of a kind that is not modelled"))
         }
         ArgKind::Callback | ArgKind::StackOrNull => {
             Err(Stop::unsupported("verifier-callback", "a helper calls a function of the program back"))
@@ -143,6 +147,9 @@ fn memory_of(
     }
 }
 
+/// `bpf_for_each_map_elem`.
+const EACH: u32 = 164;
+
 /// Map types that the lookup, update and delete helpers take as plain keys and values.
 const PLAIN: [u32; 7] = [1, 2, 5, 6, 9, 10, 11];
 
@@ -150,7 +157,8 @@ const PLAIN: [u32; 7] = [1, 2, 5, 6, 9, 10, 11];
 pub(super) fn map_fits(setting: Setting<'_>, state: &State, proto: &HelperProto) -> Proof {
     let Some(map) = map_argument(state, proto) else { return Ok(()) };
     let ty = setting.map(map).ty;
-    if PLAIN.contains(&ty.0) {
+    let takes = Map::kind_of(ty).is_some_and(|kind| kind.helpers.contains(&proto.id)) || proto.id == EACH;
+    if PLAIN.contains(&ty.0) && takes {
         return Ok(());
     }
     let reason = format!("map `{}` is a {ty}, which is not modelled", setting.map(map).name);

@@ -1,0 +1,299 @@
+//! Programs that use maps through every helper, beside the running kernel: what each call answers, what the maps hold at
+//! the end. `MAPS_PROGRAMS` sets how many programs a test makes (default 150).
+
+mod support;
+
+use bpf::insn::{Cond, Insn, Size};
+use bpf::maps::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, MapId};
+use bpf::program::{MapSpec, MapType, ProgType};
+use support::asm::*;
+use support::both::{Both, spec};
+use support::kernel::{Kernel, kernel, stay_on_cpu_0};
+use support::rng::Rng;
+
+const OPERATIONS: usize = 14;
+
+fn programs() -> u64 {
+    std::env::var("MAPS_PROGRAMS").map_or(150, |n| n.parse().expect("a number"))
+}
+
+/// Where operands lie on the stack: keys, and values of 64 bytes.
+const KEY: i16 = -32;
+const VALUE: i16 = -96;
+
+/// The head of a program: R9 is the packet, R6 the context; the operands are zero.
+fn head() -> Vec<Insn> {
+    let mut insns = vec![
+        mov(R6, R1),
+        load(Size::W, R9, R1, 0),
+        load(Size::W, R2, R1, 4),
+        mov(R3, R9),
+        add(R3, 8 * OPERATIONS as i32),
+        branch(Cond::Le, R3, R2, 2),
+        mov(R0, -1),
+        exit(),
+    ];
+    insns.extend((1..=12).map(|at| store(Size::D, R10, -8 * at, 0)));
+    insns
+}
+
+/// R0 goes to the packet as the answer to operation `at`.
+fn answer(insns: &mut Vec<Insn>, at: usize) {
+    insns.push(store(Size::D, R9, 8 * at as i16, R0));
+}
+
+fn pointer(insns: &mut Vec<Insn>, reg: bpf::insn::Reg, off: i16) {
+    insns.extend([mov(reg, R10), add(reg, i32::from(off))]);
+}
+
+fn fill(insns: &mut Vec<Insn>, byte: u8, bytes: u32) {
+    let word = i32::from_le_bytes([byte; 4]);
+    insns.extend((0..bytes.div_ceil(4) as i16).map(|at| store(Size::W, R10, VALUE + 4 * at, word)));
+}
+
+/// Runs a program a few times on both sides. Returns what the last run answered.
+fn compare(both: &mut Both, runs: usize, what: &dyn Fn() -> String) -> Vec<u64> {
+    let mut last = Vec::new();
+    for _ in 0..runs {
+        let packet = vec![0; 8 * OPERATIONS];
+        let (outcome, ours) = both.ours(&packet);
+        assert_eq!(outcome.fault, None, "{}", what());
+        let words = |bytes: &[u8]| -> Vec<i64> {
+            bytes.as_chunks::<8>().0.iter().map(|word| i64::from_le_bytes(*word)).collect()
+        };
+        let theirs = both.kernel(&packet);
+        assert_eq!(words(&ours.packet), words(&theirs.packet), "{}", what());
+        assert_eq!(ours.retval, theirs.retval, "{}", what());
+        last = words(&ours.packet).into_iter().map(|word| word as u64).collect();
+    }
+    last
+}
+
+fn load_both(kernel: Kernel, insns: Vec<Insn>, specs: &[MapSpec]) -> Both {
+    match Both::load(kernel, ProgType::Xdp, insns, specs) {
+        Ok(both) => both,
+        Err(error) => panic!("{specs:?}\n{}", error.log),
+    }
+}
+
+fn keyed(rng: &mut Rng) -> MapSpec {
+    let (value, max) = (rng.pick(&[1u32, 4, 8, 24]), rng.below(9) as u32 + 1);
+    match rng.below(6) {
+        0 => spec(MapType::HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_PREALLOC])),
+        1 => spec(MapType::PERCPU_HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_PREALLOC])),
+        2 => spec(MapType::LRU_HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_COMMON_LRU])),
+        3 => spec(MapType::LRU_PERCPU_HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_COMMON_LRU])),
+        4 => spec(MapType::LPM_TRIE, 8, value, max, BPF_F_NO_PREALLOC),
+        _ => spec(rng.pick(&[MapType::ARRAY, MapType::PERCPU_ARRAY]), 4, value, max, 0),
+    }
+}
+
+/// Look-ups that add to what they find, updates through every flag, deletions. LRU maps fill and evict.
+#[test]
+fn keyed_maps() {
+    let Some(kernel) = kernel("keyed_maps") else { return };
+    stay_on_cpu_0();
+    for seed in 0..programs() {
+        let rng = &mut Rng::new(seed);
+        let made = keyed(rng);
+        let mut insns = head();
+        let lpm = made.ty == MapType::LPM_TRIE;
+        for at in 0..OPERATIONS {
+            let key = rng.below(u64::from(made.max_entries) + 3) as i32;
+            // Of a trie, a prefix's length and its bits.
+            let length = if rng.once_in(8) { 33 } else { rng.below(33) as i32 };
+            insns.push(store(Size::W, R10, KEY, if lpm { length } else { key }));
+            insns.push(store(Size::W, R10, KEY + 4, if lpm { rng.pick(&[0, 0x80, 0xc0, 0x80c0, -1]) } else { 0 }));
+            insns.extend(map(R1, 0));
+            pointer(&mut insns, R2, KEY);
+            match rng.below(8) {
+                0..4 => {
+                    fill(&mut insns, rng.word() as u8, made.value_size);
+                    pointer(&mut insns, R3, VALUE);
+                    insns.extend(wide(R4, rng.pick(&[0u64, 0, 0, 1, 2, 3, 8, u64::MAX])));
+                    insns.push(helper(2));
+                }
+                4..7 => {
+                    insns.extend([helper(1), branch(Cond::Eq, R0, 0, 3)]);
+                    insns.extend([load(Size::B, R1, R0, 0), store(Size::B, R0, 0, 77), mov(R0, R1)]);
+                }
+                _ => insns.push(helper(3)),
+            }
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let mut both = load_both(kernel, insns, std::slice::from_ref(&made));
+        compare(&mut both, 5, &|| format!("seed {seed}: {made:?}"));
+        both.same_maps();
+    }
+}
+
+#[test]
+fn maps_without_keys() {
+    let Some(kernel) = kernel("maps_without_keys") else { return };
+    for seed in 0..programs() {
+        let rng = &mut Rng::new(seed);
+        let (ty, value) =
+            (rng.pick(&[MapType::QUEUE, MapType::STACK, MapType::BLOOM_FILTER]), rng.pick(&[1u32, 8, 24]));
+        // Large enough that a filter takes no stranger for a member.
+        let bloom = ty == MapType::BLOOM_FILTER;
+        let made = spec(ty, 0, value, if bloom { 10_000 } else { rng.below(5) as u32 + 1 }, 0);
+        let mut insns = head();
+        for at in 0..OPERATIONS {
+            let push = rng.once_in(2);
+            if push || bloom {
+                fill(&mut insns, rng.below(12) as u8, value);
+            }
+            insns.extend(map(R1, 0));
+            pointer(&mut insns, R2, VALUE);
+            if push {
+                insns.extend(wide(R3, rng.pick(&[0u64, 0, 0, 1, 2, 3, 1 << 33])));
+                insns.push(helper(87));
+            } else {
+                insns.push(helper(if bloom || rng.once_in(3) { 89 } else { 88 }));
+            }
+            // What was read is part of the answer.
+            insns.extend([load(Size::B, R1, R10, VALUE), alu64(bpf::insn::AluOp::Lsh, R1, 16)]);
+            insns.push(alu64(bpf::insn::AluOp::Xor, R0, R1));
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let mut both = load_both(kernel, insns, std::slice::from_ref(&made));
+        compare(&mut both, 3, &|| format!("seed {seed}: {made:?}"));
+        loop {
+            let ours = both.engine.map(MapId(0)).unwrap().take(&[]).map_err(|errno| i32::from(errno.0));
+            assert_eq!(ours, both.kernel_maps[0].take(&[], 0), "seed {seed}: {made:?}");
+            if ours.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Records reserved, filled, handed over or taken back; a reader that comes by now and then.
+#[test]
+fn ring_buffers() {
+    let Some(kernel) = kernel("ring_buffers") else { return };
+    const SIZE: u32 = 4096;
+    for seed in 0..programs() {
+        let rng = &mut Rng::new(seed);
+        let mut insns = head();
+        for at in 0..OPERATIONS {
+            let len = rng.pick(&[0, 1, 8, 20, 24, 64, 700, 1500, 4080, 4088, 5000]);
+            let flags = rng.pick(&[0, 0, 0, 1, 2]);
+            match rng.below(4) {
+                0 => {
+                    fill(&mut insns, rng.word() as u8, 64);
+                    insns.extend(map(R1, 0));
+                    pointer(&mut insns, R2, VALUE);
+                    insns.extend([mov(R3, len.min(64)), mov(R4, rng.pick(&[0, 1, 2, 4])), helper(130)]);
+                }
+                1 => {
+                    insns.extend(map(R1, 0));
+                    insns.extend([mov(R2, rng.below(6) as i32), helper(134)]);
+                }
+                _ => {
+                    insns.extend(map(R1, 0));
+                    insns.extend([mov(R2, len), mov(R3, if rng.once_in(8) { 1 } else { 0 }), helper(131)]);
+                    let fills = if len >= 8 { 2 } else { 0 };
+                    // Answers 1 for a record, 0 for none.
+                    insns.push(branch(Cond::Eq, R0, 0, 5 + fills));
+                    if fills > 0 {
+                        let last = (len - 8) as i16 & !7;
+                        insns.extend([store(Size::D, R0, 0, at as i32), store(Size::D, R0, last, 7 + at as i32)]);
+                    }
+                    insns.extend([mov(R1, R0), mov(R2, flags), helper(if rng.once_in(3) { 133 } else { 132 })]);
+                    insns.extend([mov(R0, 1), jump(0)]);
+                }
+            }
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let made = spec(MapType::RINGBUF, 0, 0, SIZE, 0);
+        let mut both = load_both(kernel, insns, std::slice::from_ref(&made));
+        for _ in 0..4 {
+            let runs = 1 + rng.below(3) as usize;
+            compare(&mut both, runs, &|| format!("seed {seed}"));
+            let mut open = both.engine.map(MapId(0)).unwrap();
+            let ours: Vec<Vec<u8>> = std::iter::from_fn(|| open.ring_read()).collect();
+            let theirs = both.kernel_maps[0].ring_records(SIZE as usize);
+            let shape = |records: &[Vec<u8>]| records.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(shape(&ours), shape(&theirs), "seed {seed}");
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                // What a program did not write is what the ring held.
+                assert_eq!(ours, theirs, "seed {seed}");
+            }
+        }
+    }
+}
+
+/// Targets in maps, and what a look-up that finds none answers.
+#[test]
+fn redirects_through_maps() {
+    let Some(kernel) = kernel("redirects_through_maps") else { return };
+    for seed in 0..programs() {
+        let rng = &mut Rng::new(seed);
+        let ty = rng.pick(&[MapType::DEVMAP, MapType::DEVMAP_HASH, MapType::CPUMAP, MapType::XSKMAP]);
+        let made = spec(ty, 4, 4, 4, 0);
+        let mut insns = head();
+        for at in 0..OPERATIONS {
+            insns.extend(map(R1, 0));
+            insns.extend(wide(R2, rng.pick(&[0u64, 1, 2, 3, 4, 1 << 32, u64::from(u32::MAX)])));
+            insns.extend(wide(R3, rng.pick(&[0u64, 1, 2, 3, 4, 8, 16, 24, 11, 1 << 40])));
+            insns.push(helper(51));
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let mut both = load_both(kernel, insns, std::slice::from_ref(&made));
+        if ty != MapType::XSKMAP {
+            // The loopback device; a queue on a processor there is.
+            both.write_at(0, &1u32.to_le_bytes(), &1u32.to_le_bytes());
+        }
+        compare(&mut both, 2, &|| format!("seed {seed}: {made:?}"));
+    }
+}
+
+#[test]
+fn values_of_other_processors() {
+    let Some(kernel) = kernel("values_of_other_processors") else { return };
+    stay_on_cpu_0();
+    for ty in [MapType::PERCPU_ARRAY, MapType::PERCPU_HASH, MapType::LRU_PERCPU_HASH] {
+        let mut insns = head();
+        for at in 0..OPERATIONS {
+            insns.push(store(Size::W, R10, KEY, at as i32 % 4));
+            insns.extend(map(R1, 0));
+            pointer(&mut insns, R2, KEY);
+            insns.extend([mov(R3, at as i32 / 4), helper(195), branch(Cond::Eq, R0, 0, 1), load(Size::D, R0, R0, 0)]);
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let mut both = load_both(kernel, insns, &[spec(ty, 4, 8, 3, 0)]);
+        for key in 0..2u32 {
+            let cpus = support::kernel::possible_cpus() as u64;
+            let value: Vec<u8> = (0..cpus).flat_map(|cpu| (10 * u64::from(key) + cpu).to_le_bytes()).collect();
+            both.write_at(0, &key.to_le_bytes(), &value);
+        }
+        let seen = compare(&mut both, 1, &|| ty.to_string());
+        assert_eq!((seen[0], seen[1], seen[4]), (0, 10, 1));
+    }
+}
+
+/// An event array without events answers by its flags, its slots and the packet's length.
+#[test]
+fn events_that_nobody_reads() {
+    let Some(kernel) = kernel("events_that_nobody_reads") else { return };
+    let mut insns = head();
+    let flags = [0u64, 1, 2, 3, 0xffff_ffff, 10 << 32, 112 << 32, 113 << 32, 0xf_ffff << 32, 1 << 52, 1 << 63, 4, 5, 6];
+    for (at, flags) in flags.into_iter().enumerate() {
+        insns.push(mov(R1, R6));
+        insns.extend(map(R2, 0));
+        insns.extend(wide(R3, flags));
+        pointer(&mut insns, R4, VALUE);
+        insns.extend([mov(R5, 16), helper(25)]);
+        answer(&mut insns, at);
+    }
+    insns.extend([mov(R0, 2), exit()]);
+    stay_on_cpu_0();
+    let mut both = load_both(kernel, insns, &[spec(MapType::PERF_EVENT_ARRAY, 4, 4, 3, 0)]);
+    compare(&mut both, 1, &|| "events".to_owned());
+}
