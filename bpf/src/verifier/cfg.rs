@@ -15,6 +15,33 @@ pub(super) struct Point {
     pub prune: bool,
     /// Control may come here other than from the slot before.
     pub jump: bool,
+    /// States are always remembered here.
+    pub forced: bool,
+    /// A call whose callee may call a function of the program at once, any number of times.
+    pub calls_back: bool,
+    /// A bounded jump.
+    pub may_goto: bool,
+}
+
+/// Whether the call at a slot is of a helper that may call a function of the program before it returns.
+pub(super) fn calls_back(_program: &Program, _slot: usize) -> bool {
+    false
+}
+
+/// Whether the call at a slot is of a function that is verified on its own.
+pub(super) fn is_global_call(_program: &Program, _slot: usize) -> bool {
+    false
+}
+
+/// The function a slot belongs to.
+pub(super) fn function_at(program: &Program, slot: usize) -> usize {
+    program.functions.partition_point(|f| f.start <= slot) - 1
+}
+
+/// The slots of a function.
+pub(super) fn extent(program: &Program, function: usize) -> std::ops::Range<usize> {
+    let end = program.functions.get(function + 1).map_or(program.insns.len(), |f| f.start);
+    program.functions[function].start..end
 }
 
 /// The program's functions by first slot: the main one, and those that are called.
@@ -48,8 +75,7 @@ pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
 
 /// The slots of each function.
 fn extents(program: &Program) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let ends = program.functions.iter().skip(1).map(|f| f.start).chain([program.insns.len()]);
-    program.functions.iter().zip(ends).map(|(f, end)| f.start..end)
+    (0..program.functions.len()).map(|function| extent(program, function))
 }
 
 /// Jumps stay in their function, and control does not run off its end.
@@ -132,7 +158,10 @@ fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
     let mut points = vec![Point::default(); program.insns.len()];
     let mut seen = vec![false; program.insns.len()];
     let mut todo = vec![0];
-    let mark = |points: &mut Vec<Point>, slot: usize| points[slot] = Point { prune: true, jump: true };
+    let mark = |points: &mut Vec<Point>, slot: usize| {
+        points[slot].prune = true;
+        points[slot].jump = true;
+    };
     while let Some(slot) = todo.pop() {
         if std::mem::replace(&mut seen[slot], true) {
             continue;
@@ -143,11 +172,12 @@ fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
             Insn::Pad => {}
             Insn::Exit => continue,
             Insn::Branch { .. } => points[slot].prune = true,
-            Insn::Call { callee: Callee::Local(_) } => {
-                points[slot].prune = true;
-                let start = insn.function(slot).expect("a local call names a function") as usize;
-                mark(&mut points, start);
-                todo.push(start);
+            Insn::Call { callee } => {
+                if let (Callee::Local(_), Some(start)) = (callee, insn.function(slot)) {
+                    points[slot].prune = true;
+                    mark(&mut points, start as usize);
+                    todo.push(start as usize);
+                }
                 mark(&mut points, slot + 1);
             }
             _ => {}

@@ -1,16 +1,22 @@
 //! Walks every path, depth first, sparing those that lead where an earlier one has been.
 
+use std::collections::BTreeMap;
+
 use super::Options;
 use super::cfg::{self, Point};
 use super::demand::{Demand, demands};
 use super::explored::{Explored, Kind};
-use super::liveness::{CheckpointId, Segment};
+use super::live_regs::{LiveRegs, live_regs};
+use super::live_stack::LiveStack;
 use super::log::{self, Log, Shown};
 use super::observe::Observer;
+use super::precision::Marks;
 use super::prove::{Setting, prove};
-use super::prune::Compare;
+use super::prune::{Compare, Exactness};
+use super::scc;
 use super::stack_depth;
-use super::state::{State, Value};
+use super::state::{Frame, StackByte, State, Value};
+use super::trail::{self, Backedge, LoopKey, NodeId, Statistics, Trail, Visit};
 use super::transfer::{Next, Walk};
 use super::verdict::Stop;
 use crate::errno::Errno;
@@ -21,6 +27,9 @@ use crate::program::Program;
 const MAX_WALKED: u32 = 1_000_000;
 /// Paths that may wait to be walked (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 const MAX_WAITING: usize = 8192;
+/// Rounds in which what matters in a loop is passed on along its backward edges, before everything does
+/// (`MAX_BACKEDGE_ITERS`).
+const MAX_ROUNDS: u32 = 64;
 
 /// Why exploration ended early, and where.
 #[derive(Debug)]
@@ -28,14 +37,14 @@ pub(super) struct Ended {
     pub stop: Stop,
     /// The instruction it ended at, if it was one.
     pub slot: Option<usize>,
-    pub processed: u32,
+    pub statistics: Statistics,
     pub log: String,
 }
 
 impl Ended {
     /// Before anything was walked.
     pub(super) fn early(stop: Stop) -> Self {
-        Self { stop, slot: None, processed: 0, log: String::new() }
+        Self { stop, slot: None, statistics: Statistics::default(), log: String::new() }
     }
 }
 
@@ -43,73 +52,72 @@ impl Ended {
 struct Waiting {
     slot: usize,
     state: Box<State>,
-    segment: Segment,
-    jumps_since: u32,
+    trail: Trail,
     /// The branch it comes from.
     from: usize,
     /// Where the log stood.
     log: usize,
 }
 
-/// A state to compare with.
-struct Remembered {
-    id: CheckpointId,
-    state: State,
-    hits: u32,
-    misses: u32,
-}
-
 /// Walks a program whose functions are complete.
 pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored, String), Ended> {
     let setting = Setting { program, options };
     let points = cfg::check(program).map_err(Ended::early)?;
+    let postorder = scc::postorder(program);
+    let live = live_regs(program, &postorder);
+    let live_stack = LiveStack::new(program, &postorder);
+    let cycles = scc::cycles(program, |slot| points[slot].calls_back);
     let mut explorer = Explorer {
         setting,
-        walk: Walk::new(setting),
+        walk: Walk::new(setting, live_stack),
         points,
+        live,
+        cycles,
         demands: program.insns.iter().map(|insn| demands(program, insn)).collect(),
         opcodes: if options.log_level > 0 { opcodes(program) } else { Vec::new() },
-        remembered: (0..program.insns.len()).map(|_| Vec::new()).collect(),
         ctx_access: vec![None; program.insns.len()],
         observer: Observer::new(program),
         waiting: Vec::new(),
-        compare: Compare::default(),
+        visits: BTreeMap::new(),
+        compare: Compare::new(true),
         processed: 0,
         jumps: 0,
-        jumps_since: 0,
         last: (0, 0),
     };
     let mut slot = 0;
-    let walked = explorer.run(&mut slot);
-    let Explorer { mut walk, observer, processed, .. } = explorer;
+    let walked = explorer.run(State::entry(), &mut slot);
+    explorer.walk.tree.statistics.processed = explorer.processed;
+    let Explorer { mut walk, observer, .. } = explorer;
+    let statistics = walk.tree.statistics;
     let log = std::mem::replace(&mut walk.log, Log::new(0)).into_text();
     if let Err(stop) = walked {
-        return Err(Ended { stop, slot: Some(slot), processed, log });
+        return Err(Ended { stop, slot: Some(slot), statistics, log });
     }
     if let Err(stop) = stack_depth::check(program, &walk.depths) {
-        return Err(Ended { stop, slot: None, processed, log });
+        return Err(Ended { stop, slot: None, statistics, log });
     }
-    Ok((observer.finish(&walk, processed), log))
+    Ok((observer.finish(&walk, statistics), log))
 }
 
 struct Explorer<'a> {
     setting: Setting<'a>,
     walk: Walk<'a>,
     points: Vec<Point>,
+    live: Vec<LiveRegs>,
+    /// By slot, the cycle it is on.
+    cycles: Vec<u32>,
     demands: Vec<Vec<Demand>>,
     /// By slot, for the log.
     opcodes: Vec<u8>,
-    remembered: Vec<Vec<Remembered>>,
     /// By slot of a load or store, whether its pointer was the context.
     ctx_access: Vec<Option<bool>>,
     observer: Observer,
     waiting: Vec<Waiting>,
+    visits: BTreeMap<LoopKey, Visit>,
     compare: Compare,
     processed: u32,
     jumps: u32,
-    /// Places since the last checkpoint that backtracking would have to remember.
-    jumps_since: u32,
-    /// Instructions and jumps walked when the last checkpoint was made.
+    /// Instructions and jumps walked when the last state was remembered.
     last: (u32, u32),
 }
 
@@ -119,10 +127,14 @@ fn opcodes(program: &Program) -> Vec<u8> {
 }
 
 impl Explorer<'_> {
-    /// Walks all paths; `at` is where the walk is.
-    fn run(&mut self, at: &mut usize) -> Result<(), Stop> {
+    /// Walks all paths from a state at a function's start; `at` is where the walk is.
+    fn run(&mut self, mut state: State, at: &mut usize) -> Result<(), Stop> {
         let insns = &self.setting.program.insns;
-        let mut state = State::entry();
+        let function = state.frame().function;
+        let instance = self.walk.live.instance(self.setting.program, None, 0, function);
+        state.frame_mut().instance = instance;
+        self.walk.tree.trail = Trail::start(*at);
+        let mut last = None;
         // The branch that a path taken up just now comes from.
         let mut came_from = None;
         loop {
@@ -132,20 +144,24 @@ impl Explorer<'_> {
                 let line = format!("BPF program is too large. Processed {} insn", self.processed);
                 return Err(Stop::refused(Errno::E2BIG, line));
             }
+            (self.walk.tree.trail.at, self.walk.tree.trail.last) = (slot, last);
+            self.walk.tree.has_step = false;
             let point = self.points[slot];
             if point.prune && self.seen_before(slot, &state)? {
                 self.log_safe(slot, came_from.take());
-                if !self.next_path(at, &mut state, &mut came_from) {
+                if !self.next_path(at, &mut last, &mut state, &mut came_from) {
                     return Ok(());
                 }
                 continue;
             }
             if point.jump {
-                self.jumps_since += 1;
+                self.walk.tree.note(|_| {});
             }
             let insn = &insns[slot];
             self.log_insn(slot, came_from.take(), &state);
             self.observer.visit(self.setting, slot, insn, &state);
+            last = Some(slot);
+            self.walk.live.start(trail::instance(&state), slot);
             for demand in &self.demands[slot] {
                 prove(self.setting, &state, demand)?;
             }
@@ -153,7 +169,9 @@ impl Explorer<'_> {
             if matches!(insn, Insn::Jump { .. } | Insn::Branch { .. } | Insn::Call { .. } | Insn::Exit) {
                 self.jumps += 1;
             }
-            match self.walk.step(&mut state, slot, insn) {
+            let next = self.walk.step(&mut state, slot, insn);
+            self.walk.live.commit();
+            match next {
                 Next::Goto(next) => *at = next,
                 Next::Fork { here, slot: other, state: theirs } => {
                     self.put_off(slot, other, theirs)?;
@@ -161,7 +179,7 @@ impl Explorer<'_> {
                     *at = here;
                 }
                 Next::End => {
-                    if !self.next_path(at, &mut state, &mut came_from) {
+                    if !self.next_path(at, &mut last, &mut state, &mut came_from) {
                         return Ok(());
                     }
                 }
@@ -170,9 +188,9 @@ impl Explorer<'_> {
     }
 
     fn put_off(&mut self, from: usize, slot: usize, state: Box<State>) -> Result<(), Stop> {
-        let segment = self.walk.live.fork();
+        self.walk.tree.fork();
         let log = self.walk.log.position();
-        self.waiting.push(Waiting { slot, state, segment, jumps_since: self.jumps_since, from, log });
+        self.waiting.push(Waiting { slot, state, trail: self.walk.tree.trail.clone(), from, log });
         if self.waiting.len() > MAX_WAITING {
             let line = format!("The sequence of {} jumps is too complex.", self.waiting.len());
             return Err(Stop::refused(Errno::EFAULT, line));
@@ -181,19 +199,95 @@ impl Explorer<'_> {
     }
 
     /// Ends the current path and takes up the one put off last, if there is one.
-    fn next_path(&mut self, at: &mut usize, state: &mut State, came_from: &mut Option<usize>) -> bool {
-        self.walk.live.finish();
+    fn next_path(
+        &mut self,
+        at: &mut usize,
+        last: &mut Option<usize>,
+        state: &mut State,
+        came_from: &mut Option<usize>,
+    ) -> bool {
+        self.finish_path();
+        self.walk.live.update(self.setting.program, state);
         let Some(next) = self.waiting.pop() else {
             self.walk.log.rewind(0);
             return false;
         };
         self.walk.log.rewind(next.log);
         *came_from = Some(next.from);
+        *last = Some(next.from);
         *at = next.slot;
         *state = *next.state;
-        self.walk.live.resume(next.segment);
-        self.jumps_since = next.jumps_since;
+        self.walk.tree.trail = next.trail;
         true
+    }
+
+    /// The walked path ended: remembered states of which it was the last have no open path any more.
+    fn finish_path(&mut self) {
+        let mut from = self.walk.tree.trail.parent;
+        while let Some(id) = from {
+            let node = self.walk.tree.node_mut(id);
+            node.open -= 1;
+            if node.open > 0 {
+                return;
+            }
+            from = node.trail.parent;
+            self.leave_loop(id);
+            self.walk.tree.forget_if_done(id);
+        }
+    }
+
+    /// If a state is the one through which a loop was entered, all of the loop was walked: what matters in it is passed
+    /// on along its backward edges.
+    fn leave_loop(&mut self, id: NodeId) {
+        let node = self.walk.tree.node(id);
+        let Some(key) = trail::loop_of(&node.state, node.trail.at, &self.cycles) else { return };
+        let Some(visit) = self.visits.get_mut(&key) else { return };
+        if visit.entry != Some(id) {
+            return;
+        }
+        visit.entry = None;
+        let backedges = std::mem::take(&mut visit.backedges);
+        for round in 0.. {
+            if round > MAX_ROUNDS {
+                for edge in &backedges {
+                    self.walk.tree.all_matter(edge.trail.parent);
+                }
+                break;
+            }
+            let mut changed = false;
+            for edge in &backedges {
+                changed |= self.pass_on(edge.equal, edge.depth, Some(&edge.trail));
+            }
+            if !changed {
+                break;
+            }
+        }
+        self.walk.tree.backedges -= backedges.len() as u32;
+    }
+
+    /// What matters in a remembered state matters on a path that ended in it.
+    fn pass_on(&mut self, id: NodeId, depth: usize, trail: Option<&Trail>) -> bool {
+        let mut marks = Marks::new(depth);
+        for (frame, f) in self.walk.tree.node(id).state.frames.iter().enumerate() {
+            let mut first = true;
+            let mut names = String::new();
+            for (home, _) in f.numbers(frame).filter(|(_, value)| value.precise) {
+                marks.add(home);
+                if self.walk.log.has_everything() {
+                    let name = if home.is_slot {
+                        format!("fp-{}", (u32::from(home.index) + 1) * 8)
+                    } else {
+                        format!("r{}", home.index)
+                    };
+                    names += &if first { format!("frame {frame}: propagating {name}") } else { format!(",{name}") };
+                    first = false;
+                }
+            }
+            if !names.is_empty() {
+                self.walk.log.line(&names);
+            }
+        }
+        self.walk.mark(marks, trail)
     }
 
     fn log_insn(&mut self, slot: usize, came_from: Option<usize>, state: &State) {
@@ -226,70 +320,174 @@ impl Explorer<'_> {
         }
     }
 
+    /// Whether what is known of a loop the state is in is incomplete: a path ended in it that may still teach it.
+    fn is_incomplete(&self, id: NodeId) -> bool {
+        let node = self.walk.tree.node(id);
+        trail::loop_of(&node.state, node.trail.at, &self.cycles)
+            .and_then(|key| self.visits.get(&key))
+            .is_some_and(|visit| !visit.backedges.is_empty())
+    }
+
+    /// Takes out of a finished state what is not read from it on.
+    fn clean(&mut self, id: NodeId) {
+        let node = self.walk.tree.node(id);
+        if node.cleaned || self.is_incomplete(id) {
+            return;
+        }
+        let Explorer { walk: Walk { tree, live: live_stack, .. }, points, live, .. } = self;
+        let node = tree.node_mut(id);
+        node.cleaned = true;
+        let at = node.trail.at;
+        let before = node.state.clone();
+        for depth in 0..before.frames.len() {
+            let slot = before.frames.get(depth + 1).map_or(at, |inner| inner.callsite);
+            let regs = live[slot].any;
+            let frame = node.state.frame_at_mut(depth);
+            for (i, value) in frame.regs.iter_mut().enumerate().take(Reg::R10.index()) {
+                if regs >> i & 1 == 0 {
+                    *value = Value::UNINIT;
+                }
+            }
+            for i in 0..frame.stack.len() {
+                let empty = frame.slot(i).bytes == [StackByte::Invalid; 8];
+                if !empty && !live_stack.alive(&before, at, depth, i, |s| points[s].calls_back) {
+                    frame.slot_mut(i).clear();
+                }
+            }
+        }
+    }
+
     /// Whether an earlier state covers this one. If none does, it may be remembered.
     fn seen_before(&mut self, slot: usize, state: &State) -> Result<bool, Stop> {
         let (walked, jumped) = (self.processed - self.last.0, self.jumps - self.last.1);
-        let forced = self.jumps_since > 40;
+        let point = self.points[slot];
+        let forced = point.forced || self.walk.tree.trail.steps.len() > 40;
         let mut remember = forced || jumped >= 2 && walked >= 8;
-        let mut index = 0;
-        while index < self.remembered[slot].len() {
-            let old = &mut self.remembered[slot][index];
-            if self.walk.live.is_complete(old.id) {
-                let reads = self.walk.live.reads(old.id);
-                if self.compare.covers(&old.state, state, reads) {
-                    old.hits += 1;
-                    let id = old.id;
-                    self.inherit(id, state);
-                    return Ok(true);
-                }
-            } else {
-                if self.compare.no_progress(&old.state, state) {
-                    let program = self.setting.program;
-                    return Err(Stop::invalid(format!("infinite loop detected at insn {slot}"))
-                        .and(format!("cur state:{}", log::state(state, Shown::ALL, program)))
-                        .and(format!("old state:{}", log::state(&old.state, Shown::ALL, program))));
-                }
-                // States in the middle of a long loop seldom cover later ones.
-                if !forced && jumped < 20 && walked < 100 {
-                    remember = false;
-                }
-            }
-            if remember {
-                old.misses += 1;
-            }
-            if old.misses > old.hits * 3 + 3 {
-                self.remembered[slot].swap_remove(index);
-            } else {
-                index += 1;
+        let callsite = (state.depth() > 0).then_some(state.frame().callsite);
+        let place = self.walk.tree.place(slot, callsite);
+        let candidates = self.walk.tree.at(place);
+        for id in &candidates {
+            let node = self.walk.tree.node(*id);
+            if node.trail.at == slot && node.open == 0 && same_calls(&node.state, state) {
+                self.clean(*id);
             }
         }
-        if remember {
-            self.last = (self.processed, self.jumps);
-            self.jumps_since = 0;
-            let id = self.walk.live.checkpoint();
-            self.remembered[slot].push(Remembered { id, state: state.clone(), hits: 0, misses: 0 });
+        let mut states = 0;
+        for id in candidates {
+            states += 1;
+            if self.walk.tree.node(id).trail.at != slot {
+                continue;
+            }
+            let hit = if self.walk.tree.node(id).open > 0 {
+                let hit = self.in_unfinished(id, slot, state)?;
+                if hit.is_none() && !forced && jumped < 20 && walked < 100 {
+                    // States in the middle of a long loop seldom cover later ones.
+                    remember = false;
+                }
+                hit
+            } else {
+                let incomplete = self.is_incomplete(id);
+                let node = self.walk.tree.node(id);
+                let covers = self.compare.covers(&node.state, state, slot, &self.live, trail::in_loop(incomplete));
+                covers.then_some(incomplete)
+            };
+            if let Some(in_loop) = hit {
+                self.hit(id, state, in_loop);
+                return Ok(true);
+            }
+            let node = self.walk.tree.node_mut(id);
+            if remember {
+                node.misses += 1;
+            }
+            let patience = if point.forced && node.open > 0 { 64 } else { 3 };
+            if node.misses > node.hits * patience + patience {
+                self.walk.tree.evict(place, id);
+            }
+        }
+        let most = &mut self.walk.tree.statistics.max_states_per_insn;
+        *most = (*most).max(states);
+        if !remember {
+            return Ok(false);
+        }
+        self.last = (self.processed, self.jumps);
+        let mut kept = state.clone();
+        kept.each_number(|value| value.precise = false);
+        let id = self.walk.tree.remember(place, kept);
+        if let Some(key) = trail::loop_of(state, slot, &self.cycles) {
+            self.visits.entry(key).or_default().entry.get_or_insert(id);
         }
         Ok(false)
     }
 
-    /// The path ends in a state that was walked on from before: what is read there is read from here.
-    fn inherit(&mut self, id: CheckpointId, state: &State) {
-        let reads = self.walk.live.reads(id).clone();
-        for (depth, frame) in state.frames.iter().enumerate() {
-            for reg in Reg::all().filter(|r| reads.regs[depth] & 1 << r.index() != 0) {
-                let wide = reads.wide[depth] & 1 << reg.index() != 0;
-                self.walk.live.read(depth, reg, wide);
-                self.zero_extend_if(wide, frame.reg(reg));
+    /// Compares with a state of the path being walked, or one from which paths still wait. Tells whether the walked path
+    /// may end here because it goes round in a loop.
+    fn in_unfinished(&mut self, id: NodeId, slot: usize, state: &State) -> Result<Option<bool>, Stop> {
+        let old = &self.walk.tree.node(id).state;
+        let is_async = old.frame().is_async && old.frame().async_entries != state.frame().async_entries;
+        if is_async {
+            return Ok(None);
+        }
+        let point = self.points[slot];
+        if point.may_goto || point.calls_back {
+            let turns = !point.may_goto || old.may_goto_depth != state.may_goto_depth;
+            if turns && self.compare.covers(old, state, slot, &self.live, Exactness::Within) {
+                return Ok(Some(true));
             }
-            for slot in (0..64).filter(|s| reads.slots[depth] >> s & 1 == 1) {
-                self.walk.live.read_slot(depth, slot);
+            if point.calls_back {
+                return Ok(None);
             }
+        }
+        if Compare::may_loop(old, state)
+            && self.compare.covers(old, state, slot, &self.live, Exactness::Same)
+            && old.may_goto_depth == state.may_goto_depth
+            && old.unrolled == state.unrolled
+        {
+            let program = self.setting.program;
+            return Err(Stop::invalid(format!("infinite loop detected at insn {slot}"))
+                .and(format!("cur state:{}", log::state(state, Shown::ALL, program)))
+                .and(format!("old state:{}", log::state(old, Shown::ALL, program))));
+        }
+        Ok(None)
+    }
+
+    /// The walked path ends in a remembered state.
+    fn hit(&mut self, id: NodeId, state: &State, in_loop: bool) {
+        self.walk.tree.node_mut(id).hits += 1;
+        if self.points[self.walk.tree.trail.at].jump {
+            self.walk.tree.note(|_| {});
+        }
+        self.zero_extend(state);
+        self.pass_on(id, state.depth(), None);
+        if !in_loop {
+            return;
+        }
+        let trail = self.walk.tree.trail.clone();
+        let node = self.walk.tree.node(id);
+        if let Some(key) = trail::loop_of(&node.state, node.trail.at, &self.cycles) {
+            let edge = Backedge { equal: id, depth: state.depth(), trail };
+            self.visits.entry(key).or_default().backedges.push(edge);
+            self.walk.tree.backedges += 1;
+            self.walk.tree.peak();
         }
     }
 
-    fn zero_extend_if(&mut self, wide: bool, value: &Value) {
-        if wide && value.def32 != 0 {
-            self.walk.zext[value.def32 as usize - 1] = true;
+    /// Results of 32 bits whose upper half may be read after the state must be zero-extended.
+    fn zero_extend(&mut self, state: &State) {
+        for (depth, frame) in state.frames.iter().enumerate() {
+            let at = state.frames.get(depth + 1).map_or(self.walk.tree.trail.at, |inner| inner.callsite + 1);
+            let wide = self.live[at].wide;
+            for (i, value) in frame.regs.iter().enumerate() {
+                if wide >> i & 1 == 1 && value.def32 != 0 {
+                    self.walk.zext[value.def32 as usize - 1] = true;
+                }
+            }
         }
     }
+}
+
+/// The same calls on the way.
+fn same_calls(old: &State, new: &State) -> bool {
+    let calls = |f: &std::rc::Rc<Frame>| f.callsite;
+    old.frames.len() == new.frames.len()
+        && old.frames.iter().map(calls).skip(1).eq(new.frames.iter().map(calls).skip(1))
 }

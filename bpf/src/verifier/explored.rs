@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::tnum::Tnum;
+use super::trail::Statistics;
 use crate::program::MapIndex;
 
 /// The kind of thing a register holds, as the verifier names it.
@@ -39,6 +40,8 @@ pub enum Kind {
     MapValue(MapIndex),
     /// A byte of a value of this map, or null: not yet compared.
     MapValueOrNull(MapIndex),
+    /// A byte of a key of this map, lent to a function that is called back for each entry.
+    MapKey(MapIndex),
     /// A byte of memory a helper lent to the program, of this many bytes.
     Mem {
         /// Bytes that may be accessed.
@@ -57,7 +60,7 @@ pub struct Explored {
     pub(super) slots: Vec<SlotSeen>,
     pub(super) functions: Vec<FunctionSeen>,
     pub(super) max_packet_offset: u32,
-    pub(super) processed: u32,
+    pub(super) statistics: Statistics,
 }
 
 impl Explored {
@@ -84,7 +87,12 @@ impl Explored {
 
     /// Instructions walked, the figure that is held against the limit of 1,000,000.
     pub fn processed(&self) -> u32 {
-        self.processed
+        self.statistics.processed
+    }
+
+    /// What the closing line of Linux's log counts.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
         Kind::PacketEnd => "pkt_end",
         Kind::Stack { .. } => "fp",
         Kind::MapPtr(_) => "map_ptr",
+        Kind::MapKey(_) => "map_key",
         Kind::MapValue(_) => "map_value",
         Kind::MapValueOrNull(_) => "map_value_or_null",
         Kind::Mem { .. } => "mem",
@@ -94,10 +95,11 @@ fn ranges(b: &Bounds, parts: &mut Vec<String>) {
 
 /// A register or spilled register as the log shows it; `depth` is the frame it is shown from.
 pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
+    let mark = if v.is_number() && v.precise { "P" } else { "" };
     if let Some(c) = v.constant() {
-        return signed(c as i64);
+        return format!("{mark}{}", signed(c as i64));
     }
-    let mut out = kind_name(v.kind).to_owned();
+    let mut out = format!("{mark}{}", kind_name(v.kind));
     if let Kind::Stack { frame } = v.kind {
         if usize::from(frame) != depth {
             let _ = write!(out, "[{frame}]");
@@ -180,7 +182,12 @@ impl Shown {
 
 /// The running function's registers and stack on one line, each with a space before it.
 pub(super) fn state(state: &State, shown: Shown, program: &Program) -> String {
-    let (frame, depth) = (state.frame(), state.depth());
+    frame(state, state.depth(), shown, program)
+}
+
+/// A frame's registers and stack on one line, each with a space before it.
+pub(super) fn frame(state: &State, depth: usize, shown: Shown, program: &Program) -> String {
+    let frame = &state.frames[depth];
     let mut out = if depth == 0 { String::new() } else { format!(" frame{depth}:") };
     for reg in Reg::all().filter(|r| shown.regs & 1 << r.index() != 0 && frame.reg(*r).kind != Kind::Uninit) {
         let _ = write!(out, " R{}={}", reg.index(), value(frame.reg(reg), depth, program));
@@ -215,6 +222,11 @@ impl Log {
     /// Whether anything is written: the level asks for it, and the log is not as long as it may get.
     pub(super) fn is_on(&self) -> bool {
         self.level > 0 && self.text.len() < LONGEST
+    }
+
+    /// Whether every path is written down.
+    pub(super) fn has_everything(&self) -> bool {
+        self.level >= 2 && self.is_on()
     }
 
     /// Where the log stands, to come back to when a path ended well.

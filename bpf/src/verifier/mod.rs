@@ -16,15 +16,19 @@ mod ctx;
 mod demand;
 mod explore;
 mod explored;
-mod liveness;
+mod live_regs;
+mod live_stack;
 mod log;
 mod observe;
 mod pointer;
+mod precision;
 mod prove;
 mod prune;
+mod scc;
 mod stack_depth;
 mod state;
 mod tnum;
+mod trail;
 mod transfer;
 mod verdict;
 mod xlate;
@@ -37,6 +41,7 @@ pub use explored::{
     PointerSeen, SlotSeen, Span,
 };
 pub use tnum::Tnum;
+pub use trail::Statistics;
 pub use verdict::{Rejection, Verdict, VerifiedProgram};
 
 use crate::diag::{At, Diagnostic};
@@ -122,7 +127,7 @@ fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
             let diagnostic = Diagnostic::new("verifier-rejected", reason).at(at);
             let mut log = ended.log;
             lines.iter().for_each(|line| log.extend([line, "\n"]));
-            (Verdict::Rejected(Rejection { errno, lines, diagnostic, processed: ended.processed }), log)
+            (Verdict::Rejected(Rejection { errno, lines, diagnostic, statistics: ended.statistics }), log)
         }
     }
 }

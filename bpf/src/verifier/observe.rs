@@ -7,6 +7,7 @@ use super::explored::{
 };
 use super::prove::{Setting, operand};
 use super::state::{MAX_STACK, StackByte, State, Value};
+use super::trail::Statistics;
 use super::transfer::Walk;
 use super::xlate;
 use crate::insn::{Callee, Insn, Operand, Reg};
@@ -95,7 +96,7 @@ impl Observer {
     }
 
     /// Exploration ended well: adds what is only known at the end.
-    pub(super) fn finish(mut self, walk: &Walk<'_>, processed: u32) -> Explored {
+    pub(super) fn finish(mut self, walk: &Walk<'_>, statistics: Statistics) -> Explored {
         let program = walk.setting.program;
         for (seen, zext) in self.slots.iter_mut().zip(&walk.zext) {
             seen.zext = *zext;
@@ -106,7 +107,7 @@ impl Observer {
             slots: self.slots,
             functions: functions.map(|(f, d)| FunctionSeen { start: f.start, stack_depth: *d }).collect(),
             max_packet_offset: walk.max_packet_offset,
-            processed,
+            statistics,
         }
     }
 }

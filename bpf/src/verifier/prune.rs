@@ -1,12 +1,22 @@
 //! When a state is covered by one that was walked before, and when a loop makes no progress.
 //!
-//! Every number counts as one that matters: a state is covered only if each of its ranges lies within the older one's.
-//! That is sound without knowing how the continuation uses the number.
+//! A number that was not found to matter on the paths from the older state may be any number in the newer one.
 
 use super::explored::Kind;
-use super::liveness::Reads;
+use super::live_regs::LiveRegs;
 use super::state::{Added, Frame, StackByte, StackSlot, State, Value};
 use crate::insn::Reg;
+
+/// How exactly two states must agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exactness {
+    /// In what mattered on the paths from the older one.
+    Needed,
+    /// In everything, but ranges may be narrower: what matters is not known yet.
+    Within,
+    /// In everything: a loop between them does nothing.
+    Same,
+}
 
 /// Which ids of two states name the same thing: pairs found so far.
 #[derive(Default)]
@@ -56,27 +66,68 @@ impl Ids {
 #[derive(Default)]
 pub(super) struct Compare {
     ids: Ids,
+    /// A privileged program may read stack it never wrote.
+    pub uninit_stack: bool,
+    /// Ranges must be equal: what a program may do speculatively depends on them.
+    pub exact_numbers: bool,
 }
 
 impl Compare {
-    /// Whether everything that `new` may do after this point, `old` may do too, given what is read after it.
-    pub(super) fn covers(&mut self, old: &State, new: &State, reads: &Reads) -> bool {
-        if !same_calls(old, new) {
+    pub(super) fn new(uninit_stack: bool) -> Self {
+        Self { uninit_stack, ..Self::default() }
+    }
+
+    /// Whether everything that `new` may do from `slot` on, `old` may do too.
+    pub(super) fn covers(&mut self, old: &State, new: &State, slot: usize, live: &[LiveRegs], how: Exactness) -> bool {
+        if old.frames.len() != new.frames.len() || old.speculative && !new.speculative {
             return false;
         }
         self.ids.start();
+        if !self.references(old, new) {
+            return false;
+        }
         (0..old.frames.len()).all(|depth| {
             let (o, n) = (&*old.frames[depth], &*new.frames[depth]);
-            let regs = reads.regs[depth];
-            Reg::all().filter(|r| regs & 1 << r.index() != 0).all(|r| self.value(o.reg(r), n.reg(r)))
-                && self.stack(o, n, reads.slots[depth])
+            let at = old.frames.get(depth + 1).map_or(slot, |inner| inner.callsite);
+            let regs = live[at].any;
+            (depth == 0 || o.callsite == n.callsite)
+                && o.callback_depth <= n.callback_depth
+                && Reg::all()
+                    .filter(|r| regs & 1 << r.index() != 0)
+                    .all(|r| self.value(o.reg(r), n.reg(r), how))
+                && self.stack(o, n, how)
         })
     }
 
-    fn value(&mut self, old: &Value, new: &Value) -> bool {
+    /// Whether the running function's registers are the same to the last id, so that it may be in a loop that does
+    /// nothing.
+    pub(super) fn may_loop(old: &State, new: &State) -> bool {
+        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.id, v.reference, v.map_id);
+        old.frames.len() == new.frames.len()
+            && old.frame().regs.iter().zip(&new.frame().regs).all(|(o, n)| what(o) == what(n) && o.var == n.var)
+    }
+
+    fn references(&mut self, old: &State, new: &State) -> bool {
+        old.references.len() == new.references.len()
+            && old.lock.map(|l| l.same()) == new.lock.map(|l| l.same())
+            && old.references.iter().zip(&new.references).all(|(o, n)| self.ids.agree(o.id, n.id))
+            && match (old.lock, new.lock) {
+                (Some(o), Some(n)) => self.ids.agree(o.id, n.id),
+                _ => true,
+            }
+    }
+
+    fn value(&mut self, old: &Value, new: &Value, how: Exactness) -> bool {
+        if how == Exactness::Same {
+            return self.identical(old, new);
+        }
         match old.kind {
-            Kind::Uninit => true,
+            Kind::Uninit => how == Exactness::Needed || new.kind == Kind::Uninit,
             kind if kind != new.kind => false,
+            Kind::Scalar if self.exact_numbers => {
+                (old.off, old.var) == (new.off, new.var) && self.ids.numbers_agree(old.id, new.id)
+            }
+            Kind::Scalar if !old.precise && how == Exactness::Needed => true,
             Kind::Scalar => {
                 old.added == new.added
                     && (old.added == Added::No || old.off == new.off)
@@ -90,60 +141,67 @@ impl Compare {
                 };
                 enough && old.off == new.off && self.ids.agree(old.id, new.id) && old.var.includes(&new.var)
             }
-            Kind::MapValue(_) | Kind::MapValueOrNull(_) | Kind::Mem { .. } | Kind::MemOrNull { .. } => {
-                old.off == new.off && old.var.includes(&new.var) && self.ids.agree(old.id, new.id)
+            Kind::MapKey(_)
+            | Kind::MapValue(_)
+            | Kind::MapValueOrNull(_)
+            | Kind::Mem { .. }
+            | Kind::MemOrNull { .. } => {
+                old.off == new.off
+                    && old.map_id == new.map_id
+                    && old.var.includes(&new.var)
+                    && self.ids.agree(old.id, new.id)
+                    && self.ids.agree(old.reference, new.reference)
             }
-            Kind::Ctx | Kind::PacketEnd | Kind::Stack { .. } | Kind::MapPtr(_) => {
-                old.off == new.off && old.var == new.var && self.ids.agree(old.id, new.id)
-            }
+            _ => self.identical(old, new),
         }
-    }
-
-    /// Whether two states are the same but for what ids are called, so that a loop between them never ends.
-    pub(super) fn no_progress(&mut self, old: &State, new: &State) -> bool {
-        if !same_calls(old, new) {
-            return false;
-        }
-        self.ids.start();
-        old.frames.iter().zip(&new.frames).all(|(o, n)| {
-            let slots = o.stack.len().max(n.stack.len());
-            o.regs.iter().zip(&n.regs).all(|(o, n)| self.identical(o, n))
-                && (0..slots).all(|i| {
-                    let (o, n) = (o.slot(i), n.slot(i));
-                    o.bytes == n.bytes && (!o.is_spill() || self.identical(&o.spilled, &n.spilled))
-                })
-        })
     }
 
     fn identical(&mut self, old: &Value, new: &Value) -> bool {
-        let what = |v: &Value| (v.kind, v.off, v.range, v.added);
-        what(old) == what(new) && old.var == new.var && self.ids.agree(old.id, new.id)
+        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.map_id);
+        what(old) == what(new)
+            && old.var == new.var
+            && self.ids.agree(old.id, new.id)
+            && self.ids.agree(old.reference, new.reference)
     }
 
-    fn stack(&mut self, old: &Frame, new: &Frame, read: u64) -> bool {
-        old.stack.iter().enumerate().filter(|(i, _)| read >> i & 1 == 1).all(|(i, o)| self.slot(o, new.slot(i)))
+    fn stack(&mut self, old: &Frame, new: &Frame, how: Exactness) -> bool {
+        if how == Exactness::Same && old.stack.len() > new.stack.len() {
+            return false;
+        }
+        old.stack.iter().enumerate().all(|(i, o)| self.slot(o, new.stack.get(i), how))
     }
 
-    fn slot(&mut self, old: &StackSlot, new: &StackSlot) -> bool {
+    fn slot(&mut self, old: &StackSlot, new: Option<&StackSlot>, how: Exactness) -> bool {
+        let needed = |b: StackByte| match b {
+            StackByte::Invalid => false,
+            StackByte::Misc => !self.uninit_stack,
+            _ => true,
+        };
+        let exact = how != Exactness::Needed;
+        let Some(new) = new else { return !exact && !old.bytes.iter().any(|b| needed(*b)) };
+        if exact && old.bytes != new.bytes {
+            return false;
+        }
         // A slot of unknown bytes and a spilled number say the same when the number may be anything.
         let as_number = |slot: &StackSlot| {
-            let unknown = slot.bytes.iter().all(|b| matches!(b, StackByte::Misc | StackByte::Invalid));
+            let unknown = slot.bytes.iter().all(|b| match b {
+                StackByte::Misc => true,
+                StackByte::Invalid => self.uninit_stack,
+                _ => false,
+            });
             if unknown { Some(Value::ANY_NUMBER) } else { slot.whole_number().copied() }
         };
-        if let (Some(o), Some(n)) = (as_number(old), as_number(new)) {
-            return self.value(&o, &n);
+        if old.bytes.iter().all(|b| !needed(*b)) {
+            return true;
         }
-        let bytes = old.bytes.iter().zip(&new.bytes).all(|(o, n)| match (o, n) {
-            // A privileged program may read what was never written, and finds anything.
-            (StackByte::Invalid | StackByte::Misc, _) => true,
+        if let (Some(o), Some(n)) = (as_number(old), as_number(new)) {
+            return self.value(&o, &n, how);
+        }
+        let bytes = old.bytes.iter().zip(&new.bytes).all(|(o, n)| match (*o, *n) {
+            (o, _) if !needed(o) => true,
+            (StackByte::Misc, StackByte::Zero) => true,
             (o, n) => o == n,
         });
-        bytes && (!old.is_spill() || self.value(&old.spilled, &new.spilled))
+        bytes && (!old.is_spill() || self.value(&old.spilled, &new.spilled, how))
     }
-}
-
-/// The same calls on the way, and so the same function.
-fn same_calls(old: &State, new: &State) -> bool {
-    old.frames.len() == new.frames.len()
-        && old.frames.iter().zip(&new.frames).skip(1).all(|(o, n)| o.callsite == n.callsite)
 }

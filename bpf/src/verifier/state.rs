@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::bounds::Bounds;
 use super::explored::{Kind, Pointer};
+use super::trail::Home;
 use crate::insn::Reg;
+use crate::program::MapIndex;
 
 /// Bytes of a stack slot.
 pub const SLOT_BYTES: i64 = 8;
@@ -69,6 +71,12 @@ pub struct Value {
     pub added: Added,
     /// Packet pointers.
     pub range: PacketRange,
+    /// The reference that was acquired with it; 0 is none.
+    pub reference: u32,
+    /// Maps found in a map of maps, and their values: which look-up found the map; 0 is none.
+    pub map_id: u32,
+    /// Numbers: an instruction after the remembered state relies on its value.
+    pub precise: bool,
     /// The slot of the 32-bit operation that defined it plus one, while its upper half was not read; else 0.
     pub def32: u32,
 }
@@ -82,7 +90,18 @@ impl Value {
 
     /// A value of a kind, without offset or ties.
     pub const fn of(kind: Kind, var: Bounds) -> Self {
-        Self { kind, off: 0, var, id: 0, added: Added::No, range: PacketRange::NONE, def32: 0 }
+        Self {
+            kind,
+            off: 0,
+            var,
+            id: 0,
+            added: Added::No,
+            range: PacketRange::NONE,
+            reference: 0,
+            map_id: 0,
+            precise: false,
+            def32: 0,
+        }
     }
 
     /// A number.
@@ -213,6 +232,11 @@ impl StackSlot {
         (self.spill_size() == 8 && self.spilled.is_number()).then_some(&self.spilled)
     }
 
+    /// Forgets what it holds.
+    pub fn clear(&mut self) {
+        *self = Self::EMPTY;
+    }
+
     /// Makes the bytes of a spill unknown ones.
     pub fn scrub(&mut self) {
         for b in &mut self.bytes {
@@ -251,6 +275,50 @@ pub struct Frame {
     pub function: usize,
     /// The call that made it; unused in the main function's frame.
     pub callsite: usize,
+    /// Its function in its chain of calls, for what is alive on the stack.
+    pub instance: usize,
+    /// How many times the call it waits at has called back.
+    pub callback_depth: u32,
+    /// It was called back by a helper.
+    pub callback: Option<Callback>,
+    /// It, or a frame above it, is called back at a later time.
+    pub is_async: bool,
+    /// How many asynchronous callbacks led here.
+    pub async_entries: u32,
+}
+
+/// What a function that is called back must return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Callback {
+    /// Smallest.
+    pub min: i64,
+    /// Largest.
+    pub max: i64,
+}
+
+/// A reference that must be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// The id that values got with it.
+    pub id: u32,
+    /// The instruction that acquired it.
+    pub slot: usize,
+}
+
+/// A spin lock that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// Of the value it lies in.
+    pub id: u32,
+    /// The map it lies in.
+    pub map: MapIndex,
+}
+
+impl Lock {
+    /// What must be the same of two locks, but for the id.
+    pub fn same(&self) -> MapIndex {
+        self.map
+    }
 }
 
 impl Frame {
@@ -258,7 +326,17 @@ impl Frame {
     pub fn new(depth: u8, function: usize, callsite: usize) -> Self {
         let mut regs = [Value::UNINIT; Reg::COUNT];
         regs[Reg::R10.index()] = Value::pointer(Kind::Stack { frame: depth });
-        Self { regs, stack: Rc::default(), function, callsite }
+        Self {
+            regs,
+            stack: Rc::default(),
+            function,
+            callsite,
+            instance: 0,
+            callback_depth: 0,
+            callback: None,
+            is_async: false,
+            async_entries: 0,
+        }
     }
 
     /// A register.
@@ -275,6 +353,14 @@ impl Frame {
     pub fn stack_byte(&self, off: i64) -> StackByte {
         let place = StackPlace::of(off);
         self.slot(place.slot).bytes[place.byte]
+    }
+
+    /// Its numbers in registers and spilled ones, with their homes.
+    pub fn numbers(&self, frame: usize) -> impl Iterator<Item = (Home, &Value)> {
+        let home = move |is_slot, index: usize| Home { frame: frame as u8, is_slot, index: index as u8 };
+        let regs = self.regs.iter().enumerate().map(move |(i, v)| (home(false, i), v));
+        let slots = self.stack.iter().enumerate().filter(|(_, s)| s.is_spill());
+        regs.chain(slots.map(move |(i, s)| (home(true, i), &s.spilled))).filter(|(_, v)| v.is_number())
     }
 
     /// A slot to change; the stack grows down to it.
@@ -296,6 +382,16 @@ impl Frame {
 pub struct State {
     /// From the main function down; never empty.
     pub frames: Vec<Rc<Frame>>,
+    /// References acquired and not yet released, in the order in which they were acquired.
+    pub references: Vec<Reference>,
+    /// The lock that is held.
+    pub lock: Option<Lock>,
+    /// The path is one that a processor may take speculatively, though no run does.
+    pub speculative: bool,
+    /// How many times a bounded jump was not taken.
+    pub may_goto_depth: u32,
+    /// How many times functions were called back.
+    pub unrolled: u32,
 }
 
 impl State {
@@ -303,7 +399,31 @@ impl State {
     pub fn entry() -> Self {
         let mut frame = Frame::new(0, 0, 0);
         frame.regs[Reg::R1.index()] = Value::pointer(Kind::Ctx);
-        Self { frames: vec![Rc::new(frame)] }
+        Self::of(frame)
+    }
+
+    /// A state of one frame.
+    pub fn of(frame: Frame) -> Self {
+        Self {
+            frames: vec![Rc::new(frame)],
+            references: Vec::new(),
+            lock: None,
+            speculative: false,
+            may_goto_depth: 0,
+            unrolled: 0,
+        }
+    }
+
+    /// Changes every number in registers and spilled registers.
+    pub fn each_number(&mut self, mut change: impl FnMut(&mut Value)) {
+        for frame in &mut self.frames {
+            let frame = Rc::make_mut(frame);
+            frame.regs.iter_mut().filter(|v| v.is_number()).for_each(&mut change);
+            if frame.stack.iter().any(StackSlot::is_number_spill) {
+                let slots = Rc::make_mut(&mut frame.stack);
+                slots.iter_mut().filter(|s| s.is_number_spill()).for_each(|s| change(&mut s.spilled));
+            }
+        }
     }
 
     /// Depth of the running function's frame.
@@ -325,6 +445,13 @@ impl State {
     /// A frame, to change.
     pub fn frame_at_mut(&mut self, depth: usize) -> &mut Frame {
         Rc::make_mut(&mut self.frames[depth])
+    }
+
+    /// The value at a home.
+    pub fn at_home(&mut self, home: Home) -> &mut Value {
+        let frame = self.frame_at_mut(usize::from(home.frame));
+        let index = usize::from(home.index);
+        if home.is_slot { &mut frame.slot_mut(index).spilled } else { &mut frame.regs[index] }
     }
 
     /// A register of the running function.

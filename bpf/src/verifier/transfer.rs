@@ -6,19 +6,24 @@ mod memory;
 
 use super::bounds::Bounds;
 use super::explored::Kind;
-use super::liveness::Liveness;
-use super::log::Log;
+use super::live_stack::LiveStack;
+use super::cfg;
+use super::log::{self, Log, Shown};
+use super::precision::{self, Marks};
 use super::pointer;
 use super::prove::{Setting, operand};
 use super::state::{Added, State, Value};
+use super::trail::{Trail, Tree};
 use crate::insn::{AluOp, AtomicOp, ByteOrder, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 
 /// What is carried along all paths.
 pub(super) struct Walk<'a> {
     /// The program and what was asked.
     pub setting: Setting<'a>,
-    /// What is read and written where.
-    pub live: Liveness,
+    /// What is read and written where on the stack.
+    pub live: LiveStack,
+    /// Remembered states, and how the walked path came from them.
+    pub tree: Tree,
     /// By slot, whether its 32-bit result must be zero-extended.
     pub zext: Vec<bool>,
     /// By function, the bytes of its own stack that were touched.
@@ -48,11 +53,12 @@ pub(super) enum Next {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(setting: Setting<'a>) -> Self {
+    pub(super) fn new(setting: Setting<'a>, live: LiveStack) -> Self {
         let program = setting.program;
         Self {
             setting,
-            live: Liveness::new(),
+            live,
+            tree: Tree::new(program.insns.len()),
             zext: vec![false; program.insns.len()],
             depths: vec![0; program.functions.len()],
             max_packet_offset: 0,
@@ -74,12 +80,37 @@ impl<'a> Walk<'a> {
         if reg == Reg::R10 {
             return;
         }
-        self.live.read(state.depth(), reg, wide);
         let def32 = state.reg(reg).def32;
         if wide && def32 != 0 {
             self.zext[def32 as usize - 1] = true;
             state.frame_mut().regs[reg.index()].def32 = 0;
         }
+    }
+
+    /// A number of the running function's matters, and so what it was made of.
+    fn matters(&mut self, state: &State, reg: Reg) {
+        self.mark(Marks::of(state.depth(), reg), None);
+    }
+
+    /// As [`Walk::matters`] for an operand.
+    fn operand_matters(&mut self, state: &State, src: Operand) {
+        if let Operand::Reg(reg) = src {
+            self.matters(state, reg);
+        }
+    }
+
+    /// Marks what matters on the path that ends with `trail`, or on the walked one. Tells whether a remembered state
+    /// changed.
+    pub(super) fn mark(&mut self, marks: Marks, trail: Option<&Trail>) -> bool {
+        let program = self.setting.program;
+        let path = precision::Program {
+            insns: &program.insns,
+            calls_back: &|slot| cfg::calls_back(program, slot),
+            is_global_call: &|slot| cfg::is_global_call(program, slot),
+            text: &|slot| log::insn(program, slot),
+            show: &|state, frame| log::frame(state, frame, Shown::ALL, program),
+        };
+        precision::mark(&mut self.tree, trail, marks, &path, &mut self.log)
     }
 
     fn read_operand(&mut self, state: &mut State, src: Operand, wide: bool) {
@@ -91,7 +122,6 @@ impl<'a> Walk<'a> {
     /// A register of the running function is written, by a 32-bit operation at `def32` if there is one.
     fn write(&mut self, state: &mut State, reg: Reg, value: Value, def32: Option<usize>) {
         self.log.touched.regs |= 1 << reg.index();
-        self.live.wrote(state.depth(), reg);
         state.set(reg, Value { def32: def32.map_or(0, |slot| slot as u32 + 1), ..value });
     }
 
@@ -206,6 +236,11 @@ impl<'a> Walk<'a> {
     fn alu(&mut self, state: &State, width: Width, op: AluOp, dst: Reg, src: Operand) -> Value {
         let (left, right) = (*state.reg(dst), operand(state, src));
         if left.is_pointer() || right.is_pointer() {
+            if right.is_number() {
+                self.operand_matters(state, src);
+            } else if left.is_number() {
+                self.matters(state, dst);
+            }
             let id = self.last_id + 1;
             let value = pointer::math(width, op, dst, &left, &right, id)
                 .unwrap_or_else(|_| unreachable!("pointer arithmetic was proved"));

@@ -1,6 +1,7 @@
 //! What the verifier answers.
 
 use super::explored::Explored;
+use super::trail::Statistics;
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
 use crate::program::Program;
@@ -36,8 +37,8 @@ pub struct Rejection {
     pub lines: Vec<String>,
     /// The same for people, with the place.
     pub diagnostic: Diagnostic,
-    /// Instructions walked before it was refused.
-    pub processed: u32,
+    /// What was walked before it was refused.
+    pub statistics: Statistics,
 }
 
 impl Rejection {

@@ -6,9 +6,7 @@ use crate::verifier::bounds::{self, Bounds};
 use crate::verifier::explored::Kind;
 use crate::verifier::prove::operand;
 use crate::verifier::state::{Added, MAX_PACKET_OFFSET, PacketRange, State, Value};
-
-/// Registers and slots that a refined number may teach at once; Linux keeps no more.
-const MAX_TIED: usize = 6;
+use crate::verifier::trail::{Home, Tied};
 
 impl Walk<'_> {
     #[expect(clippy::too_many_arguments, reason = "they are the fields of one instruction")]
@@ -23,20 +21,58 @@ impl Walk<'_> {
         target: usize,
     ) -> Next {
         let (left, right) = (*state.reg(dst), operand(state, src));
-        match decided(width, cond, &left, &right) {
-            Some(true) => return Next::Goto(target),
-            Some(false) => return Next::Goto(slot + 1),
-            None => {}
+        let is_stack = |v: &Value| matches!(v.kind, Kind::Stack { .. });
+        if let Operand::Reg(_) = src
+            && (is_stack(&left) || is_stack(&right))
+        {
+            self.tree.note(|step| (step.left_is_stack, step.right_is_stack) = (is_stack(&left), is_stack(&right)));
+        }
+        if let Some(taken) = decided(width, cond, &left, &right) {
+            if left.is_number() {
+                self.matters(state, dst);
+            }
+            if right.is_number() {
+                self.operand_matters(state, src);
+            }
+            return Next::Goto(if taken { target } else { slot + 1 });
+        }
+        let mut tied = Tied::default();
+        if right.is_number() {
+            collect_tied(state, right.id, &mut tied);
+        }
+        if left.is_number() {
+            collect_tied(state, left.id, &mut tied);
+        }
+        if tied.homes().len() > 1 {
+            self.tree.note(|step| step.tied = tied);
         }
         let mut taken = Box::new(state.clone());
         if left.is_number() && right.is_number() {
             for (side, holds) in [(&mut *taken, true), (&mut *state, false)] {
-                learn(side, width, cond, holds, dst, src, &left.var, &right.var);
+                learn(side, width, cond, holds, dst, src, &left.var, &right.var, &tied);
             }
         } else if width == Width::W64 {
             learn_pointers(&mut taken, state, cond, dst, src, &left, &right);
         }
         Next::Fork { here: slot + 1, slot: target, state: taken }
+    }
+}
+
+/// Finds the numbers that share an id. Those for which there is no room are cut loose.
+fn collect_tied(state: &mut State, id: u32, tied: &mut Tied) {
+    if id == 0 {
+        return;
+    }
+    let mut loose = Vec::new();
+    for depth in (0..state.frames.len()).rev() {
+        for (home, value) in state.frames[depth].numbers(depth) {
+            if value.id == id && !tied.push(home) {
+                loose.push(home);
+            }
+        }
+    }
+    for home in loose {
+        state.at_home(home).untie();
     }
 }
 
@@ -107,6 +143,7 @@ fn learn(
     src: Operand,
     left: &Bounds,
     right: &Bounds,
+    tied: &Tied,
 ) {
     let (mut a, mut b) = (*left, *right);
     if src == Operand::Reg(dst) {
@@ -118,44 +155,25 @@ fn learn(
     state.frame_mut().regs[dst.index()].var = a;
     if let Operand::Reg(src) = src {
         state.frame_mut().regs[src.index()].var = b;
-        teach_tied(state, src);
+        teach_tied(state, src, tied);
     }
-    teach_tied(state, dst);
+    teach_tied(state, dst, tied);
 }
 
 /// What was learnt of a register holds of all numbers tied to it.
-fn teach_tied(state: &mut State, reg: Reg) {
+fn teach_tied(state: &mut State, reg: Reg, tied: &Tied) {
     let known = *state.reg(reg);
     if !known.is_number() || known.id == 0 {
         return;
     }
-    let depth = state.depth();
-    let mut count = 0;
-    for frame in (0..=depth).rev() {
-        let tied = |v: &Value| v.is_number() && v.id == known.id;
-        let f = &state.frames[frame];
-        if !f.regs.iter().any(tied) && !f.stack.iter().any(|s| s.is_spill() && tied(&s.spilled)) {
-            continue;
-        }
-        let f = state.frame_at_mut(frame);
-        let mut teach = |value: &mut Value, is_self: bool| {
-            if !tied(value) {
-                return;
-            }
-            count += 1;
-            if count > MAX_TIED {
-                value.untie();
-            } else if let (false, Some(var)) = (is_self, at_distance(&known, value)) {
-                value.var = var;
-            }
-        };
-        for (index, value) in f.regs.iter_mut().enumerate() {
-            teach(value, frame == depth && index == reg.index());
-        }
-        if f.stack.iter().any(|s| s.is_spill() && tied(&s.spilled)) {
-            for slot in std::rc::Rc::make_mut(&mut f.stack).iter_mut().filter(|s| s.is_spill()) {
-                teach(&mut slot.spilled, false);
-            }
+    let own = Home { frame: state.depth() as u8, is_slot: false, index: reg.index() as u8 };
+    for home in tied.homes().iter().filter(|home| **home != own) {
+        let value = state.at_home(*home);
+        if value.is_number()
+            && value.id == known.id
+            && let Some(var) = at_distance(&known, value)
+        {
+            value.var = var;
         }
     }
 }

@@ -7,7 +7,10 @@ use crate::helpers::{self, ArgKind, ReturnKind};
 use crate::insn::Reg;
 use crate::verifier::explored::Kind;
 use crate::verifier::prove::constant_key;
-use crate::verifier::state::{Frame, State, Value};
+use crate::program::MapIndex;
+use crate::verifier::precision::Marks;
+use crate::verifier::state::{Frame, StackPlace, State, Value};
+use crate::verifier::trail::Home;
 
 impl Walk<'_> {
     pub(super) fn call_helper(&mut self, state: &mut State, id: u32) {
@@ -40,12 +43,20 @@ impl Walk<'_> {
                 _ => {}
             }
         }
+        for (kind, n) in proto.args.iter().zip(1..) {
+            if let (ArgKind::Size | ArgKind::SizeOrZero, Some(reg)) = (kind, Reg::new(n)) {
+                self.matters(state, reg);
+            }
+        }
         let setting = self.setting;
         let result = match (proto.ret, map) {
             (ReturnKind::MapValueOrNull, Some(map)) => {
                 let present = setting.options.constant_array_keys
                     && constant_key(setting, state, map)
                         .is_some_and(|key| key < u64::from(setting.map(map).max_entries));
+                if setting.options.constant_array_keys {
+                    self.key_matters(state, map);
+                }
                 let kind = if present { Kind::MapValue(map) } else { Kind::MapValueOrNull(map) };
                 Value { id: if present { 0 } else { self.fresh_id() }, ..Value::pointer(kind) }
             }
@@ -57,6 +68,22 @@ impl Walk<'_> {
             // They point where the packet was.
             state.update_where(|v| v.kind.is_packet_bound(), |v| *v = Value::ANY_NUMBER);
         }
+    }
+
+    /// The key a lookup in an array is given decides whether it finds an entry: a spilled one matters.
+    fn key_matters(&mut self, state: &State, map: MapIndex) {
+        if constant_key(self.setting, state, map).is_none() {
+            return;
+        }
+        let key = state.reg(Reg::R2);
+        let (Kind::Stack { frame }, Some(off)) = (key.kind, key.fixed_offset()) else { return };
+        let slot = StackPlace::of(off).slot;
+        if !state.frames[usize::from(frame)].slot(slot).is_number_spill() {
+            return;
+        }
+        let mut marks = Marks::new(state.depth());
+        marks.add(Home { frame, is_slot: true, index: slot as u8 });
+        self.mark(marks, None);
     }
 
     /// A helper reads or writes `size` bytes at `reg`; `exact` if no fewer.
@@ -86,7 +113,7 @@ impl Walk<'_> {
         let depth = state.frames.len();
         let mut callee = Frame::new(depth as u8, function, slot);
         callee.regs[1..=5].copy_from_slice(&state.frame().regs[1..=5]);
-        self.live.entered(depth);
+        callee.instance = self.live.instance(self.setting.program, Some(state.frame().instance), slot, function);
         state.frame_mut().regs[..=5].fill(Value::UNINIT);
         state.frames.push(Rc::new(callee));
         Next::Goto(target)
@@ -98,8 +125,9 @@ impl Walk<'_> {
             self.read(state, Reg::R0, false);
             return Next::End;
         }
+        self.live.commit();
+        self.live.update(self.setting.program, state);
         let callee = state.frames.pop().expect("there is a frame for each depth");
-        self.live.left(depth);
         state.set(Reg::R0, callee.regs[0]);
         Next::Goto(callee.callsite + 1)
     }

@@ -88,7 +88,7 @@ impl Walk<'_> {
     fn load_stack(&mut self, state: &mut State, frame: usize, off: i64, bytes: u32) -> Value {
         self.touch_stack(state, frame, off);
         let place = StackPlace::of(off);
-        self.live.read_slot(frame, place.slot);
+        self.live.read(frame, place.slot);
         let slot = *state.frames[frame].slot(place.slot);
         let size = bytes as usize;
         let spill = slot.spill_size();
@@ -97,6 +97,7 @@ impl Walk<'_> {
             let whole = size == 8 || (size == 4 && spill == 4 && own_width <= 32);
             if slot.spilled.is_number() && whole {
                 // The register stays tied to the slot it came from.
+                self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
                 let mut spilled = slot.spilled;
                 self.tie(&mut spilled);
                 if spilled != slot.spilled {
@@ -104,6 +105,7 @@ impl Walk<'_> {
                 }
                 return spilled;
             }
+            self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
             let mut value = slot.spilled;
             if own_width > bytes * 8 {
                 value.untie();
@@ -112,6 +114,9 @@ impl Walk<'_> {
         }
         let read = &slot.bytes[place.byte..place.byte + size];
         let zero_spill = slot.is_spill() && slot.spilled.is_zero() && read.iter().all(|b| *b == StackByte::Spill);
+        if zero_spill {
+            self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
+        }
         if zero_spill || read.iter().all(|b| *b == StackByte::Zero) {
             return Value::number(Bounds::ZERO);
         }
@@ -132,7 +137,7 @@ impl Walk<'_> {
     pub(super) fn read_stack(&mut self, frame: usize, min: i64, end: i64) {
         if min < end {
             for slot in StackPlace::of(end - 1).slot..=StackPlace::of(min).slot {
-                self.live.read_slot(frame, slot);
+                self.live.read(frame, slot);
             }
         }
     }
@@ -148,6 +153,9 @@ impl Walk<'_> {
             None => {
                 let (min, end) = (at + ptr.var.wide.smin, at + ptr.var.wide.smax + i64::from(size.bytes()));
                 let zero = operand(state, src).is_zero();
+                if zero {
+                    self.operand_matters(state, src);
+                }
                 self.smear_stack(state, frame, min, end, zero);
             }
         }
@@ -182,8 +190,9 @@ impl Walk<'_> {
                 }
             }
             if size == 8 {
-                self.live.wrote_slot(frame, place.slot);
+                self.live.wrote(frame, place.slot);
             }
+            self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
             let slot = state.frame_at_mut(frame).slot_mut(place.slot);
             slot.spilled = value;
             for (i, byte) in slot.bytes.iter_mut().enumerate() {
@@ -196,6 +205,12 @@ impl Walk<'_> {
             return;
         }
         let what = if value.is_zero() { StackByte::Zero } else { StackByte::Misc };
+        if value.is_zero() {
+            self.operand_matters(state, src);
+        }
+        if size == 8 {
+            self.live.wrote(frame, place.slot);
+        }
         let slot = state.frame_at_mut(frame).slot_mut(place.slot);
         if slot.is_spill() {
             slot.scrub();
