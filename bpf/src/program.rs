@@ -147,6 +147,11 @@ impl MapType {
         "arena",
     ];
 
+    /// Whether a look-up of a program gives the address of a value, and not a map or a socket.
+    pub const fn holds_values(self) -> bool {
+        !matches!(self.0, 12 | 13 | 15 | 17 | 18)
+    }
+
     /// The name bpftool prints, or `None` for a number the kernel does not have.
     pub fn name(self) -> Option<&'static str> {
         Self::NAMES.get(self.0 as usize).copied()

@@ -14,7 +14,7 @@ const E2BIG: i32 = 7;
 
 /// Programs generated of each type; the environment may ask for more.
 fn cases() -> u64 {
-    std::env::var("VERIFIER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150)
+    std::env::var("VERIFIER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(30)
 }
 
 /// The last line of a log that is a sentence about the program.
@@ -109,7 +109,12 @@ fn nothing_is_accepted_that_the_kernel_refuses() {
     }
     println!("(kernel accepts, we say): {:?}", tally.pairs);
     println!("time: kernel {:?}, here {:?}", tally.kernel_time, tally.our_time);
-    println!("closing lines that differ, {} of {}: {:#?}", tally.counts.len(), tally.counted, tally.counts.iter().take(12).collect::<Vec<_>>());
+    println!(
+        "closing lines that differ, {} of {}: {:#?}",
+        tally.counts.len(),
+        tally.counted,
+        tally.counts.iter().take(12).collect::<Vec<_>>()
+    );
     println!("refused here alone: {:#?}", tally.too_strict);
     println!("worded differently (kernel, here): {:#?}", tally.worded);
     let refused: u64 = tally.pairs.iter().filter(|((accepts, _), _)| !accepts).map(|(_, n)| n).sum();

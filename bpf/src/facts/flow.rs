@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::state::{Frame, State};
 use super::transfer::{Transfer, clobber};
 use super::value::{RegFacts, join_bounds};
-use crate::insn::{Callee, Insn, Operand, Reg};
+use crate::insn::{Callee, Insn, Operand, Reg, Wide};
 use crate::program::Program;
 use crate::verifier::{Bounds, Range, Tnum};
 
@@ -45,8 +45,13 @@ pub(super) struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    /// The fixed point, or `None` for a program with too many chains of calls.
+    /// The fixed point, or `None` for a program with too many chains of calls, or one that takes a function's address.
     pub(super) fn solve(program: &'a Program, device_bound: bool) -> Option<Flow<'a>> {
+        let takes_address = |insn: &Insn| matches!(insn, Insn::LoadImm64 { value: Wide::Func { .. }, .. });
+        if program.insns.iter().any(takes_address) {
+            // Functions that are called back are not followed.
+            return None;
+        }
         let mut flow = Flow {
             transfer: Transfer { program, device_bound },
             leaders: BTreeMap::new(),

@@ -15,7 +15,7 @@ mod value;
 
 pub use value::{Kinds, Maps, RegFacts};
 
-use crate::helpers::{self, ArgKind};
+use crate::helpers::signature::{Arg, signature};
 use crate::insn::{Callee, Insn, Reg, RegSet};
 use crate::program::Program;
 use crate::verifier::VerifiedProgram;
@@ -99,19 +99,20 @@ impl Facts {
     }
 
     fn touch_arguments(&mut self, program: &Program, slot: usize, state: &State, id: u32) {
-        let Some(proto) = helpers::proto(id) else { return };
+        let Some(signature) = signature(id, program.ty) else { return };
         let map = match state.reg(Reg::R1).maps {
             Maps::One(map) => program.maps.get(map.0 as usize),
             _ => None,
         };
-        for (kind, n) in proto.args.iter().zip(1u8..) {
+        for (arg, n) in signature.args.iter().zip(1u8..) {
             let Some(reg) = Reg::new(n) else { continue };
-            let size = match kind {
-                ArgKind::MapKey => map.map_or(FARTHEST, |m| u64::from(m.key_size)),
-                ArgKind::MapValue => map.map_or(FARTHEST, |m| u64::from(m.value_size)),
-                ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
+            let size = match *arg {
+                Arg::Key => map.map_or(FARTHEST, |m| u64::from(m.key_size)),
+                Arg::Value | Arg::ValueOrNull | Arg::ValueOut => map.map_or(FARTHEST, |m| u64::from(m.value_size)),
+                Arg::Mem | Arg::MemOrNull | Arg::MemInOut | Arg::MemInOutOrNull | Arg::MemOut => {
                     Reg::new(n + 1).map_or(FARTHEST, |r| state.reg(r).number.wide.umax)
                 }
+                Arg::Fixed(size) | Arg::FixedOut(size) | Arg::FixedInOut(size) => u64::from(size),
                 _ => continue,
             };
             self.touch(program, slot, state, reg, 0, size);

@@ -2,7 +2,7 @@
 
 use super::state::{FRAME, Slot, State};
 use super::value::{Kinds, Maps, RegFacts};
-use crate::helpers::{self, ArgKind, ReturnKind};
+use crate::helpers::signature::{Arg, Returns, signature};
 use crate::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::BPF_F_RDONLY_PROG;
 use crate::program::{MapIndex, MapType, Program};
@@ -293,6 +293,7 @@ impl Transfer<'_> {
             Some(Holds::Pointer(Kind::Packet)) => RegFacts::of(Kinds::PACKET),
             Some(Holds::Pointer(Kind::PacketEnd)) => RegFacts::of(Kinds::PACKET_END),
             Some(Holds::Pointer(_)) => RegFacts::of(Kinds::PACKET_META),
+            Some(Holds::Socket) => RegFacts::of(Kinds::OTHER).join(&RegFacts::number(Bounds::ZERO)),
             _ => RegFacts::number(Bounds::UNKNOWN.truncated(bytes)),
         }
     }
@@ -311,33 +312,49 @@ impl Transfer<'_> {
     }
 
     fn helper(&self, state: &mut State, id: u32) {
-        let Some(proto) = helpers::proto(id) else {
+        let Some(signature) = signature(id, self.program.ty) else {
             clobber(state);
-            state.set(Reg::R0, RegFacts::ANY_NUMBER);
+            state.set(Reg::R0, RegFacts::ANYTHING);
             return;
         };
-        for (kind, n) in proto.args.iter().zip(1u8..) {
-            if let (ArgKind::UninitMem, Some(reg), Some(size)) = (kind, Reg::new(n), Reg::new(n + 1)) {
-                let (ptr, size) = (*state.reg(reg), state.reg(size).number.wide.umax);
-                if let Some(reach) = stack_reach(&ptr, 0, size) {
-                    smear(state, reach);
-                }
-            }
-        }
-        let map = match (proto.args[0], state.reg(Reg::R1).maps) {
-            (ArgKind::ConstMap, maps) => maps,
+        let maps = match (signature.args.first(), state.reg(Reg::R1).maps) {
+            (Some(Arg::Map), maps) => maps,
             _ => Maps::None,
         };
-        let result = match proto.ret {
-            ReturnKind::Integer | ReturnKind::Void | ReturnKind::RingRecordOrNull => RegFacts::ANY_NUMBER,
-            ReturnKind::MapValueOrNull => {
-                let value = RegFacts { maps: map, ..RegFacts::of(Kinds::MAP_VALUE) };
-                match map {
-                    Maps::One(map) if self.finds_for_sure(state, map) => value,
-                    _ => value.join(&RegFacts::number(Bounds::ZERO)),
+        let spec = match maps {
+            Maps::One(map) => self.program.maps.get(map.0 as usize),
+            _ => None,
+        };
+        for (arg, n) in signature.args.iter().zip(1u8..) {
+            let (Some(reg), next) = (Reg::new(n), Reg::new(n + 1)) else { continue };
+            let size = match *arg {
+                Arg::MemOut | Arg::MemInOut | Arg::MemInOutOrNull => {
+                    next.map_or(u64::MAX, |r| state.reg(r).number.wide.umax)
+                }
+                Arg::FixedOut(size) | Arg::FixedInOut(size) => u64::from(size),
+                Arg::ValueOut => spec.map_or(u64::MAX, |s| u64::from(s.value_size)),
+                _ => continue,
+            };
+            if let Some(reach) = stack_reach(state.reg(reg), 0, size.min(FRAME as u64)) {
+                smear(state, reach);
+            }
+        }
+        let null = RegFacts::number(Bounds::ZERO);
+        let result = match (signature.returns, spec) {
+            (Returns::Integer | Returns::Void, _) => RegFacts::ANY_NUMBER,
+            // Another map, or the value of one that is not the program's.
+            (Returns::ValueOrNull, None) => RegFacts::ANYTHING,
+            (Returns::ValueOrNull, Some(spec)) if !spec.ty.holds_values() => RegFacts::ANYTHING,
+            (Returns::ValueOrNull, Some(_)) => {
+                let value = RegFacts { maps, ..RegFacts::of(Kinds::MAP_VALUE) };
+                match maps {
+                    Maps::One(map) if id == 1 && self.finds_for_sure(state, map) => value,
+                    _ => value.join(&null),
                 }
             }
+            _ => RegFacts::of(Kinds::OTHER).join(&null),
         };
+        let proto = signature;
         clobber(state);
         state.set(Reg::R0, result);
         if proto.changes_packet {

@@ -11,6 +11,7 @@ mod cx;
 mod maps;
 mod names;
 mod proto;
+pub mod signature;
 mod table;
 
 pub use cx::{CURRENT_CPU, HelperCx, Redirect, Room};

@@ -260,6 +260,15 @@ impl Bounds {
             && self.low_constant().is_none_or(|v| self.low == Range::known(u64::from(v)))
     }
 
+    /// Learns that it lies between two signed numbers, both of which fit 32 bits with their sign.
+    pub fn limit(&mut self, min: i64, max: i64) {
+        self.wide.learn_signed(min, max);
+        if min >= i64::from(i32::MIN) && max <= i64::from(i32::MAX) {
+            self.low.learn_signed(min, max);
+        }
+        self.sync();
+    }
+
     /// Forgets all ranges but not the bits; what is done with a number that has become contradictory.
     pub fn forget_ranges(&mut self) {
         self.wide = Range::FULL;

@@ -1,7 +1,9 @@
 //! What is checked without walking: functions, jumps, reachability; and where walked paths may meet.
 
+use super::prove::is_static;
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
+use crate::helpers::signature;
 use crate::insn::{Callee, Insn, Wide, encode};
 use crate::program::{Function, MapType, Program};
 
@@ -24,13 +26,45 @@ pub(super) struct Point {
 }
 
 /// Whether the call at a slot is of a helper that may call a function of the program before it returns.
-pub(super) fn calls_back(_program: &Program, _slot: usize) -> bool {
-    false
+pub(super) fn calls_back(program: &Program, slot: usize) -> bool {
+    matches!(program.insns[slot], Insn::Call { callee: Callee::Helper(id) }
+        if signature::signature(id, program.ty).is_some_and(signature::Signature::calls_back))
 }
 
 /// Whether the call at a slot is of a function that is verified on its own.
-pub(super) fn is_global_call(_program: &Program, _slot: usize) -> bool {
-    false
+pub(super) fn is_global_call(program: &Program, slot: usize) -> bool {
+    let (insn, main) = (&program.insns[slot], 0);
+    let Insn::Call { callee: Callee::Local(_) } = insn else { return false };
+    let start = insn.function(slot).and_then(|s| usize::try_from(s).ok());
+    start.is_some_and(|start| {
+        let function = function_at(program, start);
+        function != main && !is_static(program, function)
+    })
+}
+
+/// By function, whether a call of it may change the packet, itself or through the functions it calls.
+pub(super) fn changes_packet(program: &Program) -> Vec<bool> {
+    let mut out = vec![false; program.functions.len()];
+    let mut calls = Vec::new();
+    for (slot, insn) in program.insns.iter().enumerate() {
+        let own = function_at(program, slot);
+        match *insn {
+            Insn::Call { callee: Callee::Helper(id) } => {
+                out[own] |= signature::signature(id, program.ty).is_some_and(|s| s.changes_packet);
+            }
+            _ => calls.extend(insn.function(slot).map(|start| (own, function_at(program, start as usize)))),
+        }
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (caller, callee) in &calls {
+            if out[*callee] && !std::mem::replace(&mut out[*caller], true) {
+                changed = true;
+            }
+        }
+    }
+    out
 }
 
 /// The function a slot belongs to.
@@ -48,7 +82,7 @@ pub(super) fn extent(program: &Program, function: usize) -> std::ops::Range<usiz
 pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
     let mut starts = vec![0];
     for (slot, insn) in program.insns.iter().enumerate() {
-        if let (Some(start), Insn::Call { .. }) = (insn.function(slot), insn) {
+        if let Some(start) = insn.function(slot) {
             let inside = usize::try_from(start).ok().filter(|s| *s < program.insns.len());
             starts.push(inside.ok_or_else(|| Stop::invalid("call to invalid destination"))?);
         }
@@ -179,6 +213,26 @@ fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
                     todo.push(start as usize);
                 }
                 mark(&mut points, slot + 1);
+                if let Callee::Helper(signature::TIMER_SET_CALLBACK) = callee {
+                    points[slot].prune = true;
+                }
+                if calls_back(program, slot) {
+                    mark(&mut points, slot);
+                    points[slot].forced = true;
+                    points[slot].calls_back = true;
+                }
+            }
+            Insn::MayGoto { .. } => {
+                points[slot].prune = true;
+                points[slot].forced = true;
+                points[slot].may_goto = true;
+            }
+            Insn::LoadImm64 { value: Wide::Func { .. }, .. } => {
+                let start = insn.function(slot).expect("a function's address names a function") as usize;
+                points[slot].prune = true;
+                mark(&mut points, start);
+                todo.push(start);
+                mark(&mut points, slot + 2);
             }
             _ => {}
         }

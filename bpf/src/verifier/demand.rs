@@ -3,9 +3,11 @@
 //! The demands of an instruction stand in the order in which Linux looks at them, so that the first that cannot be
 //! proved gives Linux's reason.
 
+use super::cfg;
+use super::prove::is_static;
 use super::tnum::Tnum;
 use crate::errno::Errno;
-use crate::helpers::{self, ArgKind, HelperProto};
+use crate::helpers::{self, signature, signature::Signature};
 use crate::insn::{AluOp, AtomicOp, Callee, Insn, Kfunc, Operand, PacketMode, Reg, Wide, Width};
 use crate::program::{ProgType, Program};
 
@@ -59,10 +61,14 @@ pub(super) enum Demand {
     AtomicTarget(Reg),
     /// The register is the context, for packet access of classic heritage.
     SkbIn(Reg),
-    /// A helper's argument, counted from 0.
-    Argument { proto: &'static HelperProto, index: usize },
-    /// The map in the first argument is one this helper takes.
-    MapFits(&'static HelperProto),
+    /// A helper gets what it takes.
+    Call(&'static Signature),
+    /// No lock is held.
+    Unlocked,
+    /// Nothing is held that must be given back, where this may end the program.
+    NothingHeld(&'static str),
+    /// A function that is verified on its own gets what it takes.
+    Global(usize),
     /// A function may be entered: there is a frame left for it.
     FrameLeft,
     /// A result may be returned from the running function.
@@ -74,8 +80,8 @@ pub(super) enum Demand {
 }
 
 /// What `insn` demands in `program`.
-pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
-    match *insn {
+pub(super) fn demands(program: &Program, slot: usize) -> Vec<Demand> {
+    match program.insns[slot] {
         Insn::Alu { width, op, dst, src } => alu(width, op, dst, src),
         Insn::Mov { dst, src, .. } => {
             let mut out = readable(src);
@@ -86,10 +92,7 @@ pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
         Insn::LoadImm64 { dst, value } => {
             let mut out = vec![Demand::Writable(dst)];
             match value {
-                Wide::Func { .. } => {
-                    let reason = "a function's address is taken, for a helper that calls it back";
-                    out.push(Demand::Unmodelled("verifier-callback", reason.to_owned()));
-                }
+                Wide::Func { .. } => out.extend(function_address(program, slot)),
                 Wide::Variable { id, .. } => {
                     let reason = format!("the address of kernel variable {id} is taken, and those are not modelled");
                     out.push(Demand::Unmodelled("verifier-variable", reason));
@@ -99,10 +102,26 @@ pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
             out
         }
         Insn::Pad | Insn::Jump { .. } => Vec::new(),
-        Insn::LoadAcquire { .. } => unmodelled("load_acquire"),
-        Insn::StoreRelease { .. } => unmodelled("store_release"),
+        Insn::LoadAcquire { size, dst, base, off } => {
+            let read = Access {
+                dir: Direction::Read,
+                to_register: true,
+                ..write(base, off, size.bytes(), Stored::Unknown, true)
+            };
+            vec![
+                Demand::Readable(base),
+                Demand::AtomicTarget(base),
+                Demand::Readable(base),
+                Demand::Writable(dst),
+                Demand::Memory(read),
+            ]
+        }
+        Insn::StoreRelease { size, base, off, src } => {
+            let store = write(base, off, size.bytes(), Stored::Reg(src), true);
+            vec![Demand::Readable(src), Demand::Readable(base), Demand::AtomicTarget(base), Demand::Memory(store)]
+        }
         Insn::AddrSpaceCast { .. } => unmodelled("addr_space_cast"),
-        Insn::MayGoto { .. } => unmodelled("may_goto"),
+        Insn::MayGoto { .. } => Vec::new(),
         Insn::Load { size, sext, dst, base, off } => vec![
             Demand::Readable(base),
             Demand::Writable(dst),
@@ -134,9 +153,20 @@ pub(super) fn demands(program: &Program, insn: &Insn) -> Vec<Demand> {
             out.extend(readable(src));
             out
         }
-        Insn::Call { callee } => call(program, callee),
+        Insn::Call { callee } => call(program, slot, callee),
         Insn::Exit => vec![Demand::Return],
     }
+}
+
+/// A function whose address is taken must be one that its types say is static.
+fn function_address(program: &Program, slot: usize) -> Option<Demand> {
+    let start = program.insns[slot].function(slot)? as usize;
+    let function = cfg::function_at(program, start);
+    if program.btf.is_none() || program.functions[function].btf.is_none() {
+        return Some(Demand::Never(Errno::EINVAL, "missing btf func_info".to_owned()));
+    }
+    let line = "callback function not static";
+    (!is_static(program, function)).then(|| Demand::Never(Errno::EINVAL, line.to_owned()))
 }
 
 fn unmodelled(name: &str) -> Vec<Demand> {
@@ -177,7 +207,7 @@ fn load_packet(ty: ProgType, mode: PacketMode) -> Vec<Demand> {
         let line = "BPF_LD_[ABS|IND] instructions not allowed for this program type";
         return vec![Demand::Never(Errno::EINVAL, line.to_owned())];
     }
-    let mut out = vec![Demand::Readable(Reg::R6), Demand::SkbIn(Reg::R6)];
+    let mut out = vec![Demand::Readable(Reg::R6), Demand::NothingHeld("BPF_LD_[ABS|IND]"), Demand::SkbIn(Reg::R6)];
     if let PacketMode::Ind(reg) = mode {
         out.push(Demand::Readable(reg));
     }
@@ -205,44 +235,54 @@ fn atomic(op: AtomicOp, fetch: bool, size: u32, base: Reg, off: i16, src: Reg) -
     out
 }
 
-fn call(program: &Program, callee: Callee) -> Vec<Demand> {
+fn call(program: &Program, slot: usize, callee: Callee) -> Vec<Demand> {
     let one = |d| vec![d];
     match callee {
-        Callee::Local(_) => one(Demand::FrameLeft),
+        Callee::Local(_) => match program.insns[slot].function(slot) {
+            Some(start) if cfg::is_global_call(program, slot) => {
+                one(Demand::Global(cfg::function_at(program, start as usize)))
+            }
+            _ => vec![Demand::Unlocked, Demand::FrameLeft],
+        },
         Callee::Reg(_) => one(Demand::Never(Errno::EINVAL, "unknown opcode 8d".to_owned())),
         Callee::Kfunc(Kfunc { id, .. }) => {
             let reason = format!("kernel function {id} is called, and kernel functions are not modelled");
             one(Demand::Unmodelled("verifier-kfunc", reason))
         }
-        Callee::Helper(id) => match helpers::proto(id) {
-            Some(proto) => helper(program, proto),
-            None => match helpers::name(id) {
-                Some(name) => {
-                    let reason = format!("{name}#{id} is called, a helper that is not modelled");
-                    one(Demand::Unmodelled("verifier-helper", reason))
-                }
-                None if id == 0 => {
-                    let line = "program of this type cannot use helper bpf_unspec#0";
-                    one(Demand::Never(Errno::EINVAL, line.to_owned()))
-                }
-                None => one(Demand::Never(Errno::EINVAL, format!("invalid func unknown#{id}"))),
-            },
-        },
+        Callee::Helper(id) => helper(program, id),
     }
 }
 
-fn helper(program: &Program, proto: &'static HelperProto) -> Vec<Demand> {
-    if !proto.types.contains(program.ty) {
-        let line = format!("program of this type cannot use helper {}#{}", proto.name(), proto.id);
-        return vec![Demand::Never(Errno::EINVAL, line)];
+/// `bpf_spin_unlock` and `bpf_kptr_xchg`, the only helpers that may be called while a lock is held.
+const WHILE_LOCKED: [u32; 2] = [94, 194];
+
+fn helper(program: &Program, id: u32) -> Vec<Demand> {
+    let mut out = Vec::new();
+    if !WHILE_LOCKED.contains(&id) {
+        out.push(Demand::Unlocked);
     }
-    if proto.gpl_only && !is_gpl(&program.license) {
+    let name = helpers::name(id);
+    let Some(signature) = signature::signature(id, program.ty).filter(|s| s.allows(program.ty)) else {
+        let line = match name {
+            Some(name) => format!("program of this type cannot use helper {name}#{id}"),
+            None if id == 0 => "program of this type cannot use helper bpf_unspec#0".to_owned(),
+            None => format!("invalid func unknown#{id}"),
+        };
+        out.push(Demand::Never(Errno::EINVAL, line));
+        return out;
+    };
+    if signature.gpl_only && !is_gpl(&program.license) {
         let line = "cannot call GPL-restricted function from non-GPL compatible program";
-        return vec![Demand::Never(Errno::EINVAL, line.to_owned())];
+        out.push(Demand::Never(Errno::EINVAL, line.to_owned()));
     }
-    let args = proto.args.iter().take_while(|k| **k != ArgKind::None);
-    let mut out: Vec<_> = args.enumerate().map(|(index, _)| Demand::Argument { proto, index }).collect();
-    out.push(Demand::MapFits(proto));
+    if signature.sleeps {
+        out.push(Demand::Never(Errno::EINVAL, "helper call might sleep in a non-sleepable prog".to_owned()));
+    }
+    out.push(Demand::Call(signature));
+    if id == signature::USER_RINGBUF_DRAIN {
+        let reason = "bpf_user_ringbuf_drain gives a dynamic pointer, and those are not modelled";
+        out.push(Demand::Unmodelled("verifier-dynptr", reason.to_owned()));
+    }
     out
 }
 

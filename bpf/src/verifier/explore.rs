@@ -11,8 +11,8 @@ use super::live_stack::LiveStack;
 use super::log::{self, Log, Shown};
 use super::observe::Observer;
 use super::precision::Marks;
-use super::prove::{Setting, prove};
-use super::prune::{Compare, Exactness};
+use super::prove::{Setting, ValueFields, prove};
+use super::prune::{self, Compare, Exactness};
 use super::scc;
 use super::stack_depth;
 use super::state::{Frame, StackByte, State, Value};
@@ -21,7 +21,7 @@ use super::transfer::{Next, Walk};
 use super::verdict::Stop;
 use crate::errno::Errno;
 use crate::insn::{Insn, Reg, encode};
-use crate::program::Program;
+use crate::program::{Function, Program};
 
 /// Instructions that may be walked (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const MAX_WALKED: u32 = 1_000_000;
@@ -61,7 +61,8 @@ struct Waiting {
 
 /// Walks a program whose functions are complete.
 pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored, String), Ended> {
-    let setting = Setting { program, options };
+    let fields = ValueFields::of(program);
+    let setting = Setting { program, options, fields: &fields };
     let points = cfg::check(program).map_err(Ended::early)?;
     let postorder = scc::postorder(program);
     let live = live_regs(program, &postorder);
@@ -73,7 +74,7 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored,
         points,
         live,
         cycles,
-        demands: program.insns.iter().map(|insn| demands(program, insn)).collect(),
+        demands: (0..program.insns.len()).map(|slot| demands(program, slot)).collect(),
         opcodes: if options.log_level > 0 { opcodes(program) } else { Vec::new() },
         ctx_access: vec![None; program.insns.len()],
         observer: Observer::new(program),
@@ -85,7 +86,7 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored,
         last: (0, 0),
     };
     let mut slot = 0;
-    let walked = explorer.run(State::entry(), &mut slot);
+    let walked = explorer.run(State::entry(), &mut slot).and_then(|()| explorer.run_globals(&mut slot));
     explorer.walk.tree.statistics.processed = explorer.processed;
     let Explorer { mut walk, observer, .. } = explorer;
     let statistics = walk.tree.statistics;
@@ -173,6 +174,28 @@ impl Explorer<'_> {
             self.walk.live.commit();
             match next {
                 Next::Goto(next) => *at = next,
+                Next::CallBack { here, slot: other, state: theirs } => {
+                    self.put_off(slot, other, theirs)?;
+                    *at = here;
+                }
+                Next::Later { slot: other, state: theirs } => {
+                    self.put_off_callback(slot, other, theirs)?;
+                    *at = slot + 1;
+                }
+                Next::Turn { here, slot: other, state: mut theirs } => {
+                    self.widen(slot, &state, &mut theirs);
+                    self.put_off(slot, other, theirs)?;
+                    *at = here;
+                }
+                Next::Return { slot: next } => {
+                    came_from = Some(slot);
+                    *at = next;
+                }
+                Next::Again { slot: next } => {
+                    self.widen_from_first(next, &mut state);
+                    came_from = Some(slot);
+                    *at = next;
+                }
                 Next::Fork { here, slot: other, state: theirs } => {
                     self.put_off(slot, other, theirs)?;
                     self.walk.log.state(slot, &state, self.setting.program);
@@ -187,15 +210,82 @@ impl Explorer<'_> {
         }
     }
 
+    /// Walks the functions that are verified on their own, if they were called, for any arguments their types allow.
+    fn run_globals(&mut self, at: &mut usize) -> Result<(), Stop> {
+        let program = self.setting.program;
+        let mut verified = vec![false; program.functions.len()];
+        loop {
+            let mut again = false;
+            for (function, Function { name, start, .. }) in program.functions.iter().enumerate().skip(1) {
+                if verified[function] || !self.walk.called[function] {
+                    continue;
+                }
+                self.walk.tree.restart();
+                self.visits.clear();
+                *at = *start;
+                self.walk.log.line(&format!("Validating {name}() func#{function}..."));
+                let state = self.walk.global_entry(function)?;
+                self.run(state, at)?;
+                self.walk
+                    .log
+                    .line(&format!("Func#{function} ('{name}') is safe for any args that match its prototype"));
+                verified[function] = true;
+                again = true;
+            }
+            if !again {
+                return Ok(());
+            }
+        }
+    }
+
     fn put_off(&mut self, from: usize, slot: usize, state: Box<State>) -> Result<(), Stop> {
         self.walk.tree.fork();
         let log = self.walk.log.position();
         self.waiting.push(Waiting { slot, state, trail: self.walk.tree.trail.clone(), from, log });
+        self.too_many()
+    }
+
+    fn too_many(&self) -> Result<(), Stop> {
         if self.waiting.len() > MAX_WAITING {
             let line = format!("The sequence of {} jumps is too complex.", self.waiting.len());
             return Err(Stop::refused(Errno::EFAULT, line));
         }
         Ok(())
+    }
+
+    /// A function that is called back at a later time is walked on its own, with nothing that went before.
+    fn put_off_callback(&mut self, from: usize, slot: usize, mut state: Box<State>) -> Result<(), Stop> {
+        let function = state.frame().function;
+        state.frame_mut().instance = self.walk.live.instance(self.setting.program, None, 0, function);
+        let log = self.walk.log.position();
+        self.waiting.push(Waiting { slot, state, trail: Trail::start(slot), from, log });
+        self.too_many()
+    }
+
+    /// The remembered state of the loop being walked that stands before the newest one at a place.
+    fn before_this_turn(&self, slot: usize, state: &State, depth: u32) -> Option<NodeId> {
+        let callsite = (state.depth() > 0).then_some(state.frame().callsite);
+        let place = self.walk.tree.place(slot, callsite);
+        self.walk.tree.at(place).into_iter().find(|id| {
+            let node = self.walk.tree.node(*id);
+            node.trail.at == slot && node.open > 0 && node.trail.depth < depth && same_calls(&node.state, state)
+        })
+    }
+
+    /// Numbers that change from turn to turn of a bounded loop, and did not matter so far, may be any.
+    fn widen(&mut self, slot: usize, state: &State, theirs: &mut State) {
+        let depth = self.walk.tree.trail.depth.saturating_sub(1);
+        if let Some(id) = self.before_this_turn(slot, state, depth) {
+            prune::widen(&self.walk.tree.node(id).state, theirs);
+        }
+    }
+
+    /// The same where a function that was called back returns.
+    fn widen_from_first(&mut self, slot: usize, state: &mut State) {
+        let depth = self.walk.tree.trail.depth;
+        if let Some(id) = self.before_this_turn(slot, state, depth) {
+            prune::widen(&self.walk.tree.node(id).state, state);
+        }
     }
 
     /// Ends the current path and takes up the one put off last, if there is one.

@@ -42,16 +42,48 @@ pub enum Kind {
     MapValueOrNull(MapIndex),
     /// A byte of a key of this map, lent to a function that is called back for each entry.
     MapKey(MapIndex),
-    /// A byte of memory a helper lent to the program, of this many bytes.
+    /// A byte of memory lent to the program, of so many bytes.
     Mem {
         /// Bytes that may be accessed.
         size: u32,
+        /// Who lent it.
+        lender: Lender,
     },
     /// As [`Kind::Mem`], or null: not yet compared.
     MemOrNull {
         /// Bytes that may be accessed.
         size: u32,
+        /// Who lent it.
+        lender: Lender,
     },
+    /// A socket.
+    Sock(SockKind),
+    /// A socket, or null: not yet compared.
+    SockOrNull(SockKind),
+    /// A function of the program, by index.
+    Func(u32),
+}
+
+/// Who lends memory to a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lender {
+    /// The caller of a function that is verified on its own.
+    Caller,
+    /// A ring buffer, for a record that is to be submitted or discarded.
+    RingBuffer,
+}
+
+/// What is known of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SockKind {
+    /// What all sockets have, those of requests and of connections that wait included (`struct sock_common`).
+    Common,
+    /// A full socket (`struct sock`).
+    Full,
+    /// A TCP socket.
+    Tcp,
+    /// A socket of AF_XDP.
+    Xdp,
 }
 
 /// Everything exploration saw, by slot of the original program.

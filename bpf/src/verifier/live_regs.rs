@@ -1,9 +1,9 @@
 //! Which registers may be read after an instruction before they are written, in its own function: states need only
 //! agree on those. As in Linux it follows the shape of the program alone, not the paths that were walked.
 
-use crate::helpers;
+use crate::helpers::signature::signature;
 use crate::insn::{Callee, Insn, Operand, Reg, RegSet, Size, Width};
-use crate::program::Program;
+use crate::program::{ProgType, Program};
 
 /// Registers that may be read from a slot on, a bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) fn successors(insn: &Insn, slot: usize) -> impl Iterator<Item = usize
 /// By slot, what may be read from it on.
 pub(super) fn live_regs(program: &Program, postorder: &[usize]) -> Vec<LiveRegs> {
     let mut live = vec![LiveRegs::default(); program.insns.len() + 1];
-    let effects: Vec<_> = program.insns.iter().map(effect).collect();
+    let effects: Vec<_> = program.insns.iter().map(|insn| effect(insn, program.ty)).collect();
     let mut changed = true;
     while changed {
         changed = false;
@@ -51,20 +51,20 @@ struct Effect {
 }
 
 /// The registers in which a call passes arguments.
-fn arguments(callee: Callee) -> RegSet {
+fn arguments(callee: Callee, ty: ProgType) -> RegSet {
     match callee {
-        Callee::Helper(id) => helpers::proto(id).map_or(RegSet::ARGS, |proto| {
-            (1..=proto.arity()).filter_map(|n| Reg::new(n as u8)).collect()
-        }),
+        Callee::Helper(id) => {
+            signature(id, ty).map_or(RegSet::ARGS, |s| (1..=s.args.len()).filter_map(|n| Reg::new(n as u8)).collect())
+        }
         _ => RegSet::ARGS,
     }
 }
 
-fn effect(insn: &Insn) -> Effect {
+fn effect(insn: &Insn, ty: ProgType) -> Effect {
     let bits = |o: Operand| o.reg().map_or(0, |r| RegSet::of(r).bits());
     let one = |r: Reg| RegSet::of(r).bits();
     let uses = match *insn {
-        Insn::Call { callee } => arguments(callee).bits(),
+        Insn::Call { callee } => arguments(callee, ty).bits(),
         _ => insn.uses().bits(),
     };
     let defs = insn.defs().bits();
@@ -78,8 +78,6 @@ fn effect(insn: &Insn) -> Effect {
         // A pointer would be stored whole; a number of which part is stored is not read whole.
         Insn::Store { size, base, src, .. } if size != Size::D => uses & !bits(src) | one(base),
         Insn::Atomic { size: Size::W, base, .. } => one(base),
-        // What a function reads of its arguments shows in the function.
-        Insn::Call { callee: Callee::Local(_) } => uses,
         _ => uses,
     };
     Effect { defs, uses, wide }

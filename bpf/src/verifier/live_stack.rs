@@ -181,12 +181,12 @@ impl Instance {
     fn wrote(&mut self, at: usize, writes: &[u64; MAX_FRAMES]) {
         let at = at - self.start;
         let again = std::mem::replace(&mut self.visited[at], true);
-        for frame in 0..=self.depth {
-            if self.masks[frame].is_empty() && writes[frame] == 0 {
+        for (frame, written) in writes.iter().enumerate().take(self.depth + 1) {
+            if self.masks[frame].is_empty() && *written == 0 {
                 continue;
             }
             let masks = &mut self.frame(frame)[at];
-            let now = if again { masks.must_write & writes[frame] } else { writes[frame] };
+            let now = if again { masks.must_write & written } else { *written };
             if now != masks.must_write {
                 masks.must_write = now;
                 self.changed = true;

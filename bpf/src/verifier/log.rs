@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::bounds::{Bounds, Range};
-use super::explored::Kind;
+use super::explored::{Kind, Lender, SockKind};
+use super::prove::map_spec;
 use super::state::{Added, PacketRange, StackByte, StackSlot, State, Value};
 use crate::helpers;
 use crate::insn::text::Names;
@@ -24,8 +25,19 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
         Kind::MapKey(_) => "map_key",
         Kind::MapValue(_) => "map_value",
         Kind::MapValueOrNull(_) => "map_value_or_null",
-        Kind::Mem { .. } => "mem",
-        Kind::MemOrNull { .. } => "mem_or_null",
+        Kind::Mem { lender: Lender::Caller, .. } => "mem",
+        Kind::MemOrNull { lender: Lender::Caller, .. } => "mem_or_null",
+        Kind::Mem { lender: Lender::RingBuffer, .. } => "ringbuf_mem",
+        Kind::MemOrNull { lender: Lender::RingBuffer, .. } => "ringbuf_mem_or_null",
+        Kind::Sock(SockKind::Common) => "sock_common",
+        Kind::Sock(SockKind::Full) => "sock",
+        Kind::Sock(SockKind::Tcp) => "tcp_sock",
+        Kind::Sock(SockKind::Xdp) => "xdp_sock",
+        Kind::SockOrNull(SockKind::Common) => "sock_common_or_null",
+        Kind::SockOrNull(SockKind::Full) => "sock_or_null",
+        Kind::SockOrNull(SockKind::Tcp) => "tcp_sock_or_null",
+        Kind::SockOrNull(SockKind::Xdp) => "xdp_sock_or_null",
+        Kind::Func(_) => "func",
     }
 }
 
@@ -113,8 +125,11 @@ pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
     if v.id != 0 {
         parts.push(if v.added == Added::No { format!("id={}", v.id) } else { format!("id={}{:+}", v.id, v.off) });
     }
-    if let Kind::MapPtr(map) | Kind::MapValue(map) | Kind::MapValueOrNull(map) = v.kind
-        && let Some(spec) = program.maps.get(map.0 as usize)
+    if v.reference != 0 {
+        parts.push(format!("ref_obj_id={}", v.reference));
+    }
+    if let Kind::MapPtr(map) | Kind::MapKey(map) | Kind::MapValue(map) | Kind::MapValueOrNull(map) = v.kind
+        && let Some(spec) = map_spec(program, map)
     {
         if !spec.name.is_empty() {
             parts.push(format!("map={}", spec.name));
@@ -131,7 +146,7 @@ pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
             PacketRange::BeyondEnd => format!("r={}", unsigned(-2i64 as u64)),
         });
     }
-    if let Kind::Mem { size } | Kind::MemOrNull { size } = v.kind {
+    if let Kind::Mem { size, .. } | Kind::MemOrNull { size, .. } = v.kind {
         parts.push(format!("sz={}", unsigned(u64::from(size))));
     }
     match v.var.constant() {

@@ -37,8 +37,8 @@ pub use bounds::{Bounds, Range};
 pub(crate) use bounds::{assume, assume_of_itself, taken};
 pub use ctx::{CtxAccess, Field, Holds, SK_BUFF, SK_BUFF_TAIL, Types, XDP_MD, access, fields};
 pub use explored::{
-    AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Pointer,
-    PointerSeen, SlotSeen, Span,
+    AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Lender,
+    Pointer, PointerSeen, SlotSeen, SockKind, Span,
 };
 pub use tnum::Tnum;
 pub use trail::Statistics;
@@ -61,15 +61,58 @@ pub struct Options {
     /// A lookup in an array with a constant key below its size is known to find an entry, as Linux concludes from 6.14
     /// on.
     pub constant_array_keys: bool,
+    /// What whoever loads it is allowed.
+    pub privileges: Privileges,
+    /// Functions may call other programs, as the x86-64 JIT compiler allows.
+    pub tail_calls_in_functions: bool,
+    /// Processors the machine may have, which `bpf_get_smp_processor_id` stays below; nothing is concluded if not known.
+    pub processors: Option<u32>,
     /// How much of the walk is written down: 0 nothing but the reason of a refusal, 1 the path that was refused, 2 every
     /// path.
     pub log_level: u8,
 }
 
+/// What whoever loads a program is allowed (capabilities(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privileges {
+    /// `CAP_BPF`, or `CAP_SYS_ADMIN`: bounded loops, functions, more than 4,096 instructions, most helpers.
+    pub bpf: bool,
+    /// `CAP_PERFMON`, or `CAP_SYS_ADMIN`: pointers may be seen as numbers, stack may be read that was not written, and
+    /// what a processor does speculatively is not looked at.
+    pub perfmon: bool,
+    /// `CAP_NET_ADMIN`, or `CAP_SYS_ADMIN`: programs for the network other than socket filters.
+    pub net_admin: bool,
+}
+
+impl Privileges {
+    /// Root.
+    pub const ALL: Privileges = Privileges { bpf: true, perfmon: true, net_admin: true };
+    /// None at all.
+    pub const NONE: Privileges = Privileges { bpf: false, perfmon: false, net_admin: false };
+
+    /// Whether pointers may be seen as numbers.
+    pub const fn leaks_pointers(self) -> bool {
+        self.perfmon
+    }
+
+    /// Whether what a processor does speculatively is not looked at.
+    pub const fn bypasses_speculation(self) -> bool {
+        self.perfmon
+    }
+}
+
 impl Default for Options {
     /// A program for the host.
     fn default() -> Self {
-        Self { strict_alignment: false, device_bound: false, constant_array_keys: true, log_level: 0 }
+        Self {
+            strict_alignment: false,
+            device_bound: false,
+            constant_array_keys: true,
+            privileges: Privileges::ALL,
+            tail_calls_in_functions: true,
+            processors: None,
+            log_level: 0,
+        }
     }
 }
 
@@ -90,6 +133,10 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
         Err(stop) => return refuse(&program, Ended::early(stop)),
     };
     let program = Program { functions, ..program };
+    if options.privileges != Privileges::ALL {
+        let reason = "the program is loaded without privileges, which is not modelled";
+        return refuse(&program, Ended::early(Stop::unsupported("verifier-privileges", reason)));
+    }
     match explore::explore(&program, options) {
         Ok((explored, log)) => {
             let (xlated, origin) = xlate::xlate(&program, explored.slots());

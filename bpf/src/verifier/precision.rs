@@ -104,7 +104,13 @@ pub(super) struct Program<'a> {
 
 /// Finds where `marks` came from on a path that ends in `start`, or in the trail of `tree` if it is none. Tells whether a
 /// remembered state changed.
-pub(super) fn mark(tree: &mut Tree, start: Option<&Trail>, mut marks: Marks, program: &Program<'_>, log: &mut Log) -> bool {
+pub(super) fn mark(
+    tree: &mut Tree,
+    start: Option<&Trail>,
+    mut marks: Marks,
+    program: &Program<'_>,
+    log: &mut Log,
+) -> bool {
     let mut changed = false;
     if marks.is_empty() {
         return false;
@@ -243,21 +249,9 @@ fn back(
         }
         Insn::Alu { .. } | Insn::Mov { .. } | Insn::Neg { .. } | Insn::End { .. } => {}
         Insn::Load { dst, .. } => loaded(dst, spill, marks),
-        Insn::Store { base, src, .. } => {
-            if marks.has(base) {
-                // A pointer that was a number later: pointers were subtracted.
-                return Err(Lost);
-            }
-            let Some((frame, index)) = spill else { return Ok(()) };
-            let bit = 1u64 << index;
-            if marks.slots[usize::from(frame)] & bit == 0 {
-                return Ok(());
-            }
-            marks.slots[usize::from(frame)] &= !bit;
-            if let Operand::Reg(reg) = src {
-                marks.set(reg);
-            }
-        }
+        Insn::LoadAcquire { dst, .. } => loaded(dst, spill, marks),
+        Insn::Store { base, src, .. } => stored(base, src, spill, marks)?,
+        Insn::StoreRelease { base, src, .. } => stored(base, Operand::Reg(src), spill, marks)?,
         Insn::Atomic { base, src, fetch, op, .. } => {
             let result = if op == crate::insn::AtomicOp::Cmpxchg { Reg::R0 } else { src };
             if fetch && marks.has(result) {
@@ -308,7 +302,11 @@ fn back(
                 marks.set(dst);
             }
         }
-        Insn::Branch { .. } | Insn::Jump { .. } | Insn::Pad => {}
+        Insn::AddrSpaceCast { dst, src, .. } if marks.has(dst) => {
+            marks.clear(dst);
+            marks.set(src);
+        }
+        Insn::Branch { .. } | Insn::Jump { .. } | Insn::MayGoto { .. } | Insn::AddrSpaceCast { .. } | Insn::Pad => {}
     }
     marks.sync(step);
     Ok(())
@@ -322,6 +320,22 @@ fn loaded(dst: Reg, spill: Option<(u8, u8)>, marks: &mut Marks) {
     if let Some((frame, index)) = spill {
         marks.slots[usize::from(frame)] |= 1 << index;
     }
+}
+
+fn stored(base: Reg, src: Operand, spill: Option<(u8, u8)>, marks: &mut Marks) -> Result<(), Lost> {
+    if marks.has(base) {
+        // A pointer that was a number later: pointers were subtracted.
+        return Err(Lost);
+    }
+    let Some((frame, index)) = spill else { return Ok(()) };
+    let slots = &mut marks.slots[usize::from(frame)];
+    if *slots >> index & 1 == 1 {
+        *slots &= !(1 << index);
+        if let Operand::Reg(reg) = src {
+            marks.set(reg);
+        }
+    }
+    Ok(())
 }
 
 fn call(

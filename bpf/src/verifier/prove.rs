@@ -1,17 +1,22 @@
 //! Whether a state proves a demand. Nothing here changes a state.
 
 mod argument;
+mod callee;
 mod memory;
+mod sock;
+mod value_fields;
 
-pub(super) use argument::constant_key;
+pub(super) use argument::{Given, constant_key, given, register};
+pub(super) use callee::{GlobalArg, global_args, is_static};
+pub(super) use value_fields::ValueFields;
 
 use super::Options;
 use super::bounds::Bounds;
 use super::demand::Demand;
-use super::explored::Kind;
+use super::explored::{Kind, SockKind};
 use super::log::kind_name;
 use super::pointer;
-use super::state::{MAX_FRAMES, State, Value};
+use super::state::{Callback, MAX_FRAMES, State, Value};
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
 use crate::insn::{Operand, Reg};
@@ -22,12 +27,56 @@ use crate::program::{MapIndex, MapSpec, Program};
 pub(super) struct Setting<'a> {
     pub program: &'a Program,
     pub options: &'a Options,
+    /// By map, those found in maps behind the program's.
+    pub fields: &'a [ValueFields],
 }
 
 impl<'a> Setting<'a> {
-    /// A map that an instruction names; the static checks saw to it that there is one.
+    /// A map that an instruction names, or one found in such a map; the static checks saw to it that there is one.
     pub(super) fn map(&self, map: MapIndex) -> &'a MapSpec {
-        &self.program.maps[map.0 as usize]
+        map_spec(self.program, map).expect("maps are checked before instructions")
+    }
+
+    /// The map that a look-up in a map of maps finds.
+    pub(super) fn inner(&self, outer: MapIndex) -> MapIndex {
+        MapIndex(outer.0 + self.program.maps.len() as u32)
+    }
+
+    /// What the values of a map hold besides data.
+    pub(super) fn value_fields(&self, map: MapIndex) -> ValueFields {
+        self.fields.get(map.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// What a pointer that may be null is once it is known not to be.
+    pub(super) fn not_null(&self, value: &mut Value) {
+        value.kind = match value.kind {
+            Kind::MapValueOrNull(map) => {
+                let spec = self.map(map);
+                match spec.ty.0 {
+                    12 | 13 => {
+                        if self.value_fields(self.inner(map)).timer.is_some() {
+                            value.map_id = value.id;
+                        }
+                        Kind::MapPtr(self.inner(map))
+                    }
+                    17 => Kind::Sock(SockKind::Xdp),
+                    15 | 18 => Kind::Sock(SockKind::Full),
+                    _ => Kind::MapValue(map),
+                }
+            }
+            Kind::MemOrNull { size, lender } => Kind::Mem { size, lender },
+            Kind::SockOrNull(kind) => Kind::Sock(kind),
+            other => other,
+        };
+    }
+}
+
+/// A map of the program, or what a map of maps of the program holds: those are numbered behind the program's.
+pub(super) fn map_spec(program: &Program, map: MapIndex) -> Option<&MapSpec> {
+    let (index, count) = (map.0 as usize, program.maps.len());
+    match program.maps.get(index) {
+        Some(spec) => Some(spec),
+        None => program.maps.get(index - count).and_then(|outer| outer.inner.as_deref()),
     }
 }
 
@@ -55,7 +104,7 @@ pub(super) fn prove(setting: Setting<'_>, state: &State, demand: &Demand) -> Pro
         Demand::Memory(access) => memory::accessible(setting, state, access),
         Demand::AtomicTarget(reg) => {
             let kind = state.reg(*reg).kind;
-            if kind == Kind::Ctx || kind.is_packet() {
+            if kind == Kind::Ctx || kind.is_packet() || matches!(kind, Kind::Sock(_)) {
                 let name = kind_name(kind);
                 return Err(Stop::denied(format!("BPF_ATOMIC stores into R{} {name} is not allowed", reg.index())));
             }
@@ -68,22 +117,93 @@ pub(super) fn prove(setting: Setting<'_>, state: &State, demand: &Demand) -> Pro
             }
             memory::unmoved(*reg, value)
         }
-        Demand::Argument { proto, index } => argument::fits(setting, state, proto, *index),
-        Demand::MapFits(proto) => argument::map_fits(setting, state, proto),
+        Demand::Call(signature) => argument::call(setting, state, signature),
+        Demand::Unlocked => unlocked(state),
+        Demand::NothingHeld(what) => nothing_held(state, what),
+        Demand::Global(function) => callee::fits(setting, state, *function),
         Demand::FrameLeft if state.frames.len() >= MAX_FRAMES => {
             let line = format!("the call stack of {} frames is too deep", MAX_FRAMES + 1);
             Err(Stop::refused(Errno::E2BIG, line))
         }
         Demand::FrameLeft => Ok(()),
-        Demand::Return if state.depth() == 0 => readable(state, Reg::R0),
-        Demand::Return => match state.reg(Reg::R0).kind {
-            // It would point into a frame that is gone.
-            Kind::Stack { .. } => Err(Stop::invalid("cannot return stack pointer to the caller")),
-            _ => Ok(()),
-        },
+        Demand::Return => returns(setting, state),
         Demand::Never(errno, line) => Err(Stop::refused(*errno, line.clone())),
         Demand::Unmodelled(code, reason) => Err(Stop::unsupported(code, reason.clone())),
     }
+}
+
+/// No lock is held, so functions may be called.
+fn unlocked(state: &State) -> Proof {
+    if state.lock.is_some() {
+        return Err(Stop::invalid("function calls are not allowed while holding a lock"));
+    }
+    Ok(())
+}
+
+/// Nothing that must be given back is held where the program may end.
+fn nothing_held(state: &State, what: &str) -> Proof {
+    let lines: Vec<_> = if state.depth() == 0 { state.references.iter().collect() } else { Vec::new() };
+    if !lines.is_empty() {
+        let lines = lines.iter().map(|r| format!("Unreleased reference id={} alloc_insn={}", r.id, r.slot));
+        let mut lines: Vec<_> = lines.collect();
+        lines.push(format!("{what} would lead to reference leak"));
+        return Err(Stop::Refused(Errno::EINVAL, lines));
+    }
+    if state.lock.is_some() {
+        return Err(Stop::invalid(format!("{what} cannot be used inside bpf_spin_lock-ed region")));
+    }
+    Ok(())
+}
+
+/// A function may return what is in R0.
+fn returns(setting: Setting<'_>, state: &State) -> Proof {
+    let (r0, frame) = (state.reg(Reg::R0), state.frame());
+    if state.depth() == 0 {
+        nothing_held(state, "BPF_EXIT instruction in main prog")?;
+        if let Some(range) = frame.callback.filter(|_| frame.is_async) {
+            if !r0.is_number() {
+                let name = kind_name(r0.kind);
+                let line = format!("At async callback return the register R0 is not a known value ({name})");
+                return Err(Stop::invalid(line));
+            }
+            return in_range(r0, range, "At async callback return");
+        }
+        readable(state, Reg::R0)?;
+        if frame.function > 0 && !r0.is_number() {
+            let name = kind_name(r0.kind);
+            return Err(Stop::invalid(format!("At subprogram exit the register R0 is not a scalar value ({name})")));
+        }
+        if !setting.options.privileges.leaks_pointers() && r0.is_pointer() {
+            return Err(Stop::denied("R0 leaks addr as return value"));
+        }
+        return Ok(());
+    }
+    match frame.callback {
+        // It would point into a frame that is gone.
+        _ if matches!(r0.kind, Kind::Stack { .. }) => Err(Stop::invalid("cannot return stack pointer to the caller")),
+        Some(_) if !r0.is_number() => Err(Stop::denied("R0 not a scalar value")),
+        Some(range) => in_range(r0, range, "At callback return"),
+        None => Ok(()),
+    }
+}
+
+fn in_range(r0: &Value, range: Callback, place: &str) -> Proof {
+    let (smin, smax) = (r0.var.wide.smin, r0.var.wide.smax);
+    if range.min <= smin && smax <= range.max {
+        return Ok(());
+    }
+    let mut has = String::new();
+    if smin > i64::MIN {
+        has += &format!(" smin={smin}");
+    }
+    if smax < i64::MAX {
+        has += &format!(" smax={smax}");
+    }
+    if has.is_empty() {
+        has += " unknown scalar value";
+    }
+    let Callback { min, max } = range;
+    Err(Stop::invalid(format!("{place} the register R0 has{has} should have been in [{min}, {max}]")))
 }
 
 fn readable(state: &State, reg: Reg) -> Proof {

@@ -92,9 +92,7 @@ impl Compare {
             let regs = live[at].any;
             (depth == 0 || o.callsite == n.callsite)
                 && o.callback_depth <= n.callback_depth
-                && Reg::all()
-                    .filter(|r| regs & 1 << r.index() != 0)
-                    .all(|r| self.value(o.reg(r), n.reg(r), how))
+                && Reg::all().filter(|r| regs & 1 << r.index() != 0).all(|r| self.value(o.reg(r), n.reg(r), how))
                 && self.stack(o, n, how)
         })
     }
@@ -203,5 +201,22 @@ impl Compare {
             (o, n) => o == n,
         });
         bytes && (!old.is_spill() || self.value(&old.spilled, &new.spilled, how))
+    }
+}
+
+/// Numbers of `new` that differ from those of an earlier turn of a loop, and mattered in neither, may be any.
+pub(super) fn widen(old: &State, new: &mut State) {
+    for depth in 0..old.frames.len().min(new.frames.len()) {
+        let olds: Vec<_> = old.frames[depth].numbers(depth).map(|(home, value)| (home, *value)).collect();
+        for (home, old) in olds {
+            let is_there = !home.is_slot || new.frames[depth].slot(usize::from(home.index)).is_number_spill();
+            if !is_there || old.precise {
+                continue;
+            }
+            let value = new.at_home(home);
+            if value.is_number() && !value.precise && value.var != old.var {
+                *value = Value { def32: value.def32, ..Value::ANY_NUMBER };
+            }
+        }
     }
 }

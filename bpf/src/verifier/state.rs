@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::bounds::Bounds;
-use super::explored::{Kind, Pointer};
+use super::explored::{Kind, Pointer, SockKind};
 use super::trail::Home;
 use crate::insn::Reg;
 use crate::program::MapIndex;
@@ -168,21 +168,19 @@ impl Kind {
 
     /// Whether it may still be null.
     pub const fn may_be_null(self) -> bool {
-        matches!(self, Kind::MapValueOrNull(_) | Kind::MemOrNull { .. })
-    }
-
-    /// What it is once it is known not to be null.
-    pub const fn not_null(self) -> Kind {
-        match self {
-            Kind::MapValueOrNull(map) => Kind::MapValue(map),
-            Kind::MemOrNull { size } => Kind::Mem { size },
-            other => other,
-        }
+        matches!(self, Kind::MapValueOrNull(_) | Kind::MemOrNull { .. } | Kind::SockOrNull(_))
     }
 
     /// Whether it is known not to be null, as far as Linux concludes that from the kind.
     pub const fn is_never_null(self) -> bool {
-        matches!(self, Kind::MapValue(_) | Kind::Mem { .. } | Kind::MapPtr(_))
+        matches!(
+            self,
+            Kind::MapValue(_)
+                | Kind::Mem { .. }
+                | Kind::MapPtr(_)
+                | Kind::MapKey(_)
+                | Kind::Sock(SockKind::Common | SockKind::Full | SockKind::Tcp)
+        )
     }
 }
 

@@ -73,11 +73,13 @@ pub(super) struct Trail {
     /// The instruction the state is at.
     pub at: usize,
     pub steps: Vec<Step>,
+    /// Remembered states before it.
+    pub depth: u32,
 }
 
 impl Trail {
     pub(super) fn start(at: usize) -> Self {
-        Self { parent: None, first: at, last: None, at, steps: Vec::new() }
+        Self { parent: None, first: at, last: None, at, steps: Vec::new(), depth: 0 }
     }
 
     /// The instruction walked before the one at `slot`, when `left` steps of the trail are not yet behind.
@@ -213,6 +215,15 @@ impl Tree {
         }
     }
 
+    /// Forgets all states: another function is walked on its own.
+    pub(super) fn restart(&mut self) {
+        self.nodes.clear();
+        self.free.clear();
+        self.done.clear();
+        self.places.iter_mut().for_each(Vec::clear);
+        (self.kept, self.evicted, self.backedges) = (0, 0, 0);
+    }
+
     pub(super) fn node(&self, id: NodeId) -> &Node {
         self.nodes[id].as_ref().expect("a state stays while something refers to it")
     }
@@ -256,7 +267,14 @@ impl Tree {
             self.nodes.push(None);
             self.nodes.len() - 1
         });
-        let next = Trail { parent: Some(id), first: self.trail.at, last: self.trail.last, at: self.trail.at, steps: Vec::new() };
+        let next = Trail {
+            parent: Some(id),
+            first: self.trail.at,
+            last: self.trail.last,
+            at: self.trail.at,
+            steps: Vec::new(),
+            depth: self.trail.depth + 1,
+        };
         let trail = std::mem::replace(&mut self.trail, next);
         let node = Node { state, trail, open: 1, hits: 0, misses: 0, cleaned: false, evicted: false };
         self.nodes[id] = Some(Box::new(node));

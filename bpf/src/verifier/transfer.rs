@@ -5,12 +5,12 @@ mod call;
 mod memory;
 
 use super::bounds::Bounds;
+use super::cfg;
 use super::explored::Kind;
 use super::live_stack::LiveStack;
-use super::cfg;
 use super::log::{self, Log, Shown};
-use super::precision::{self, Marks};
 use super::pointer;
+use super::precision::{self, Marks};
 use super::prove::{Setting, operand};
 use super::state::{Added, State, Value};
 use super::trail::{Trail, Tree};
@@ -30,6 +30,10 @@ pub(super) struct Walk<'a> {
     pub depths: Vec<u32>,
     /// The largest offset of a byte of packet data that may be accessed.
     pub max_packet_offset: u32,
+    /// By function, whether one that is verified on its own was called.
+    pub called: Vec<bool>,
+    /// By function, whether calling it may change the packet.
+    pub changes_packet: Vec<bool>,
     /// What is written of the walk.
     pub log: Log,
     last_id: u32,
@@ -48,6 +52,41 @@ pub(super) enum Next {
         /// Its state.
         state: Box<State>,
     },
+    /// Behind a call, and another path into the function it calls back.
+    CallBack {
+        /// Where this path goes on.
+        here: usize,
+        /// Where the function starts.
+        slot: usize,
+        /// The state there.
+        state: Box<State>,
+    },
+    /// At the next slot; a function is walked later, on its own.
+    Later {
+        /// Where the function starts.
+        slot: usize,
+        /// The state there.
+        state: Box<State>,
+    },
+    /// Out of a loop; another path goes round once more.
+    Turn {
+        /// Where this path goes on.
+        here: usize,
+        /// Where the other path starts.
+        slot: usize,
+        /// Its state.
+        state: Box<State>,
+    },
+    /// Behind the call of the function that returned.
+    Return {
+        /// There.
+        slot: usize,
+    },
+    /// At the call that called the function back, which may do so again.
+    Again {
+        /// There.
+        slot: usize,
+    },
     /// Nowhere.
     End,
 }
@@ -61,6 +100,8 @@ impl<'a> Walk<'a> {
             tree: Tree::new(program.insns.len()),
             zext: vec![false; program.insns.len()],
             depths: vec![0; program.functions.len()],
+            called: vec![false; program.functions.len()],
+            changes_packet: cfg::changes_packet(program),
             max_packet_offset: 0,
             log: Log::new(setting.options.log_level),
             last_id: 0,
@@ -169,7 +210,11 @@ impl<'a> Walk<'a> {
                     Wide::Value(v) => Value::number(Bounds::known(v)),
                     Wide::Map(map) => Value::pointer(Kind::MapPtr(map)),
                     Wide::MapValue { map, off } => Value { off: off as i32, ..Value::pointer(Kind::MapValue(map)) },
-                    Wide::Func { .. } | Wide::Variable { .. } => unreachable!("its demand cannot be proved"),
+                    Wide::Func { .. } => {
+                        let start = insn.function(slot).expect("a function's address names a function") as usize;
+                        Value::pointer(Kind::Func(cfg::function_at(self.setting.program, start) as u32))
+                    }
+                    Wide::Variable { .. } => unreachable!("its demand cannot be proved"),
                 };
                 self.write(state, dst, value, None);
                 return Next::Goto(slot + 2);
@@ -222,12 +267,25 @@ impl<'a> Walk<'a> {
             Insn::Call { callee: Callee::Local(off) } => {
                 return self.call_local(state, slot, slot.wrapping_add_signed(off as isize + 1));
             }
-            Insn::Call { callee: Callee::Helper(id) } => self.call_helper(state, id),
-            Insn::Call { .. }
-            | Insn::LoadAcquire { .. }
-            | Insn::StoreRelease { .. }
-            | Insn::AddrSpaceCast { .. }
-            | Insn::MayGoto { .. } => unreachable!("its demand cannot be proved"),
+            Insn::Call { callee: Callee::Helper(id) } => return self.call_helper(state, slot, id),
+            Insn::LoadAcquire { size, dst, base, off } => {
+                self.read(state, base, true);
+                let value = self.load(state, base, i64::from(off), size, false);
+                self.write(state, dst, value, narrow(size != Size::D));
+            }
+            Insn::StoreRelease { size, base, off, src } => {
+                let whole = size == Size::D || state.reg(src).is_pointer();
+                self.read(state, src, whole);
+                self.read(state, base, true);
+                self.store(state, base, i64::from(off), size, Operand::Reg(src));
+            }
+            Insn::MayGoto { off } => {
+                let mut round = Box::new(state.clone());
+                round.may_goto_depth += 1;
+                let here = slot.wrapping_add_signed(isize::from(off) + 1);
+                return Next::Turn { here, slot: slot + 1, state: round };
+            }
+            Insn::Call { .. } | Insn::AddrSpaceCast { .. } => unreachable!("its demand cannot be proved"),
             Insn::Exit => return self.exit(state),
         }
         Next::Goto(slot + 1)

@@ -123,6 +123,14 @@ impl Stop {
         Stop::Unsupported(Box::new(Diagnostic::new(code, reason)))
     }
 
+    /// A call that gives the wrong arguments is malformed, whichever of them is wrong.
+    pub(super) fn with_errno_of_call(mut self) -> Self {
+        if let Stop::Refused(errno, _) = &mut self {
+            *errno = Errno::EINVAL;
+        }
+        self
+    }
+
     /// One more line of log.
     pub(super) fn and(mut self, line: impl Into<String>) -> Self {
         if let Stop::Refused(_, lines) = &mut self {

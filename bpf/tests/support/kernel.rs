@@ -246,6 +246,11 @@ impl Kernel {
 
     /// Creates a map of a definition; a map of maps by a template that is closed again.
     pub fn create(&self, spec: &MapSpec) -> Result<KernelMap, i32> {
+        self.create_typed(spec, None)
+    }
+
+    /// The same with types of keys and values: their descriptor, and the numbers of the two.
+    pub fn create_typed(&self, spec: &MapSpec, types: Option<(&KernelBtf, u32, u32)>) -> Result<KernelMap, i32> {
         let template = spec.inner.as_deref().map(|inner| self.create(inner)).transpose()?;
         let inner = template.as_ref().map_or(u32::MAX, |map| map.fd() as u32);
         let mut attr = Attr::new()
@@ -257,6 +262,9 @@ impl Kernel {
             .u32(20, inner)
             .u32(64, spec.extra as u32)
             .u32(68, (spec.extra >> 32) as u32);
+        if let Some((types, key, value)) = types {
+            attr = attr.fd(48, &types.0).u32(52, key).u32(56, value);
+        }
         let fd = attr.descriptor(cmd::MAP_CREATE)?;
         let per_cpu = matches!(spec.ty.0, 5 | 6 | 10);
         let user_value_size = match per_cpu {

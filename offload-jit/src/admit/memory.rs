@@ -279,5 +279,9 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::MapValueOrNull(_) => "a map's value or null",
         Kind::Mem { .. } => "memory lent by a helper",
         Kind::MemOrNull { .. } => "memory lent by a helper, or null",
+        Kind::MapKey(_) => "a map's key",
+        Kind::Sock(_) => "a socket",
+        Kind::SockOrNull(_) => "a socket or null",
+        Kind::Func(_) => "a function",
     }
 }

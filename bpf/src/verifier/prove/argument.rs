@@ -2,82 +2,225 @@
 
 use super::memory::{self, Region};
 use super::{Setting, readable};
-use crate::helpers::{ArgKind, HelperProto};
+use crate::errno::Errno;
+use crate::helpers;
+use crate::helpers::signature::{Arg, Returns, Signature, TAIL_CALL};
 use crate::insn::Reg;
-use crate::maps::Map;
 use crate::program::{MapIndex, MapType, ProgType};
 use crate::verifier::demand::Direction;
-use crate::verifier::explored::Kind;
+use crate::verifier::explored::{Kind, Lender};
 use crate::verifier::log::kind_name;
 use crate::verifier::state::{MAX_OFFSET, StackByte, StackPlace, State, Value};
 use crate::verifier::verdict::{Proof, Stop};
 
 /// The register of an argument, counted from 0.
-fn register(index: usize) -> Reg {
+pub(in crate::verifier) fn register(index: usize) -> Reg {
     Reg::new(index as u8 + 1).expect("a helper has at most five arguments")
 }
 
-/// The map a helper is given.
-fn map_argument(state: &State, proto: &HelperProto) -> Option<MapIndex> {
-    let index = proto.args.iter().position(|k| *k == ArgKind::ConstMap)?;
-    match state.reg(register(index)).kind {
-        Kind::MapPtr(map) => Some(map),
-        _ => None,
+/// What a call was given, for what its result is and what it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::verifier) struct Given {
+    /// The map, and which look-up found it.
+    pub map: Option<(MapIndex, u32)>,
+    /// The reference among the arguments.
+    pub reference: u32,
+    /// The bytes asked for.
+    pub size: u32,
+    /// The function called back.
+    pub function: Option<u32>,
+}
+
+/// What a call that was proved is given.
+pub(in crate::verifier) fn given(state: &State, signature: &Signature) -> Given {
+    let mut out = Given::default();
+    for (index, arg) in signature.args.iter().enumerate() {
+        let value = state.reg(register(index));
+        match (arg, value.kind) {
+            (Arg::Map, Kind::MapPtr(map)) => out.map = Some((map, value.map_id)),
+            (Arg::Timer, Kind::MapValue(map)) => out.map = Some((map, value.map_id)),
+            (Arg::Func, Kind::Func(function)) => out.function = Some(function),
+            (Arg::AllocSize, _) => out.size = value.constant().and_then(|v| u32::try_from(v).ok()).unwrap_or(0),
+            _ => {}
+        }
+        if value.reference != 0 && *arg != Arg::Any {
+            out.reference = value.reference;
+        }
     }
+    out
 }
 
 /// Kinds that memory arguments may have, as Linux lists them.
 const MEMORY_KINDS: &str = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_";
+const SOCK_KINDS: &str = "sock_common, sock, tcp_sock, xdp_sock";
+const SOCK_BTF_KINDS: &str = "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_";
+
+/// Proves that a helper may be called.
+pub(super) fn call(setting: Setting<'_>, state: &State, signature: &Signature) -> Proof {
+    let mut so_far = Given::default();
+    for (index, arg) in signature.args.iter().enumerate() {
+        fits(setting, state, signature, index, *arg, &mut so_far)?;
+    }
+    after_arguments(setting, state, signature, &so_far)
+}
 
 /// Proves that argument `index` is what the helper takes.
-pub(super) fn fits(setting: Setting<'_>, state: &State, proto: &HelperProto, index: usize) -> Proof {
+fn fits(
+    setting: Setting<'_>,
+    state: &State,
+    signature: &Signature,
+    index: usize,
+    arg: Arg,
+    so_far: &mut Given,
+) -> Proof {
     let reg = register(index);
-    let (kind, value) = (proto.args[index], state.reg(reg));
+    let value = state.reg(reg);
+    let r = reg.index();
     readable(state, reg)?;
-    if kind == ArgKind::Anything {
+    if arg == Arg::Any {
+        if !setting.options.privileges.leaks_pointers() && value.is_pointer() {
+            return Err(Stop::denied(format!("R{r} leaks addr into helper function")));
+        }
         return Ok(());
     }
-    if value.kind.is_packet() && (setting.program.ty == ProgType::SocketFilter || !proto.packet_args) {
+    if value.kind.is_packet() && (setting.program.ty == ProgType::SocketFilter || !signature.packet_args) {
         return Err(Stop::denied("helper access to the packet is not allowed"));
     }
-    match kind {
-        ArgKind::None | ArgKind::Anything => Ok(()),
-        ArgKind::Context => {
-            of_kind(reg, value, value.kind == Kind::Ctx, "ctx")?;
-            memory::unmoved(reg, value)
+    let nullable =
+        matches!(arg, Arg::CtxOrNull | Arg::ValueOrNull | Arg::MemOrNull | Arg::MemInOutOrNull | Arg::StackOrNull);
+    if !(nullable && value.is_zero()) {
+        of_kind(setting, reg, value, arg, nullable)?;
+        offset(reg, value, arg)?;
+    }
+    if matches!(arg, Arg::SockReleased | Arg::Lent) && value.reference == 0 && !value.is_zero() {
+        return Err(Stop::invalid(format!("R{r} must be referenced when passed to release function")));
+    }
+    if value.reference != 0 {
+        if so_far.reference != 0 {
+            let (mine, other) = (value.reference, so_far.reference);
+            return Err(Stop::denied(format!("more than one arg with ref_obj_id R{r} {mine} {other}")));
         }
-        ArgKind::ConstMap => {
-            of_kind(reg, value, matches!(value.kind, Kind::MapPtr(_)), "map_ptr")?;
-            memory::unmoved(reg, value)
+        so_far.reference = value.reference;
+    }
+    contents(setting, state, signature, index, arg, so_far)
+}
+
+/// Proves what is behind an argument of the right kind.
+fn contents(
+    setting: Setting<'_>,
+    state: &State,
+    signature: &Signature,
+    index: usize,
+    arg: Arg,
+    so_far: &mut Given,
+) -> Proof {
+    let reg = register(index);
+    let (value, r) = (state.reg(reg), reg.index());
+    let privileged = setting.options.privileges.leaks_pointers();
+    match arg {
+        Arg::Map => {
+            let Kind::MapPtr(map) = value.kind else { return Ok(()) };
+            if let Some((timer_map, id)) = so_far.map
+                && (timer_map, id) != (map, value.map_id)
+            {
+                if value.map_id != 0 || id != 0 {
+                    let line = format!(
+                        "timer pointer in R1 map_uid={id} doesn't match map pointer in R2 map_uid={}",
+                        value.map_id
+                    );
+                    return Err(Stop::invalid(line));
+                }
+                return Err(Stop::invalid("timer pointer in R1 doesn't match map pointer in R2"));
+            }
+            so_far.map = Some((map, value.map_id));
+            Ok(())
         }
-        ArgKind::MapKey | ArgKind::MapValue => {
-            of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)?;
-            let Some(map) = map_argument(state, proto) else {
-                let what = if kind == ArgKind::MapKey { "key" } else { "value" };
+        Arg::Key | Arg::Value | Arg::ValueOrNull | Arg::ValueOut => {
+            if arg == Arg::ValueOrNull && value.is_zero() {
+                return Ok(());
+            }
+            let Some((map, _)) = so_far.map else {
+                let what = if arg == Arg::Key { "key" } else { "value" };
                 return Err(Stop::denied(format!("invalid map_ptr to access map->{what}")));
             };
             let spec = setting.map(map);
-            let size = if kind == ArgKind::MapKey { spec.key_size } else { spec.value_size };
-            memory_of(setting, state, reg, u64::from(size), Direction::Read, false, false)
+            let size = if arg == Arg::Key { spec.key_size } else { spec.value_size };
+            let out = arg == Arg::ValueOut;
+            let dir = if out { Direction::Write } else { Direction::Read };
+            memory_of(setting, state, reg, u64::from(size), dir, false, out)
         }
-        ArgKind::MemOrNull if value.is_zero() => Ok(()),
-        ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem => {
-            of_kind(reg, value, is_memory(value.kind), MEMORY_KINDS)
+        Arg::Fixed(size) => memory_of(setting, state, reg, u64::from(size), Direction::Read, false, false),
+        Arg::FixedOut(size) | Arg::FixedInOut(size) => {
+            let raw = matches!(arg, Arg::FixedOut(_));
+            memory_of(setting, state, reg, u64::from(size), Direction::Write, false, raw)?;
+            memory::aligned_argument(setting, value, size)
         }
-        ArgKind::UninitMapValue | ArgKind::ConstSize | ArgKind::RingRecord | ArgKind::SpinLock => {
-            Err(Stop::unsupported("verifier-argument", "a helper takes an argument of a kind that is not modelled"))
+        Arg::Size | Arg::SizeOrZero => size(setting, state, signature, index, value),
+        Arg::AllocSize => match value.constant() {
+            None => Err(Stop::denied(format!("R{r} is not a known constant'"))),
+            Some(bytes) => {
+                so_far.size = u32::try_from(bytes).unwrap_or(u32::MAX);
+                Ok(())
+            }
+        },
+        Arg::SpinLock => spin_lock(setting, state, signature.id == SPIN_LOCK, value, r),
+        Arg::Timer => timer(setting, value, r, so_far),
+        Arg::Func => {
+            if let Kind::Func(function) = value.kind {
+                so_far.function = Some(function);
+            }
+            Ok(())
         }
-        ArgKind::Callback | ArgKind::StackOrNull => {
-            Err(Stop::unsupported("verifier-callback", "a helper calls a function of the program back"))
+        Arg::ConstStr => const_str(setting, value, r),
+        Arg::Unmodelled => {
+            let name = helpers::name(signature.id).unwrap_or_default();
+            let reason = format!("{name} takes what only the kernel's own types describe, or a dynamic pointer");
+            Err(Stop::unsupported("verifier-kernel-types", reason))
         }
-        ArgKind::Size | ArgKind::SizeOrZero => {
-            of_kind(reg, value, value.is_number(), "scalar")?;
-            size(setting, state, proto, index, value)
+        // Their memory is proved with the size that follows.
+        _ if !privileged && matches!(value.kind, Kind::Func(_)) => {
+            Err(Stop::denied(format!("R{r} leaks addr into helper function")))
         }
+        _ => Ok(()),
     }
 }
 
-fn of_kind(reg: Reg, value: &Value, fits: bool, expected: &str) -> Proof {
+/// `bpf_spin_lock`.
+const SPIN_LOCK: u32 = 93;
+
+/// Whether the argument's kind is one that the helper takes.
+fn of_kind(setting: Setting<'_>, reg: Reg, value: &Value, arg: Arg, nullable: bool) -> Proof {
+    let mut sure = *value;
+    if nullable {
+        setting.not_null(&mut sure);
+    }
+    let kind = sure.kind;
+    let sock = matches!(kind, Kind::Sock(_));
+    let (fits, expected) = match arg {
+        Arg::Ctx | Arg::CtxOrNull => (kind == Kind::Ctx, "ctx"),
+        Arg::Map => (matches!(kind, Kind::MapPtr(_)), "map_ptr"),
+        Arg::Key
+        | Arg::Value
+        | Arg::ValueOrNull
+        | Arg::ValueOut
+        | Arg::Mem
+        | Arg::MemOrNull
+        | Arg::MemInOut
+        | Arg::MemInOutOrNull
+        | Arg::MemOut
+        | Arg::Fixed(_)
+        | Arg::FixedOut(_)
+        | Arg::FixedInOut(_) => (is_memory(kind), MEMORY_KINDS),
+        Arg::Size | Arg::SizeOrZero | Arg::AllocSize => (value.is_number(), "scalar"),
+        Arg::Sock => (sock, SOCK_KINDS),
+        Arg::SockOrBtf | Arg::SockReleased => (sock, SOCK_BTF_KINDS),
+        Arg::Lent => (matches!(kind, Kind::Mem { lender: Lender::RingBuffer, .. }), "ringbuf_mem"),
+        Arg::SpinLock => (matches!(kind, Kind::MapValue(_)), "map_value, ptr_"),
+        Arg::Timer | Arg::ConstStr => (matches!(kind, Kind::MapValue(_)), "map_value"),
+        Arg::Func => (matches!(kind, Kind::Func(_)), "func"),
+        Arg::StackOrNull => (matches!(kind, Kind::Stack { .. }), "fp"),
+        Arg::Any | Arg::Unmodelled => (true, ""),
+    };
     if fits {
         return Ok(());
     }
@@ -85,15 +228,106 @@ fn of_kind(reg: Reg, value: &Value, fits: bool, expected: &str) -> Proof {
     Err(Stop::denied(format!("R{r} type={name} expected={expected}")))
 }
 
+/// Pointers other than to memory may not have been moved.
+fn offset(reg: Reg, value: &Value, arg: Arg) -> Proof {
+    if matches!(arg, Arg::SockReleased | Arg::Lent) && value.off != 0 {
+        let r = reg.index();
+        let line = format!("R{r} must have zero offset when passed to release func or trusted arg to kfunc");
+        return Err(Stop::invalid(line));
+    }
+    let released = matches!(arg, Arg::SockReleased | Arg::Lent);
+    if value.is_number() || (is_memory(value.kind) || value.kind.may_be_null()) && !released {
+        return Ok(());
+    }
+    memory::unmoved(reg, value)
+}
+
 fn is_memory(kind: Kind) -> bool {
-    matches!(kind, Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem { .. })
+    matches!(
+        kind,
+        Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::MapKey(_) | Kind::MapValue(_) | Kind::Mem { .. }
+    )
+}
+
+/// Proves that a lock may be taken or given back.
+fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r: usize) -> Proof {
+    let Kind::MapValue(map) = value.kind else { return Ok(()) };
+    let name = &setting.map(map).name;
+    let fields = setting.value_fields(map);
+    let Some(var) = value.var.constant() else {
+        let line = format!("R{r} doesn't have constant offset. bpf_spin_lock has to be at the constant offset");
+        return Err(Stop::invalid(line));
+    };
+    if !fields.typed {
+        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use bpf_spin_lock")));
+    }
+    let Some(at) = fields.lock else {
+        return Err(Stop::invalid(format!("map '{name}' has no valid bpf_spin_lock")));
+    };
+    let off = (var as i64).wrapping_add(i64::from(value.off));
+    if off != i64::from(at) {
+        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct bpf_spin_lock' that is at {at}")));
+    }
+    match (takes, state.lock) {
+        (true, Some(_)) => Err(Stop::invalid("Locking two bpf_spin_locks are not allowed")),
+        (false, None) => Err(Stop::invalid("bpf_spin_unlock without taking a lock")),
+        (false, Some(lock)) if (lock.id, lock.map) != (value.id, map) => {
+            Err(Stop::invalid("bpf_spin_unlock of different lock"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Proves that an argument is a timer.
+fn timer(setting: Setting<'_>, value: &Value, r: usize, so_far: &mut Given) -> Proof {
+    let Kind::MapValue(map) = value.kind else { return Ok(()) };
+    let name = &setting.map(map).name;
+    let fields = setting.value_fields(map);
+    let Some(var) = value.var.constant() else {
+        let line = format!("R{r} doesn't have constant offset. bpf_timer has to be at the constant offset");
+        return Err(Stop::invalid(line));
+    };
+    if !fields.typed {
+        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use bpf_timer")));
+    }
+    let Some(at) = fields.timer else {
+        return Err(Stop::invalid(format!("map '{name}' has no valid bpf_timer")));
+    };
+    let off = (var as i64).wrapping_add(i64::from(value.off));
+    if off != i64::from(at) {
+        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct bpf_timer' that is at {at}")));
+    }
+    so_far.map = Some((map, value.map_id));
+    Ok(())
+}
+
+/// Proves that an argument is a string that cannot change.
+fn const_str(setting: Setting<'_>, value: &Value, r: usize) -> Proof {
+    let Kind::MapValue(map) = value.kind else { return Ok(()) };
+    let spec = setting.map(map);
+    if spec.flags & crate::maps::BPF_F_RDONLY_PROG == 0 || spec.initial.is_none() {
+        return Err(Stop::denied(format!("R{r} does not point to a readonly map'")));
+    }
+    let Some(off) = value.fixed_offset() else {
+        return Err(Stop::denied(format!("R{r} is not a constant address'")));
+    };
+    if spec.ty != MapType::ARRAY {
+        return Err(Stop::denied("no direct value access support for this map type"));
+    }
+    memory::region(register(r - 1), value, i64::from(value.off), 1, spec.value_size, false, Region::MapValue)?;
+    let bytes = spec.initial.as_deref().unwrap_or_default();
+    let rest = usize::try_from(off).ok().and_then(|off| bytes.get(off..)).unwrap_or_default();
+    if !rest.contains(&0) {
+        return Err(Stop::invalid("string is not zero-terminated"));
+    }
+    Ok(())
 }
 
 /// Proves a size, and the memory in the argument before it.
-fn size(setting: Setting<'_>, state: &State, proto: &HelperProto, index: usize, value: &Value) -> Proof {
+fn size(setting: Setting<'_>, state: &State, signature: &Signature, index: usize, value: &Value) -> Proof {
     let r = register(index).index();
-    let empty_ok = proto.args[index] == ArgKind::SizeOrZero;
-    let uninit = proto.args[index - 1] == ArgKind::UninitMem;
+    let empty_ok = signature.args[index] == Arg::SizeOrZero;
+    let memory = signature.args[index - 1];
     let (smin, umin, umax) = (value.var.wide.smin, value.var.wide.umin, value.var.wide.umax);
     if smin < 0 {
         let advice = "either use unsigned or 'var &= const'";
@@ -106,13 +340,15 @@ fn size(setting: Setting<'_>, state: &State, proto: &HelperProto, index: usize, 
         let advice = "use 'var &= const' or 'if (var < const)'";
         return Err(Stop::denied(format!("R{r} unbounded memory access, {advice}")));
     }
-    let dir = if uninit { Direction::Write } else { Direction::Read };
+    let uninit = memory == Arg::MemOut;
+    let writes = matches!(memory, Arg::MemOut | Arg::MemInOut | Arg::MemInOutOrNull);
+    let dir = if writes { Direction::Write } else { Direction::Read };
     let raw = uninit && value.var.bits.is_const();
     memory_of(setting, state, register(index - 1), umax, dir, empty_ok, raw)
 }
 
 /// Proves that a helper may access `size` bytes at `reg`. With `raw` it writes all of them and reads none.
-fn memory_of(
+pub(super) fn memory_of(
     setting: Setting<'_>,
     state: &State,
     reg: Reg,
@@ -126,43 +362,130 @@ fn memory_of(
     let bytes = u32::try_from(size).expect("sizes are bounded before");
     match ptr.kind {
         Kind::Packet | Kind::PacketMeta => memory::packet(reg, ptr, off, bytes, empty_ok),
-        Kind::MapValue(map) => {
+        Kind::MapKey(map) => {
+            if dir == Direction::Write {
+                return Err(Stop::denied(format!("R{} cannot write into map_key", reg.index())));
+            }
+            memory::region(reg, ptr, off, bytes, setting.map(map).key_size, empty_ok, Region::MapKey)
+        }
+        Kind::MapValue(map) | Kind::MapValueOrNull(map) => {
             memory::map_permits(setting, map, off, bytes, dir)?;
             let len = setting.map(map).value_size;
-            memory::region(reg, ptr, off, bytes, len, empty_ok, Region::MapValue)
+            memory::map_value(setting, reg, ptr, map, off, bytes, len, empty_ok)
         }
-        Kind::Mem { size } => memory::region(reg, ptr, off, bytes, size, empty_ok, Region::Memory),
+        Kind::Mem { size, .. } | Kind::MemOrNull { size, .. } => {
+            memory::region(reg, ptr, off, bytes, size, empty_ok, Region::Memory)
+        }
         Kind::Stack { frame } => {
             if size == 0 && !empty_ok {
                 return Err(Stop::denied("invalid zero-sized read"));
             }
             let reach = memory::on_stack(reg, ptr, off, i64::from(bytes), dir)?;
-            if raw && ptr.var.bits.is_const() {
+            if !ptr.var.bits.is_const() {
+                // Only the root may pass a part of the stack that varies; what it then overwrites is all of it.
+                memory::variable_stack_allowed(setting, reg, ptr)?;
+            } else if raw {
                 return Ok(());
             }
-            memory::initialised(state, reg, ptr, usize::from(frame), reach, i64::from(bytes))
+            memory::initialised(setting, state, reg, ptr, usize::from(frame), reach, i64::from(bytes))
         }
         _ if empty_ok && size == 0 && ptr.is_zero() => Ok(()),
         kind => Err(Stop::denied(format!("R{} type={} expected=fp", reg.index(), kind_name(kind)))),
     }
 }
 
-/// `bpf_for_each_map_elem`.
-const EACH: u32 = 164;
+/// What the kernel checks of the call as a whole.
+fn after_arguments(setting: Setting<'_>, state: &State, signature: &Signature, given: &Given) -> Proof {
+    if signature.args.iter().any(|a| matches!(a, Arg::SockReleased | Arg::Lent)) {
+        let held = state.references.iter().any(|r| r.id == given.reference);
+        let null = signature
+            .args
+            .iter()
+            .enumerate()
+            .any(|(i, a)| matches!(a, Arg::SockReleased | Arg::Lent) && state.reg(register(i)).is_zero());
+        if !held && !null {
+            let name = helpers::name(signature.id).unwrap_or_default();
+            return Err(Stop::invalid(format!("func {name}#{} reference has not been acquired before", signature.id)));
+        }
+    }
+    if signature.id == TAIL_CALL {
+        super::nothing_held(state, "tail_call")?;
+    }
+    if signature.id == helpers::signature::FOR_EACH_MAP_ELEM
+        && let Some((map, _)) = given.map
+        && !matches!(setting.map(map).ty.0, 1 | 2 | 5 | 6 | 9 | 10)
+    {
+        return Err(Stop::refused(Errno(524), "callback function not allowed for map"));
+    }
+    if signature.returns == Returns::Unmodelled {
+        let name = helpers::name(signature.id).unwrap_or_default();
+        let reason = format!("{name} returns what only the kernel's own types describe, or a dynamic pointer");
+        return Err(Stop::unsupported("verifier-kernel-types", reason));
+    }
+    match given.map {
+        Some((map, _)) if !signature.args.contains(&Arg::Timer) => map_fits(setting, signature.id, map),
+        _ => Ok(()),
+    }
+}
 
-/// Map types that the lookup, update and delete helpers take as plain keys and values.
-const PLAIN: [u32; 7] = [1, 2, 5, 6, 9, 10, 11];
+/// Helpers that take maps of one type only, and the types.
+const HELPERS_OF_MAPS: [(&[u32], &[u32]); 13] = [
+    (&[12], &[3]),
+    (&[22, 25, 55], &[4]),
+    (&[130, 131, 134, 198], &[27]),
+    (&[209], &[31]),
+    (&[27], &[7]),
+    (&[33, 37], &[8]),
+    (&[51], &[14, 25, 16, 17]),
+    (&[88], &[22, 23]),
+    (&[87, 89], &[22, 23, 30]),
+    (&[195], &[5, 6, 10]),
+    (&[107, 108], &[24]),
+    (&[156, 157], &[29]),
+    (&[210, 211], &[32]),
+];
+
+/// Map types that only some helpers take, and the helpers.
+const MAPS_OF_HELPERS: [(u32, &[u32]); 24] = [
+    (3, &[12]),
+    (4, &[22, 25, 55]),
+    (27, &[130, 131, 134, 198, 199, 200]),
+    (31, &[209]),
+    (7, &[27]),
+    (8, &[33, 37]),
+    (19, &[81]),
+    (21, &[81]),
+    (14, &[51, 1]),
+    (25, &[51, 1]),
+    (16, &[51]),
+    (17, &[51, 1]),
+    (12, &[1]),
+    (13, &[1]),
+    (15, &[1, 2, 3]),
+    (18, &[1, 2, 3]),
+    (20, &[]),
+    (22, &[87, 88, 89]),
+    (23, &[87, 88, 89]),
+    (30, &[87, 89]),
+    (24, &[107, 108, 194]),
+    (28, &[]),
+    (29, &[156, 157]),
+    (32, &[210, 211]),
+];
 
 /// Proves that the helper takes maps of this type.
-pub(super) fn map_fits(setting: Setting<'_>, state: &State, proto: &HelperProto) -> Proof {
-    let Some(map) = map_argument(state, proto) else { return Ok(()) };
-    let ty = setting.map(map).ty;
-    let takes = Map::kind_of(ty).is_some_and(|kind| kind.helpers.contains(&proto.id)) || proto.id == EACH;
-    if PLAIN.contains(&ty.0) && takes {
+fn map_fits(setting: Setting<'_>, helper: u32, map: MapIndex) -> Proof {
+    let ty = setting.map(map).ty.0;
+    if helper == TAIL_CALL && setting.program.functions.len() > 1 && !setting.options.tail_calls_in_functions {
+        return Err(Stop::invalid("mixing of tail_calls and bpf-to-bpf calls is not supported"));
+    }
+    let map_takes = MAPS_OF_HELPERS.iter().find(|(t, _)| *t == ty).is_none_or(|(_, h)| h.contains(&helper));
+    let helper_takes = HELPERS_OF_MAPS.iter().find(|(h, _)| h.contains(&helper)).is_none_or(|(_, t)| t.contains(&ty));
+    if map_takes && helper_takes {
         return Ok(());
     }
-    let reason = format!("map `{}` is a {ty}, which is not modelled", setting.map(map).name);
-    Err(Stop::unsupported("verifier-map-type", reason))
+    let name = helpers::name(helper).unwrap_or_default();
+    Err(Stop::invalid(format!("cannot pass map_type {ty} into func {name}#{helper}")))
 }
 
 /// The key that a lookup in an array is given, if it is a constant on the stack. Linux then knows whether there is such

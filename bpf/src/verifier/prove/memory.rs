@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::insn::Reg;
 use crate::maps::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
 use crate::program::{MapIndex, ProgType};
-use crate::verifier::ctx::{self, CtxAccess, Holds};
+use crate::verifier::ctx::{self, CtxAccess};
 use crate::verifier::demand::{Access, Direction, Stored};
 use crate::verifier::explored::Kind;
 use crate::verifier::log::kind_name;
@@ -41,11 +41,19 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
     match ptr.kind {
         Kind::MapValue(map) => {
             map_permits(setting, map, off, access.size, access.dir)?;
-            region(access.base, ptr, off, access.size, setting.map(map).value_size, false, Region::MapValue)
+            let len = setting.map(map).value_size;
+            map_value(setting, access.base, ptr, map, off, access.size, len, false)
         }
-        Kind::Mem { size } => region(access.base, ptr, off, access.size, size, false, Region::Memory),
+        Kind::MapKey(map) => {
+            if access.dir == Direction::Write {
+                return Err(Stop::denied(format!("write to change key R{} not allowed", access.base.index())));
+            }
+            region(access.base, ptr, off, access.size, setting.map(map).key_size, false, Region::MapKey)
+        }
+        Kind::Sock(kind) => super::sock::accessible(kind, ptr, access),
+        Kind::Mem { size, .. } => region(access.base, ptr, off, access.size, size, false, Region::Memory),
         Kind::Ctx => context(setting, ptr, access),
-        Kind::Stack { .. } => stack(state, ptr, access),
+        Kind::Stack { .. } => stack(setting, state, ptr, access),
         Kind::Packet | Kind::PacketMeta => {
             if access.dir == Direction::Write && setting.program.ty == ProgType::SocketFilter {
                 return Err(Stop::denied("cannot write into packet"));
@@ -99,6 +107,7 @@ pub(super) fn map_permits(setting: Setting<'_>, map: MapIndex, off: i64, size: u
 /// What a bounded piece of memory is called.
 #[derive(Clone, Copy)]
 pub(super) enum Region {
+    MapKey,
     MapValue,
     Packet,
     Memory,
@@ -110,6 +119,7 @@ fn inside(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empty_ok: bool,
         return Ok(());
     }
     let line = match what {
+        Region::MapKey => format!("invalid access to map key, key_size={len} off={off} size={size}"),
         Region::MapValue => format!("invalid access to map value, value_size={len} off={off} size={size}"),
         Region::Memory => format!("invalid access to memory, mem_size={len} off={off} size={size}"),
         Region::Packet => {
@@ -137,7 +147,55 @@ pub(super) fn region(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empt
     inside(base, ptr, off + umax as i64, size, len, empty_ok, what).map_err(|s| s.and(outside("max")))
 }
 
-fn negative(base: Reg) -> Stop {
+/// Proves an access to a map's value: inside it, and not of what only helpers may touch.
+#[expect(clippy::too_many_arguments, reason = "an access, and what is known of the value")]
+pub(super) fn map_value(
+    setting: Setting<'_>,
+    base: Reg,
+    ptr: &Value,
+    map: MapIndex,
+    off: i64,
+    size: u32,
+    len: u32,
+    empty_ok: bool,
+) -> Proof {
+    region(base, ptr, off, size, len, empty_ok, Region::MapValue)?;
+    let fields = setting.value_fields(map);
+    let (first, last) = (off.saturating_add(ptr.var.wide.smin), off.saturating_add(ptr.var.wide.umax as i64));
+    let touches = |at: u32, bytes: i64| first < i64::from(at) + bytes && i64::from(at) < last + i64::from(size);
+    for (at, bytes, name) in [(fields.lock, 4, "bpf_spin_lock"), (fields.timer, 16, "bpf_timer")] {
+        if at.is_some_and(|at| touches(at, bytes)) {
+            return Err(Stop::denied(format!("{name} cannot be accessed directly by load/store")));
+        }
+    }
+    Ok(())
+}
+
+/// Memory a helper accesses by words must be aligned.
+pub(super) fn aligned_argument(setting: Setting<'_>, ptr: &Value, size: u32) -> Proof {
+    let access = Access {
+        base: Reg::R1,
+        off: 0,
+        size,
+        dir: Direction::Write,
+        to_register: false,
+        stored: Stored::Unknown,
+        aligned: true,
+        sign_extends: false,
+    };
+    aligned(setting, ptr, &access)
+}
+
+/// Whether a helper may be given stack at an offset that varies.
+pub(super) fn variable_stack_allowed(setting: Setting<'_>, base: Reg, ptr: &Value) -> Proof {
+    if setting.options.privileges.bypasses_speculation() {
+        return Ok(());
+    }
+    let (r, var) = (base.index(), ptr.var.bits);
+    Err(Stop::denied(format!("R{r} indirect variable offset stack access prohibited for !root, var_off={var}")))
+}
+
+pub(super) fn negative(base: Reg) -> Stop {
     let advice = "either use unsigned index or do a if (index >=0) check.";
     Stop::denied(format!("R{} min value is negative, {advice}", base.index()))
 }
@@ -177,10 +235,6 @@ fn context(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
     let write = access.dir == Direction::Write;
     let wanted = CtxAccess { off: access.off, size: access.size, write, sign_extends: access.sign_extends };
     match ctx::access(setting.program.ty, setting.options.device_bound, wanted) {
-        Some(field) if field.holds == Holds::Socket => {
-            let reason = format!("the context's field `{}` is read, and sockets are not modelled", field.name);
-            Err(Stop::unsupported("verifier-socket", reason))
-        }
         Some(_) => Ok(()),
         None => Err(Stop::denied(format!("invalid bpf_context access off={} size={}", access.off, access.size))),
     }
@@ -229,33 +283,42 @@ pub(super) fn on_stack(base: Reg, ptr: &Value, off: i64, size: i64, dir: Directi
     Err(Stop::refused(errno, line))
 }
 
-fn stack(state: &State, ptr: &Value, access: &Access) -> Proof {
+fn stack(setting: Setting<'_>, state: &State, ptr: &Value, access: &Access) -> Proof {
     let Kind::Stack { frame } = ptr.kind else { unreachable!("the caller looked at the kind") };
     let off = access.off + i64::from(ptr.off);
     let reach = on_stack(access.base, ptr, off, i64::from(access.size), access.dir)?;
     let fixed = ptr.var.bits.is_const();
     let frame_index = usize::from(frame);
+    let size = i64::from(access.size);
+    if !fixed && !setting.options.privileges.bypasses_speculation() {
+        let (r, var) = (access.base.index(), ptr.var.bits);
+        return Err(Stop::denied(format!("R{r} variable stack access prohibited for !root, var_off={var} off={off}")));
+    }
     match (access.dir, fixed) {
-        (Direction::Read, true) => stack_load(state, frame_index, reach.min, access),
+        (Direction::Read, true) => stack_load(setting, state, frame_index, reach.min, access),
         (Direction::Read, false) if !access.to_register => {
             let why = "variable offset stack pointer cannot be passed into helper function";
             let (var, size) = (ptr.var.bits, access.size);
             Err(Stop::denied(format!("{why}; var_off={var} off={off} size={size}")))
         }
-        (Direction::Read, false) => initialised(state, access.base, ptr, frame_index, reach, i64::from(access.size)),
-        (Direction::Write, true) => stack_store(state, frame_index, reach.min, access),
+        (Direction::Read, false) => initialised(setting, state, access.base, ptr, frame_index, reach, size),
+        (Direction::Write, true) => stack_store(setting, state, frame_index, reach.min, access),
         (Direction::Write, false) => Ok(()),
     }
 }
 
 /// A load of aligned bytes at a constant offset: a pointer comes back whole or not at all.
-fn stack_load(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+    let privileged = setting.options.privileges.leaks_pointers();
     let place = StackPlace::of(off);
     let slot = state.frames[frame].slot(place.slot);
     let size = access.size as usize;
     let spill = slot.spill_size();
     if slot.is_spill() {
         if size == 8 && spill == 8 {
+            if !access.to_register && !privileged && slot.spilled.is_pointer() {
+                return Err(Stop::denied(format!("leaking pointer from stack off {off}")));
+            }
             return Ok(());
         }
         if !slot.spilled.is_number() {
@@ -266,8 +329,13 @@ fn stack_load(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
         }
     }
     for (i, byte) in slot.bytes[place.byte..place.byte + size].iter().enumerate() {
-        // A privileged program may read what it never wrote.
-        if *byte == StackByte::Spill && !slot.is_spill() {
+        let readable = match byte {
+            StackByte::Misc | StackByte::Zero => true,
+            // A privileged program may read what it never wrote.
+            StackByte::Invalid => privileged,
+            StackByte::Spill => slot.is_spill(),
+        };
+        if !readable {
             return Err(Stop::denied(format!("invalid read from stack off {off}+{i} size {size}")));
         }
     }
@@ -276,11 +344,16 @@ fn stack_load(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
 
 /// A store of aligned bytes at a constant offset: a pointer goes whole, and none into a caller's frame that points to a
 /// callee's.
-fn stack_store(state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, access: &Access) -> Proof {
     let Stored::Reg(src) = access.stored else { return Ok(()) };
     let value = state.reg(src);
     if !value.is_pointer() {
         return Ok(());
+    }
+    let slot = state.frames[frame].slot(StackPlace::of(off).slot);
+    if !setting.options.privileges.leaks_pointers() && slot.is_spill() && !slot.spilled.is_number() && access.size != 8
+    {
+        return Err(Stop::denied("attempt to corrupt spilled pointer on stack"));
     }
     if access.size != 8 {
         return Err(Stop::denied("invalid size of register spill"));
@@ -294,12 +367,26 @@ fn stack_store(state: &State, frame: usize, off: i64, access: &Access) -> Proof 
 
 /// Proves that every byte from `reach.min` on may be read: all were written, or hold pointers that a privileged program
 /// may leak, or were never written, which it may read too.
-pub(super) fn initialised(state: &State, base: Reg, ptr: &Value, frame: usize, reach: StackReach, size: i64) -> Proof {
+pub(super) fn initialised(
+    setting: Setting<'_>,
+    state: &State,
+    base: Reg,
+    ptr: &Value,
+    frame: usize,
+    reach: StackReach,
+    size: i64,
+) -> Proof {
+    let privileged = setting.options.privileges.leaks_pointers();
     let frame = &state.frames[frame];
     for (i, off) in (reach.min..reach.max + size).enumerate() {
         let place = StackPlace::of(off);
         let slot = frame.slot(place.slot);
-        if slot.bytes[place.byte] != StackByte::Spill || slot.is_spill() {
+        let readable = match slot.bytes[place.byte] {
+            StackByte::Misc | StackByte::Zero => true,
+            StackByte::Invalid => privileged,
+            StackByte::Spill => slot.is_spill() && (privileged || slot.spilled.is_number()),
+        };
+        if readable {
             continue;
         }
         let r = base.index();

@@ -4,7 +4,7 @@ use super::{Next, Walk};
 use crate::insn::{AluOp, Cond, Operand, Reg, Width};
 use crate::verifier::bounds::{self, Bounds};
 use crate::verifier::explored::Kind;
-use crate::verifier::prove::operand;
+use crate::verifier::prove::{Setting, operand};
 use crate::verifier::state::{Added, MAX_PACKET_OFFSET, PacketRange, State, Value};
 use crate::verifier::trail::{Home, Tied};
 
@@ -52,7 +52,7 @@ impl Walk<'_> {
                 learn(side, width, cond, holds, dst, src, &left.var, &right.var, &tied);
             }
         } else if width == Width::W64 {
-            learn_pointers(&mut taken, state, cond, dst, src, &left, &right);
+            learn_pointers(self.setting, &mut taken, state, cond, dst, src, &left, &right);
         }
         Next::Fork { here: slot + 1, slot: target, state: taken }
     }
@@ -198,7 +198,9 @@ fn at_distance(known: &Value, other: &Value) -> Option<Bounds> {
 }
 
 /// Comparisons in which a pointer takes part: with null, and of the packet with its end.
+#[expect(clippy::too_many_arguments, reason = "a comparison, its two sides and its two outcomes")]
 fn learn_pointers(
+    setting: Setting<'_>,
     taken: &mut State,
     fallen: &mut State,
     cond: Cond,
@@ -208,34 +210,44 @@ fn learn_pointers(
     right: &Value,
 ) {
     let equality = matches!(cond, Cond::Eq | Cond::Ne);
+    if equality && left.kind.may_be_null() && right.is_zero() {
+        resolve_null(setting, taken, left, cond == Cond::Eq);
+        resolve_null(setting, fallen, left, cond == Cond::Ne);
+        return;
+    }
     if let Operand::Reg(src_reg) = src {
         if left.is_pointer() && right.is_pointer() && left.kind.may_be_null() != right.kind.may_be_null() && equality {
             let equal = if cond == Cond::Eq { taken } else { fallen };
             let maybe = if left.kind.may_be_null() { dst } else { src_reg };
-            let value = &mut equal.frame_mut().regs[maybe.index()];
-            value.kind = value.kind.not_null();
+            setting.not_null(&mut equal.frame_mut().regs[maybe.index()]);
             return;
         }
         learn_packet(taken, fallen, cond, left, right, dst, src_reg);
-        return;
-    }
-    if equality && left.kind.may_be_null() && src == Operand::Imm(0) {
-        resolve_null(taken, left.id, cond == Cond::Eq);
-        resolve_null(fallen, left.id, cond == Cond::Ne);
     }
 }
 
-/// All pointers that are null together turn out to be null, or not to be.
-fn resolve_null(state: &mut State, id: u32, is_null: bool) {
+/// All pointers that are null together turn out to be null, or not to be. A reference to null is none.
+fn resolve_null(setting: Setting<'_>, state: &mut State, value: &Value, is_null: bool) {
+    let id = value.id;
+    if is_null && value.reference != 0 && value.reference == id {
+        state.references.retain(|r| r.id != id);
+    }
     state.update_where(
         |v| v.kind.may_be_null() && v.id == id,
         |v| {
             if is_null {
                 v.kind = Kind::Scalar;
-            } else {
-                v.kind = v.kind.not_null();
+                v.reference = 0;
+                v.map_id = 0;
+                v.id = 0;
+                return;
             }
-            v.id = 0;
+            setting.not_null(v);
+            // The id tells one lock from another.
+            let has_lock = matches!(v.kind, Kind::MapValue(map) if setting.value_fields(map).lock.is_some());
+            if !has_lock {
+                v.id = 0;
+            }
         },
     );
 }

@@ -3,71 +3,249 @@
 use std::rc::Rc;
 
 use super::{Next, Walk};
-use crate::helpers::{self, ArgKind, ReturnKind};
+use crate::helpers::signature::{self, Arg, Returns, Signature};
 use crate::insn::Reg;
-use crate::verifier::explored::Kind;
-use crate::verifier::prove::constant_key;
 use crate::program::MapIndex;
+use crate::verifier::bounds::Bounds;
+use crate::verifier::cfg;
+use crate::verifier::explored::{Kind, Lender, SockKind};
 use crate::verifier::precision::Marks;
-use crate::verifier::state::{Frame, StackPlace, State, Value};
+use crate::verifier::prove::{Given, GlobalArg, constant_key, given, global_args, register};
+use crate::verifier::state::{Callback, Frame, Lock, Reference, StackPlace, State, Value};
 use crate::verifier::trail::Home;
+use crate::verifier::verdict::Stop;
+
+/// `bpf_get_smp_processor_id`.
+const PROCESSOR: u32 = 8;
+/// `bpf_probe_read_user_str` and `bpf_probe_read_kernel_str`: no more than the size asked for, or an error number.
+const SIZED: [u32; 2] = [114, 115];
+/// Largest error number (`MAX_ERRNO`).
+const MAX_ERRNO: i64 = 4095;
+/// `bpf_spin_lock` and `bpf_spin_unlock`.
+const SPIN_LOCK: u32 = 93;
+const SPIN_UNLOCK: u32 = 94;
+/// Helpers whose result must be given back: socket look-ups and ring buffer reservations.
+const ACQUIRE: [u32; 4] = [84, 85, 99, 131];
+/// Helpers whose result is their argument seen as something else.
+const CAST: [u32; 2] = [95, 96];
 
 impl Walk<'_> {
-    pub(super) fn call_helper(&mut self, state: &mut State, id: u32) {
-        let proto = helpers::proto(id).expect("a call without a row is not proved");
-        for index in 1..=proto.arity() {
-            let reg = Reg::new(index as u8).expect("a helper has at most five arguments");
-            self.read(state, reg, true);
+    pub(super) fn call_helper(&mut self, state: &mut State, slot: usize, id: u32) -> Next {
+        let ty = self.setting.program.ty;
+        let signature = signature::signature(id, ty).expect("a call without a row is not proved");
+        for index in 0..signature.args.len() {
+            self.read(state, register(index), true);
         }
-        let map = proto.args.iter().zip(1..).find_map(|(kind, n)| match (kind, Reg::new(n)) {
-            (ArgKind::ConstMap, Some(reg)) => match state.reg(reg).kind {
-                Kind::MapPtr(map) => Some(map),
-                _ => None,
-            },
-            _ => None,
-        });
-        for (kind, n) in proto.args.iter().zip(1..) {
-            let reg = Reg::new(n).expect("there are five arguments");
-            match (kind, map) {
-                (ArgKind::MapKey, Some(map)) => {
-                    self.lend(state, reg, u64::from(self.setting.map(map).key_size), false, false);
-                }
-                (ArgKind::MapValue, Some(map)) => {
-                    self.lend(state, reg, u64::from(self.setting.map(map).value_size), false, false);
-                }
-                (ArgKind::Mem | ArgKind::MemOrNull | ArgKind::UninitMem, _) => {
-                    let size = Reg::new(n + 1).map(|r| state.reg(r).var).expect("a size follows memory");
-                    let write = *kind == ArgKind::UninitMem;
-                    self.lend(state, reg, size.wide.umax, write, size.bits.is_const());
-                }
-                _ => {}
-            }
+        let given = given(state, signature);
+        let sizes = self.lend_arguments(state, signature, &given);
+        if let Some(released) = self.released(state, signature, &given) {
+            state.references.retain(|r| r.id != released);
+            state.update_where(|v| v.reference == released, |v| *v = Value::ANY_NUMBER);
         }
-        for (kind, n) in proto.args.iter().zip(1..) {
-            if let (ArgKind::Size | ArgKind::SizeOrZero, Some(reg)) = (kind, Reg::new(n)) {
-                self.matters(state, reg);
-            }
-        }
-        let setting = self.setting;
-        let result = match (proto.ret, map) {
-            (ReturnKind::MapValueOrNull, Some(map)) => {
-                let present = setting.options.constant_array_keys
-                    && constant_key(setting, state, map)
-                        .is_some_and(|key| key < u64::from(setting.map(map).max_entries));
-                if setting.options.constant_array_keys {
-                    self.key_matters(state, map);
+        let mut next = Next::Goto(slot + 1);
+        match id {
+            SPIN_LOCK | SPIN_UNLOCK => self.lock(state, id == SPIN_LOCK),
+            signature::TAIL_CALL => {
+                let index = state.reg(Reg::R3).constant();
+                let entries = given.map.map_or(0, |(map, _)| self.setting.map(map).max_entries);
+                if index.is_some_and(|i| i < u64::from(entries)) {
+                    self.matters(state, Reg::R3);
                 }
-                let kind = if present { Kind::MapValue(map) } else { Kind::MapValueOrNull(map) };
-                Value { id: if present { 0 } else { self.fresh_id() }, ..Value::pointer(kind) }
             }
-            _ => Value::ANY_NUMBER,
-        };
+            signature::TIMER_SET_CALLBACK => next = self.later(state, slot, &given),
+            _ if signature.calls_back() => {
+                if let Some(callback) = self.callback(state, slot, id, &given) {
+                    next = callback;
+                }
+            }
+            _ => {}
+        }
+        let result = self.result(state, slot, signature, &given, sizes);
         self.clobber_caller_saved(state);
         self.write(state, Reg::R0, result, None);
-        if proto.changes_packet {
-            // They point where the packet was.
-            state.update_where(|v| v.kind.is_packet_bound(), |v| *v = Value::ANY_NUMBER);
+        if signature.changes_packet {
+            self.packet_changed(state);
         }
+        next
+    }
+
+    /// Pointers into the packet point where it was.
+    fn packet_changed(&mut self, state: &mut State) {
+        state.update_where(|v| v.kind.is_packet_bound(), |v| *v = Value::ANY_NUMBER);
+    }
+
+    /// Reads and writes what a helper's arguments point to. Gives the largest of the last size.
+    fn lend_arguments(&mut self, state: &mut State, signature: &Signature, given: &Given) -> u64 {
+        let spec = given.map.map(|(map, _)| self.setting.map(map));
+        let mut last = 0;
+        for (index, arg) in signature.args.iter().enumerate() {
+            let reg = register(index);
+            let value_size = spec.map_or(0, |s| u64::from(s.value_size));
+            let (size, write, exact) = match *arg {
+                Arg::Key => (spec.map_or(0, |s| u64::from(s.key_size)), false, false),
+                Arg::Value => (value_size, false, false),
+                Arg::ValueOrNull if !state.reg(reg).is_zero() => (value_size, false, false),
+                Arg::ValueOut => (value_size, true, true),
+                Arg::Fixed(size) => (u64::from(size), false, false),
+                Arg::FixedInOut(size) => (u64::from(size), true, false),
+                Arg::FixedOut(size) => (u64::from(size), true, true),
+                Arg::Size | Arg::SizeOrZero => {
+                    let size = state.reg(reg).var;
+                    let memory = signature.args[index - 1];
+                    let write = matches!(memory, Arg::MemOut | Arg::MemInOut | Arg::MemInOutOrNull);
+                    let exact = memory == Arg::MemOut && size.bits.is_const();
+                    last = size.wide.umax;
+                    self.lend(state, register(index - 1), last, write, exact);
+                    self.matters(state, reg);
+                    continue;
+                }
+                Arg::AllocSize => {
+                    self.matters(state, reg);
+                    continue;
+                }
+                _ => continue,
+            };
+            self.lend(state, reg, size, write, exact);
+        }
+        last
+    }
+
+    /// The reference that a call gives back.
+    fn released(&self, state: &State, signature: &Signature, given: &Given) -> Option<u32> {
+        let releases = signature.args.iter().any(|a| matches!(a, Arg::SockReleased | Arg::Lent));
+        let held = state.references.iter().any(|r| r.id == given.reference);
+        (releases && held).then_some(given.reference)
+    }
+
+    fn lock(&mut self, state: &mut State, takes: bool) {
+        let value = *state.reg(Reg::R1);
+        match value.kind {
+            Kind::MapValue(map) if takes => state.lock = Some(Lock { id: value.id, map }),
+            _ => state.lock = None,
+        }
+    }
+
+    /// What a helper leaves in R0.
+    fn result(&mut self, state: &mut State, slot: usize, signature: &Signature, given: &Given, size: u64) -> Value {
+        let setting = self.setting;
+        let kind = match signature.returns {
+            Returns::Void => return Value::UNINIT,
+            Returns::Unmodelled => unreachable!("its demand cannot be proved"),
+            Returns::Integer => return self.number_result(signature.id, size),
+            Returns::ValueOrNull => {
+                let (map, map_id) = given.map.expect("the map was proved");
+                let array = signature.id == 1 && setting.options.constant_array_keys;
+                let key = array.then(|| constant_key(setting, state, map)).flatten();
+                let present = key.is_some_and(|key| key < u64::from(setting.map(map).max_entries));
+                if key.is_some() {
+                    self.key_matters(state, map);
+                }
+                let lookup_in_sockets = matches!(setting.map(map).ty.0, 15 | 18) && signature.id == 1;
+                let mut value = Value { map_id, ..Value::pointer(Kind::MapValueOrNull(map)) };
+                if present {
+                    value.kind = Kind::MapValue(map);
+                    if setting.value_fields(map).lock.is_some() {
+                        value.id = self.fresh_id();
+                    }
+                    return value;
+                }
+                value.id = self.fresh_id();
+                if lookup_in_sockets {
+                    self.acquire(state, slot, &mut value);
+                }
+                return value;
+            }
+            Returns::SockCommonOrNull => Kind::SockOrNull(SockKind::Common),
+            Returns::SocketOrNull => Kind::SockOrNull(SockKind::Full),
+            Returns::TcpSockOrNull => Kind::SockOrNull(SockKind::Tcp),
+            Returns::LentOrNull => Kind::MemOrNull { size: given.size, lender: Lender::RingBuffer },
+        };
+        let mut value = Value { id: self.fresh_id(), ..Value::pointer(kind) };
+        if CAST.contains(&signature.id) {
+            value.reference = given.reference;
+        } else if ACQUIRE.contains(&signature.id) {
+            self.acquire(state, slot, &mut value);
+        }
+        value
+    }
+
+    fn acquire(&mut self, state: &mut State, slot: usize, value: &mut Value) {
+        let id = self.fresh_id();
+        state.references.push(Reference { id, slot });
+        (value.id, value.reference) = (id, id);
+    }
+
+    fn number_result(&mut self, id: u32, size: u64) -> Value {
+        let mut var = Bounds::UNKNOWN;
+        if let (PROCESSOR, Some(count)) = (id, self.setting.options.processors) {
+            var.limit(0, i64::from(count.max(1)) - 1);
+        } else if SIZED.contains(&id) {
+            var.limit(-MAX_ERRNO, i64::try_from(size).unwrap_or(i64::MAX));
+        } else {
+            return Value::ANY_NUMBER;
+        }
+        Value::number(var)
+    }
+
+    /// The frame of a function that a helper calls back.
+    fn callee(&mut self, state: &State, slot: usize, function: u32, depth: usize) -> Frame {
+        let outer = (depth > 0).then(|| state.frame().instance);
+        let mut callee = Frame::new(depth as u8, function as usize, slot);
+        callee.instance = self.live.instance(self.setting.program, outer, slot, function as usize);
+        (callee.is_async, callee.async_entries) = (state.frame().is_async, state.frame().async_entries);
+        callee
+    }
+
+    /// A helper calls a function back any number of times: one path goes into it, the other on behind the call.
+    fn callback(&mut self, state: &mut State, slot: usize, id: u32, given: &Given) -> Option<Next> {
+        let function = given.function?;
+        if id == signature::LOOP {
+            self.matters(state, Reg::R1);
+            let turns = state.reg(Reg::R1).var.wide.umax;
+            if u64::from(state.frame().callback_depth) >= turns {
+                state.frame_mut().callback_depth = 0;
+                return None;
+            }
+        }
+        let depth = state.frames.len();
+        let mut inside = Box::new(state.clone());
+        let mut callee = self.callee(state, slot, function, depth);
+        callee.callback = Some(Callback { min: 0, max: 1 });
+        let context = *state.reg(Reg::R3);
+        if id == signature::LOOP {
+            callee.regs[1] = Value::ANY_NUMBER;
+            callee.regs[2] = context;
+        } else {
+            let (map, map_id) = given.map.expect("the map was proved");
+            self.entry_arguments(&mut callee, map, map_id);
+            callee.regs[4] = context;
+        }
+        inside.frame_mut().callback_depth += 1;
+        inside.frame_mut().regs[..=5].fill(Value::UNINIT);
+        inside.frames.push(Rc::new(callee));
+        inside.unrolled += 1;
+        state.frame_mut().callback_depth = 0;
+        let start = self.setting.program.functions[function as usize].start;
+        Some(Next::CallBack { here: slot + 1, slot: start, state: inside })
+    }
+
+    /// R1 to R3 of a function called for an entry: the map, its key, its value.
+    fn entry_arguments(&mut self, callee: &mut Frame, map: MapIndex, map_id: u32) {
+        callee.regs[1] = Value { map_id, ..Value::pointer(Kind::MapPtr(map)) };
+        callee.regs[2] = Value { map_id, ..Value::pointer(Kind::MapKey(map)) };
+        callee.regs[3] = Value { map_id, ..Value::pointer(Kind::MapValue(map)) };
+    }
+
+    /// A timer will call a function: it is walked on its own.
+    fn later(&mut self, state: &State, slot: usize, given: &Given) -> Next {
+        let (Some(function), Some((map, map_id))) = (given.function, given.map) else { return Next::Goto(slot + 1) };
+        let mut callee = self.callee(state, slot, function, 0);
+        callee.callback = Some(Callback { min: 0, max: 0 });
+        callee.is_async = true;
+        callee.async_entries = state.frame().async_entries + 1;
+        self.entry_arguments(&mut callee, map, map_id);
+        let start = self.setting.program.functions[function as usize].start;
+        Next::Later { slot: start, state: Box::new(State::of(callee)) }
     }
 
     /// The key a lookup in an array is given decides whether it finds an entry: a spilled one matters.
@@ -107,13 +285,48 @@ impl Walk<'_> {
         }
     }
 
+    /// The state at the start of a function that is verified on its own.
+    pub(in crate::verifier) fn global_entry(&mut self, function: usize) -> Result<State, Stop> {
+        let mut frame = Frame::new(0, function, 0);
+        for (index, arg) in global_args(self.setting.program, function)?.into_iter().enumerate() {
+            frame.regs[index + 1] = match arg {
+                GlobalArg::Number => Value::ANY_NUMBER,
+                GlobalArg::Context => Value::pointer(Kind::Ctx),
+                GlobalArg::Memory { size, never_null: true } => {
+                    Value::pointer(Kind::Mem { size, lender: Lender::Caller })
+                }
+                GlobalArg::Memory { size, .. } => {
+                    let kind = Kind::MemOrNull { size, lender: Lender::Caller };
+                    Value { id: self.fresh_id(), ..Value::pointer(kind) }
+                }
+            };
+        }
+        Ok(State::of(frame))
+    }
+
+    /// A function that is verified on its own may do anything its types allow.
+    pub(super) fn call_global(&mut self, state: &mut State, slot: usize, function: usize) -> Next {
+        self.called[function] = true;
+        if self.changes_packet[function] {
+            self.packet_changed(state);
+        }
+        self.log.line(&format!(
+            "Func#{function} ('{}') is global and assumed valid.",
+            self.setting.program.functions[function].name
+        ));
+        self.clobber_caller_saved(state);
+        self.write(state, Reg::R0, Value::ANY_NUMBER, None);
+        Next::Goto(slot + 1)
+    }
+
     pub(super) fn call_local(&mut self, state: &mut State, slot: usize, target: usize) -> Next {
-        let functions = &self.setting.program.functions;
-        let function = functions.partition_point(|f| f.start <= target) - 1;
+        let function = cfg::function_at(self.setting.program, target);
+        if cfg::is_global_call(self.setting.program, slot) {
+            return self.call_global(state, slot, function);
+        }
         let depth = state.frames.len();
-        let mut callee = Frame::new(depth as u8, function, slot);
+        let mut callee = self.callee(state, slot, function as u32, depth);
         callee.regs[1..=5].copy_from_slice(&state.frame().regs[1..=5]);
-        callee.instance = self.live.instance(self.setting.program, Some(state.frame().instance), slot, function);
         state.frame_mut().regs[..=5].fill(Value::UNINIT);
         state.frames.push(Rc::new(callee));
         Next::Goto(target)
@@ -123,12 +336,22 @@ impl Walk<'_> {
         let depth = state.depth();
         if depth == 0 {
             self.read(state, Reg::R0, false);
+            if state.frame().is_async && state.frame().callback.is_some() {
+                self.matters(state, Reg::R0);
+            }
             return Next::End;
         }
         self.live.commit();
         self.live.update(self.setting.program, state);
+        if state.frame().callback.is_some() {
+            self.matters(state, Reg::R0);
+        }
         let callee = state.frames.pop().expect("there is a frame for each depth");
+        if callee.callback.is_some() {
+            return Next::Again { slot: callee.callsite };
+        }
+        self.log.touched.regs |= 1;
         state.set(Reg::R0, callee.regs[0]);
-        Next::Goto(callee.callsite + 1)
+        Next::Return { slot: callee.callsite + 1 }
     }
 }

@@ -6,7 +6,7 @@ use crate::maps::BPF_F_RDONLY_PROG;
 use crate::program::{MapIndex, MapSpec};
 use crate::verifier::bounds::Bounds;
 use crate::verifier::ctx::{self, CtxAccess, Holds};
-use crate::verifier::explored::Kind;
+use crate::verifier::explored::{Kind, SockKind};
 use crate::verifier::prove::operand;
 use crate::verifier::state::{StackByte, StackPlace, State, Value};
 
@@ -29,6 +29,9 @@ impl Walk<'_> {
                 let setting = self.setting;
                 match ctx::access(setting.program.ty, setting.options.device_bound, access).map(|f| f.holds) {
                     Some(Holds::Pointer(kind)) => Value::pointer(kind),
+                    Some(Holds::Socket) => {
+                        Value { id: self.fresh_id(), ..Value::pointer(Kind::SockOrNull(SockKind::Common)) }
+                    }
                     _ => Value::ANY_NUMBER,
                 }
             }

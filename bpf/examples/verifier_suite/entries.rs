@@ -1,0 +1,101 @@
+//! The tables' entries: what each asks to be loaded.
+
+use crate::c::{self, Definitions, Token};
+use Token::{Name, Sign, Text};
+
+/// An entry of a table.
+#[derive(Debug, Default)]
+pub struct Entry {
+    pub file: String,
+    pub name: String,
+    /// Slots as bpf(2) takes them; map references are not filled in.
+    pub insns: Vec<[u8; 8]>,
+    /// Kind of map, and the wide loads that name it.
+    pub maps: Vec<(String, Vec<usize>)>,
+    /// `BPF_PROG_TYPE_*`.
+    pub ty: u32,
+    pub attach_type: u32,
+    /// `F_*` of the tables, and `BPF_F_*`.
+    pub flags: u32,
+    /// Why it cannot be read.
+    pub unread: Option<String>,
+}
+
+/// The entries of a file.
+pub fn entries(definitions: &mut Definitions, file: &str, text: &str) -> Vec<Entry> {
+    let text = definitions.preprocess(text);
+    let tokens = c::tokens(&text);
+    c::split(&tokens)
+        .into_iter()
+        .filter(|item| item.first() == Some(&Sign("{")))
+        .map(|item| entry(definitions, file, &item[1..c::closed(item, 0) - 1]))
+        .collect()
+}
+
+fn entry(definitions: &Definitions, file: &str, body: &[Token]) -> Entry {
+    let mut out = Entry { file: file.to_owned(), ty: 1, ..Entry::default() };
+    for field in c::split(body) {
+        let (name, value) = match field {
+            [Text(text)] => {
+                out.name = text.clone();
+                continue;
+            }
+            [Sign("."), Name(name), rest @ ..] => {
+                let eq = rest.iter().position(|t| *t == Sign("=")).unwrap_or(0);
+                (name.as_str(), &rest[(eq + 1).min(rest.len())..])
+            }
+            _ => continue,
+        };
+        let number = || definitions.value(value).map(|v| v as u32);
+        match name {
+            "insns" => match instructions(definitions, value) {
+                Ok(insns) => out.insns = insns,
+                Err(what) => out.unread = Some(what),
+            },
+            "prog_type" => out.ty = number().unwrap_or(0),
+            "expected_attach_type" => out.attach_type = number().unwrap_or(0),
+            "flags" => out.flags = number().unwrap_or(0),
+            "fill_helper" => out.unread = Some("instructions are made by C code".to_owned()),
+            "kfunc" | "fixup_kfunc_btf_id" => out.unread = Some("calls kernel functions".to_owned()),
+            "func_info" | "btf_types" => out.unread = Some("brings its own types of functions".to_owned()),
+            _ => {
+                if let Some(kind) = name.strip_prefix("fixup_") {
+                    let slots = c::split(&value[1..value.len().max(1) - 1]);
+                    let slots = slots.iter().filter_map(|s| definitions.value(s)).map(|v| v as usize);
+                    out.maps.push((kind.to_owned(), slots.collect()));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The slots of a brace of instructions.
+fn instructions(definitions: &Definitions, value: &[Token]) -> Result<Vec<[u8; 8]>, String> {
+    let expanded = definitions.expand(value);
+    let body = expanded.get(1..expanded.len().max(2) - 1).unwrap_or_default();
+    c::split(body).into_iter().map(|item| instruction(definitions, item)).collect()
+}
+
+fn instruction(definitions: &Definitions, item: &[Token]) -> Result<[u8; 8], String> {
+    // ((struct bpf_insn) { ... }), or the braces alone.
+    let open = item.iter().position(|t| *t == Sign("{")).ok_or_else(|| format!("an instruction reads {item:?}"))?;
+    let fields = c::split(&item[open + 1..c::closed(item, open) - 1]);
+    let (mut code, mut dst, mut src, mut off, mut imm) = (0, 0, 0, 0, 0);
+    for field in fields {
+        let [Sign("."), Name(name), Sign("="), value @ ..] = field else { continue };
+        let value = definitions.value(value).ok_or_else(|| format!("{name} reads {value:?}"))?;
+        match name.as_str() {
+            "code" => code = value,
+            "dst_reg" => dst = value,
+            "src_reg" => src = value,
+            "off" => off = value,
+            "imm" => imm = value,
+            _ => {}
+        }
+    }
+    let mut out = [code as u8, (dst & 15) as u8 | (src << 4) as u8, 0, 0, 0, 0, 0, 0];
+    out[2..4].copy_from_slice(&(off as i16).to_le_bytes());
+    out[4..8].copy_from_slice(&(imm as i32).to_le_bytes());
+    Ok(out)
+}
