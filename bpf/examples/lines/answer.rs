@@ -51,7 +51,7 @@ pub fn answer(case: &Case, engine: &mut dyn Runner, log_level: u8) -> Map<String
             put("verdict", json!("REJECT"));
             put("errno", json!(rejection.errno.0));
             put("errline", json!(rejection.reason()));
-            put("processed", json!(rejection.processed));
+            put("processed", json!(rejection.statistics.processed));
         }
         Verdict::Unsupported(diagnostic) => {
             put("verdict", json!("UNSUPPORTED"));
