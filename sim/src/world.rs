@@ -8,7 +8,7 @@
 
 use bpf::diag::Diagnostic;
 use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
-use nic_model::device::{self, Device, Frame, PortId};
+use nic_model::device::{self, CardToHost, Device, Frame, PortId};
 use nic_model::quantity::BitRate;
 
 use crate::host::{self, Host};
@@ -25,12 +25,16 @@ pub const CARD_SOURCES: Source = Source(0x1000);
 /// What waits in the queue.
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
-    /// The next frame of a source.
-    Arrive { source: usize, arrival: Arrival },
-    /// For the card.
-    Card(device::In),
-    /// For the host.
-    Host(host::In),
+    /// The next frame of that source.
+    Arrive(usize),
+    /// What the card scheduled for itself.
+    Card(device::Inner),
+    /// What the host scheduled for itself.
+    Host(host::Inner),
+    /// The host has booted.
+    Boot,
+    /// A message of the card reaches the host.
+    Cross(Box<CardToHost>),
 }
 
 /// A source and the port it plays into.
@@ -38,6 +42,8 @@ struct Playing {
     source: TrafficSource,
     port: PortId,
     line: BitRate,
+    /// The frame that arrives next.
+    next: Option<Arrival>,
 }
 
 /// One placement's world.
@@ -47,23 +53,14 @@ pub struct World {
     host: Host,
     sources: Vec<Playing>,
     tracker: Tracker,
-    card_box: Outbox<device::In, device::Out>,
-    host_box: Outbox<host::In, host::Out>,
 }
 
 impl World {
     /// A world of these parts; each source with the rate of its port's line.
     pub fn new(device: Device, host: Host, sources: Vec<(TrafficSource, BitRate)>) -> Self {
-        let playing = sources.into_iter().map(|(source, line)| Playing { port: source.port(), line, source });
-        Self {
-            queue: EventQueue::default(),
-            device,
-            host,
-            sources: playing.collect(),
-            tracker: Tracker::default(),
-            card_box: Outbox::default(),
-            host_box: Outbox::default(),
-        }
+        let playing =
+            sources.into_iter().map(|(source, line)| Playing { port: source.port(), line, source, next: None });
+        Self { queue: EventQueue::default(), device, host, sources: playing.collect(), tracker: Tracker::default() }
     }
 
     /// Runs until nothing is left to happen. `progress` hears of the number of packets that have arrived, now and then.
@@ -71,26 +68,45 @@ impl World {
     /// # Errors
     /// A trace that can no longer be read; the rest is data.
     pub fn run(&mut self, mut progress: impl FnMut(u64)) -> Result<(), Diagnostic> {
-        let start = host::In::Inner(host::Inner::Start);
-        self.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Host(start));
+        self.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Boot);
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
         }
         while let Some((now, event)) = self.queue.pop() {
             match event {
-                Event::Arrive { source, arrival } => {
-                    let Playing { port, line, .. } = self.sources[source];
+                Event::Arrive(source) => {
+                    let Playing { port, line, ref mut next, .. } = self.sources[source];
+                    let arrival = next.take().expect("its event was entered with it");
                     let line_time = line.time_of(device::line_bytes(arrival.bytes.len()) * 8);
                     let id = self.tracker.arrive(now, arrival.bytes.len(), line_time);
                     let frame = Frame { id, bytes: arrival.bytes };
-                    self.card(now, device::In::Wire { port, frame });
+                    let wire = device::In::Wire { port, frame };
+                    self.device.handle(
+                        now,
+                        wire,
+                        &mut CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker },
+                    );
                     self.schedule_next(source)?;
                     if id.0.is_multiple_of(PROGRESS_STEP) {
                         progress(id.0);
                     }
                 }
-                Event::Card(event) => self.card(now, event),
-                Event::Host(event) => self.host(now, event),
+                Event::Card(event) => {
+                    let mut outbox = CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker };
+                    self.device.wake(now, event, &mut outbox);
+                }
+                Event::Host(event) => {
+                    let (host, mut outbox) = self.host(now);
+                    host.wake(now, event, &mut outbox);
+                }
+                Event::Boot => {
+                    let (host, mut outbox) = self.host(now);
+                    host.handle(now, host::In::Start, &mut outbox);
+                }
+                Event::Cross(message) => {
+                    let (host, mut outbox) = self.host(now);
+                    host.handle(now, host::In::Pcie(*message), &mut outbox);
+                }
             }
         }
         progress(self.tracker.offered());
@@ -100,50 +116,16 @@ impl World {
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {
         if let Some(arrival) = self.sources[source].source.next_frame()? {
             let from = Source(TRAFFIC_SOURCES.0 + source as u16);
-            self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive { source, arrival });
+            self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive(source));
+            self.sources[source].next = Some(arrival);
         }
         Ok(())
     }
 
-    fn card(&mut self, now: Time, event: device::In) {
-        self.device.handle(now, event, &mut self.card_box);
-        self.settle(now);
-    }
-
-    fn host(&mut self, now: Time, event: host::In) {
-        self.host.handle(now, event, &mut self.host_box);
-        self.settle(now);
-    }
-
-    /// Turns what the components said into the next inputs, until both outboxes are empty.
-    fn settle(&mut self, now: Time) {
-        while !self.card_box.is_empty() || !self.host_box.is_empty() {
-            for wake in self.card_box.wakes.drain(..) {
-                self.queue.push(wake.at, wake.priority, wake.source, Event::Card(wake.event));
-            }
-            for wake in self.host_box.wakes.drain(..) {
-                self.queue.push(wake.at, wake.priority, wake.source, Event::Host(wake.event));
-            }
-            for (source, out) in self.card_box.sends.drain(..) {
-                match out {
-                    device::Out::Wire { frame, last_bit, .. } => self.tracker.transmitted(last_bit, frame.id),
-                    device::Out::Fate { packet, fate } => self.tracker.end(now, packet, fate.into()),
-                    device::Out::Pcie { at, message } => {
-                        self.queue.push(at, Priority::Arrival, source, Event::Host(host::In::Pcie(message)));
-                    }
-                }
-            }
-            for (_, out) in self.host_box.sends.drain(..) {
-                match out {
-                    // The link is the card's: it takes the message the moment the host issues it.
-                    host::Out::Pcie(message) => {
-                        self.device.handle(now, device::In::Pcie(message), &mut self.card_box);
-                    }
-                    host::Out::Fate { packet, fate } => self.tracker.end(now, packet, fate.into()),
-                    host::Out::Sending { packet, by } => self.tracker.sent(packet, by),
-                }
-            }
-        }
+    /// The host, and where it says what it wants.
+    fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
+        let card = CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker };
+        (&mut self.host, HostBox { card, device: &mut self.device })
     }
 
     /// What became of the packets.
@@ -174,3 +156,48 @@ impl World {
 
 /// Packets between two calls of `progress`.
 const PROGRESS_STEP: u64 = 4_096;
+
+/// What becomes of the card's words.
+struct CardBox<'a> {
+    now: Time,
+    queue: &'a mut EventQueue<Event>,
+    tracker: &'a mut Tracker,
+}
+
+impl Outbox<device::Inner, device::Out> for CardBox<'_> {
+    fn send(&mut self, source: Source, out: device::Out) {
+        match out {
+            device::Out::Wire { frame, last_bit, .. } => self.tracker.transmitted(last_bit, frame.id),
+            device::Out::Fate { packet, fate } => self.tracker.end(self.now, packet, fate.into()),
+            device::Out::Pcie { at, message } => {
+                self.queue.push(at, Priority::Arrival, source, Event::Cross(Box::new(message)));
+            }
+        }
+    }
+
+    fn wake(&mut self, at: Time, priority: Priority, source: Source, event: device::Inner) {
+        self.queue.push(at, priority, source, Event::Card(event));
+    }
+}
+
+/// What becomes of the host's words.
+struct HostBox<'a> {
+    card: CardBox<'a>,
+    device: &'a mut Device,
+}
+
+impl Outbox<host::Inner, host::Out> for HostBox<'_> {
+    fn send(&mut self, _: Source, out: host::Out) {
+        let now = self.card.now;
+        match out {
+            // The link is the card's: it takes the message the moment the host issues it.
+            host::Out::Pcie(message) => self.device.handle(now, device::In::Pcie(message), &mut self.card),
+            host::Out::Fate { packet, fate } => self.card.tracker.end(now, packet, fate.into()),
+            host::Out::Sending { packet, by } => self.card.tracker.sent(packet, by),
+        }
+    }
+
+    fn wake(&mut self, at: Time, priority: Priority, source: Source, event: host::Inner) {
+        self.card.queue.push(at, priority, source, Event::Host(event));
+    }
+}

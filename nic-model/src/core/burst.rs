@@ -59,9 +59,9 @@ impl Machine {
             self.run_ready(code.micros(self.mode));
             let pc = self.context().pc;
             let flow = match code.slot(pc) {
-                Slot::Op(ref op) => op.visit(self),
-                Slot::Entry(entry) => return self.enter(entry),
-                Slot::Undecodable(word) => Err(self.trap(TrapKind::Undecodable { word })),
+                Slot::Op(op) => op.visit(self),
+                &Slot::Entry(entry) => return self.enter(entry),
+                &Slot::Undecodable(word) => Err(self.trap(TrapKind::Undecodable { word })),
                 Slot::Empty => Err(self.trap(TrapKind::OutsideCode)),
             };
             let flow = match flow {
@@ -145,19 +145,13 @@ impl Machine {
 
     /// The context gives the core away at the machine's cycle, for what [`super::context::Context::wake`] says.
     pub(super) fn wait(&mut self, pc: u16) -> Option<End> {
-        let id = self.context_id();
-        let coming = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.context == id && flight.pending && !flight.orphan)
-            .fold(0, |signals, (_, flight)| signals | flight.signal);
         let cycle = self.cycle;
-        let context = self.context();
-        if !context.wake.met_by(context.signals | coming) {
-            let signals = context.wake.signals;
+        if !self.will_wake() {
+            let signals = self.context().wake.signals;
             self.trap(TrapKind::Deadlock { signals });
             return self.give_up(pc);
         }
+        let context = self.context();
         context.flush_pointers();
         if let Some(to) = context.resume.take() {
             context.pc = to;
@@ -165,6 +159,15 @@ impl Machine {
         context.state = State::Waiting;
         context.waiting_since = cycle;
         Some(End::Wait)
+    }
+
+    /// Whether the signals that are there and those on their way suffice for the wait.
+    fn will_wake(&mut self) -> bool {
+        let current = self.current & 7;
+        let coming = self.flights.of(current).filter(|(_, flight)| flight.pending && !flight.orphan);
+        let signals = coming.fold(0, |signals, (_, flight)| signals | flight.signal);
+        let context = self.context();
+        context.wake.met_by(context.signals | signals)
     }
 
     /// Notes a trap of the running packet, once; its context goes on with the epilogue of a trap.
@@ -188,11 +191,7 @@ impl Machine {
         {
             return Some(halt.into());
         }
-        self.flights.each(|flight| {
-            if flight.context == id {
-                flight.orphan = true;
-            }
-        });
+        self.flights.orphan(self.current & 7);
         let vector = self.read_vector();
         let at = self.clock.time(self.cycle);
         let context = self.context();
@@ -206,8 +205,9 @@ impl Machine {
             vector,
             instructions: context.executed,
         };
+        context.outcome = Some(outcome);
         self.counters.packets += 1;
-        self.out.push(CoreOut::Finished { at, context: id, outcome });
+        self.out.push(CoreOut::Finished { at, context: id });
         Some(End::Free)
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Clock {
     /// Cycle counts and times below these do not overflow.
     safe_cycle: u64,
     safe_ps: u64,
+    /// 2^64 / `ps`, rounded up: multiplied and shifted back it divides, or is one too many.
+    inverse: u64,
 }
 
 impl Clock {
@@ -22,7 +24,14 @@ impl Clock {
             (a, b) = (b, a % b);
         }
         let (ps, cycles) = (1_000_000_000_000 / a, frequency.hz() / a);
-        Clock { frequency, ps, cycles, safe_cycle: u64::MAX / ps, safe_ps: u64::MAX / cycles }
+        Clock {
+            frequency,
+            ps,
+            cycles,
+            safe_cycle: u64::MAX / ps,
+            safe_ps: u64::MAX / cycles,
+            inverse: (u64::MAX / ps).saturating_add(1),
+        }
     }
 
     /// When a cycle begins.
@@ -41,7 +50,14 @@ impl Clock {
     pub(super) fn cycle(&self, time: Time) -> u64 {
         if time.ps() <= self.safe_ps {
             // Cycle c begins at floor(c * ps / cycles): not before `time` if c * ps >= time * cycles.
-            let cycle = (time.ps() * self.cycles).div_ceil(self.ps);
+            let scaled = time.ps() * self.cycles;
+            let quotient = ((u128::from(scaled) * u128::from(self.inverse)) >> 64) as u64;
+            // The estimate is the quotient rounded down, or one more: both are cycles to begin from.
+            let cycle = match quotient.checked_mul(self.ps) {
+                Some(product) if product < scaled => quotient + 1,
+                Some(product) if product - scaled < self.ps => quotient,
+                _ => quotient - 1,
+            };
             // Rounding down may bring the cycle before to `time` as well.
             if self.cycles > 1 && cycle > 0 && self.time(cycle - 1) >= time { cycle - 1 } else { cycle }
         } else {

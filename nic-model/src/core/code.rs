@@ -25,6 +25,8 @@ pub struct CodeStore {
     slots: Vec<Slot>,
     /// The same made ready for the inner loop, in four- and in eight-context mode.
     micros: [Vec<Micro>; 2],
+    /// Constants that they refer to.
+    constants: Vec<u8>,
     start: u16,
 }
 
@@ -37,8 +39,8 @@ impl CodeStore {
                 *slot = Slot::Entry(entry);
             }
         }
-        let micros = vec![Micro::Other; slots.len()];
-        CodeStore { slots, micros: [micros.clone(), micros], start: layout.start }
+        let micros = vec![Micro::OTHER; slots.len()];
+        CodeStore { slots, micros: [micros.clone(), micros], constants: Vec::new(), start: layout.start }
     }
 
     /// The same with a program's words at the layout's start. The words are linked: addresses absolute, parity over
@@ -60,14 +62,16 @@ impl CodeStore {
                 Err(_) => Slot::Undecodable(word),
             };
         }
+        let mut ready = Ready::default();
         for (micros, mode) in code.micros.iter_mut().zip([ContextMode::Four, ContextMode::Eight]) {
-            let ready = Ready::new(mode);
+            ready.mode = mode;
             for (micro, slot) in micros.iter_mut().zip(&code.slots) {
                 if let Slot::Op(op) = slot {
                     *micro = ready.micro(op);
                 }
             }
         }
+        code.constants = ready.constants;
         Ok(code)
     }
 
@@ -82,8 +86,13 @@ impl CodeStore {
         &self.micros[if mode == ContextMode::Four { 0 } else { 1 }]
     }
 
+    /// Constants that they refer to, in the order of their slots.
+    pub(super) fn constants(&self) -> &[u8] {
+        &self.constants
+    }
+
     #[inline]
-    pub(super) fn slot(&self, pc: u16) -> Slot {
-        self.slots.get(usize::from(pc)).copied().unwrap_or(Slot::Empty)
+    pub(super) fn slot(&self, pc: u16) -> &Slot {
+        self.slots.get(usize::from(pc)).unwrap_or(&Slot::Empty)
     }
 }

@@ -1,7 +1,7 @@
 //! What belongs to one context of a core.
 
 use super::alu::Flags;
-use super::{ContextId, PacketId, Task, TaskKind, TrapKind};
+use super::{ContextId, Outcome, PacketId, Task, TaskKind, TrapKind};
 use crate::firmware::{MapRoutine, PacketVector, Verdict};
 use crate::memory::MapCall;
 
@@ -141,6 +141,8 @@ pub(super) struct Context {
     pub task: Task,
     /// It has not had the core for this packet yet.
     pub fresh: bool,
+    /// How its latest packet ended, once it has.
+    pub outcome: Option<Outcome>,
     /// Set by the first trap.
     pub trap: Option<(u16, TrapKind)>,
     pub pc: u16,
@@ -187,6 +189,7 @@ impl Context {
             activity: Activity::Program,
             task: Task { packet: PacketId(0), kind: TaskKind::Plain, vector: PacketVector::default() },
             fresh: false,
+            outcome: None,
             trap: None,
             pc: 0,
             flags: Flags::default(),
@@ -274,6 +277,7 @@ impl Context {
         self.activity = Activity::Routine { stage, step: 0 };
         self.task = task;
         self.fresh = true;
+        self.outcome = None;
         self.trap = None;
         self.signals = 0;
         self.wake = Wake::default();

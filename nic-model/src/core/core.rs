@@ -10,11 +10,11 @@ use super::context::State;
 use super::flight::Flight;
 use super::machine::{LOCAL_WORDS, Machine};
 use super::registers::Registers;
-use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, FlightId, PacketId};
+use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, FlightId, Outcome, PacketId, Resume};
 use crate::des::{Component, Outbox, Priority, Time};
 use crate::firmware::{Firmware, VECTOR_WORDS};
 use crate::isa::Bank;
-use crate::memory::{Action, Cargo, MapShape, Memories};
+use crate::memory::{Action, Answer, Cargo, MapShape, MemCommand, Memories};
 
 /// A flow processing core.
 ///
@@ -76,6 +76,7 @@ impl Core {
             busy_until: 0,
             resume: None,
         };
+        core.machine.registers.set_constants(core.code.constants());
         core.set_maps(&memories.maps().shapes());
         Ok(core)
     }
@@ -103,6 +104,7 @@ impl Core {
 
     /// Replaces the code store; the core must be idle ([`Core::is_idle`]), or its contexts go on in the new program.
     pub fn load(&mut self, code: Arc<CodeStore>) {
+        self.machine.registers.set_constants(code.constants());
         self.code = code;
     }
 
@@ -121,13 +123,24 @@ impl Core {
         self.machine.random_log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// A command under way.
+    pub fn command(&self, flight: FlightId) -> MemCommand {
+        self.machine.flights.get(flight).command
+    }
+
     /// What travels with a command of this core, for the engine that it reaches now.
-    pub fn cargo(&mut self, command: &crate::memory::MemCommand) -> Cargo<'_> {
-        self.machine.pull(command.flight);
-        let context = usize::from(command.context.0 & 7);
+    pub fn cargo(&mut self, flight: FlightId) -> Cargo<'_> {
+        self.machine.pull(flight);
         let Machine { flights, contexts, .. } = &mut self.machine;
+        let Flight { command, .. } = flights.get(flight);
+        let context = usize::from(command.context.0 & 7);
         let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
-        Cargo { words: flights.words_mut(command.flight), call }
+        Cargo { words: flights.words_mut(flight), call }
+    }
+
+    /// How the latest packet of a context ended, until it gets the next.
+    pub fn outcome(&self, context: ContextId) -> Option<Outcome> {
+        self.machine.contexts[usize::from(context.0 & 7)].outcome
     }
 
     /// A general purpose register of a context, by its number in the context.
@@ -148,28 +161,25 @@ impl Core {
     }
 
     /// The core is to look at its contexts at that cycle, if not earlier.
-    fn schedule(&mut self, cycle: u64, outbox: &mut Outbox<CoreIn, CoreOut>) {
+    fn schedule(&mut self, cycle: u64, outbox: &mut dyn Outbox<Resume, CoreOut>) {
         if self.resume.is_none_or(|resume| cycle < resume) {
             self.resume = Some(cycle);
-            outbox.wake(self.machine.clock.time(cycle), Priority::Core, self.machine.config.source, CoreIn::Resume);
+            outbox.wake(self.machine.clock.time(cycle), Priority::Core, self.machine.config.source, Resume);
         }
     }
 
     /// Schedules the next look after the event of cycle `now`, given what is known by then.
-    fn plan(&mut self, now: u64, outbox: &mut Outbox<CoreIn, CoreOut>) {
+    fn plan(&mut self, now: u64, outbox: &mut dyn Outbox<Resume, CoreOut>) {
         let machine = &self.machine;
         let earliest = self.busy_until.max(now);
-        let from = |time: Option<Time>| time.map(|time| machine.clock.cycle(time).max(earliest));
+        let from = |time: Time| machine.clock.cycle(time).max(earliest);
         let next = if self.running.is_some() {
-            if self.stalled {
-                from(machine.flights.iter().filter(|(_, f)| f.queued).filter_map(|(_, f)| f.taken).min())
-            } else {
-                Some(earliest)
-            }
+            if self.stalled { machine.queue.next_free().map(from) } else { Some(earliest) }
         } else if self.contexts().any(|context| self.could_run(context)) {
             Some(earliest)
         } else {
-            from(machine.flights.iter().filter(|(_, f)| self.wakes(f)).filter_map(|(_, f)| f.back).min())
+            let first = machine.flights.due().find(|&(_, id)| self.wakes(machine.flights.get(id)));
+            first.map(|(back, _)| from(back))
         };
         if let Some(cycle) = next {
             self.schedule(cycle, outbox);
@@ -177,21 +187,18 @@ impl Core {
     }
 
     /// The same after an engine has said when a command is taken and answered; nothing else has changed.
-    fn plan_answer(&mut self, flight: FlightId, outbox: &mut Outbox<CoreIn, CoreOut>) {
-        let flight = *self.machine.flights.get(flight);
+    fn plan_answer(&mut self, wakes: bool, answer: Answer, outbox: &mut dyn Outbox<Resume, CoreOut>) {
         let time = match self.running {
-            Some(_) if self.stalled => flight.taken,
-            None if self.wakes(&flight) => flight.back,
-            _ => None,
+            Some(_) if self.stalled => answer.taken,
+            None if wakes => answer.back,
+            _ => return,
         };
-        if let Some(time) = time {
-            self.schedule(self.machine.clock.cycle(time).max(self.busy_until), outbox);
-        }
+        self.schedule(self.machine.clock.cycle(time).max(self.busy_until), outbox);
     }
 
     /// Whether a command may wake a context that waits.
     fn wakes(&self, flight: &Flight) -> bool {
-        let state = self.machine.contexts[usize::from(flight.context.0 & 7)].state;
+        let state = self.machine.contexts[flight.context()].state;
         flight.pending && flight.signal != 0 && !flight.orphan && state == State::Waiting
     }
 
@@ -222,30 +229,28 @@ impl Core {
     /// Lets everything reach its context that reaches it by `now`, in order of time, and wakes those that have what they
     /// wait for. Signals that came before a wait began are all seen by it together.
     fn deliver(&mut self, now: Time) {
-        while let Some(id) = self.machine.next_delivery(now, None) {
-            let flight = self.machine.flights.get(id);
-            let (context, back) = (usize::from(flight.context.0), flight.back);
+        while let Some((back, id)) = self.machine.flights.first_due(None)
+            && back <= now
+        {
+            let context = self.machine.flights.get(id).context();
             let began = self.machine.clock.time(self.machine.contexts[context].waiting_since);
-            if back.is_some_and(|back| back > began) {
+            if back > began {
                 self.wake_if_satisfied(context);
             }
             self.machine.deliver(id);
-            if back.is_some_and(|back| back > began) {
+            if back > began {
                 self.wake_if_satisfied(context);
             }
         }
         for context in self.contexts() {
             self.wake_if_satisfied(context);
         }
-        self.machine.flights.retire();
     }
 
     /// The next ready context after the one that had the core last.
     fn choose(&self) -> Option<usize> {
-        let contexts = usize::from(self.machine.config.contexts);
-        (1..=contexts)
-            .map(|step| (self.last + step) % contexts)
-            .find(|&context| self.machine.contexts[context].state == State::Ready)
+        let ready = |context: &usize| self.machine.contexts[*context].state == State::Ready;
+        (self.last + 1..self.contexts().end).find(ready).or_else(|| (0..=self.last).find(ready))
     }
 
     /// The event of this cycle: a burst goes on or a new one begins.
@@ -281,9 +286,10 @@ impl Core {
 
 impl Component for Core {
     type In = CoreIn;
+    type Wake = Resume;
     type Out = CoreOut;
 
-    fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut Outbox<CoreIn, CoreOut>) {
+    fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut dyn Outbox<Resume, CoreOut>) {
         match event {
             CoreIn::Begin { context, task } => {
                 if !self.is_free(context) {
@@ -292,24 +298,25 @@ impl Component for Core {
                 self.machine.contexts[usize::from(context.0 & 7)].begin(task);
                 self.plan(self.machine.clock.cycle(now), outbox);
             }
-            CoreIn::Answer { flight: id, answer } => {
-                let flight = self.machine.flights.get_mut(id);
-                flight.taken = Some(answer.taken);
-                flight.back = Some(answer.back);
-                self.plan_answer(id, outbox);
-            }
-            CoreIn::Resume => {
-                let cycle = self.machine.clock.cycle(now);
-                if self.resume != Some(cycle) {
-                    return;
-                }
-                self.resume = None;
-                self.resume(now, cycle);
-                for out in self.machine.out.drain(..) {
-                    outbox.send(self.machine.config.source, out);
-                }
-                self.plan(cycle, outbox);
+            CoreIn::Answer { flight, answer } => {
+                let wakes = self.wakes(self.machine.flights.get(flight));
+                self.machine.queue.answered(answer.taken);
+                self.machine.flights.answered(flight, answer.back);
+                self.plan_answer(wakes, answer, outbox);
             }
         }
+    }
+
+    fn wake(&mut self, now: Time, _: Resume, outbox: &mut dyn Outbox<Resume, CoreOut>) {
+        let cycle = self.machine.clock.cycle(now);
+        if self.resume != Some(cycle) {
+            return;
+        }
+        self.resume = None;
+        self.resume(now, cycle);
+        for out in self.machine.out.drain(..) {
+            outbox.send(self.machine.config.source, out);
+        }
+        self.plan(cycle, outbox);
     }
 }

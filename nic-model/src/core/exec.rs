@@ -288,10 +288,10 @@ impl NicVisitor for Machine {
     fn alu(&mut self, op: &Alu) -> Executed {
         self.unpredicated(op.predicate)?;
         let (lhs, rhs) = self.pair(&op.src)?;
-        let flags = alu::alu(op.op, lhs, rhs, self.context().flags.carry);
-        self.write(op.dst, flags.result)?;
+        let flags = alu::alu(op.op, lhs, rhs, self.context().flags.carry());
+        self.write(op.dst, flags.result())?;
         self.set_flags(op.cc, flags);
-        self.finish(lhs, flags.result)
+        self.finish(lhs, flags.result())
     }
 
     fn dbl_shf(&mut self, op: &DblShf) -> Executed {

@@ -1,8 +1,8 @@
 //! A core's outstanding memory commands.
 
-use super::{ContextId, FlightId};
+use super::FlightId;
 use crate::des::Time;
-use crate::memory::MAX_WORDS;
+use crate::memory::{MAX_WORDS, MemCommand};
 
 /// The signal of firmware commands. Programs cannot name it: theirs are 1 to 15.
 pub(super) const FIRMWARE_SIGNAL: u16 = 1;
@@ -28,8 +28,7 @@ impl Span {
 /// It does not hold its words ([`Flights::words`]): a flight is small and made anew for every command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
-    /// For which context.
-    pub context: ContextId,
+    pub command: MemCommand,
     /// Signals it raises, one bit each; 0 for a posted command.
     pub signal: u16,
     /// Transfer registers that its words go to.
@@ -38,93 +37,183 @@ pub(super) struct Flight {
     pub pull: Span,
     /// Cycle at which they are pulled.
     pub pull_cycle: u64,
-    /// When an engine takes it out of the command queue; `None` until it has reached one.
-    pub taken: Option<Time>,
     /// When data and signal are back; `None` until it has reached an engine.
     pub back: Option<Time>,
-    /// Whether it holds a slot of the command queue.
-    pub queued: bool,
-    /// Whether data and signal are still to come.
+    /// Whether data or a signal comes back; without, nothing more comes of it once an engine has it.
     pub pending: bool,
     /// The packet it was issued for is done: its data and signal go nowhere.
     pub orphan: bool,
 }
 
 impl Flight {
-    /// Whether nothing more comes of it.
-    const fn is_over(&self) -> bool {
-        self.back.is_some() && !self.queued && !self.pending
+    /// For which context.
+    #[inline]
+    pub(super) fn context(&self) -> usize {
+        usize::from(self.command.context.0 & 7)
     }
 }
 
-/// The outstanding commands, in order of issue.
+/// The outstanding commands.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flights {
     slots: Vec<Flight>,
     words: Vec<[u32; MAX_WORDS]>,
     free: Vec<u16>,
+    /// All, in order of issue.
     order: Vec<u16>,
+    /// Those whose data or signal is on its way, by the time they come; those of one time in order of issue.
+    due: Vec<Due>,
+    issued: u64,
+    /// For each slot, how many were issued before.
+    numbers: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    back: Time,
+    number: u64,
+    id: u16,
 }
 
 impl Flights {
     /// A new one, last in order. Its words are those of whoever had its place before.
-    pub(super) fn add(&mut self, flight: Flight) -> FlightId {
+    pub(super) fn add(&mut self, flight: impl FnOnce(FlightId) -> Flight) -> FlightId {
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[usize::from(id)] = flight;
+                self.slots[usize::from(id)] = flight(FlightId(id));
                 id
             }
             None => {
-                self.slots.push(flight);
+                let id =
+                    u16::try_from(self.slots.len()).expect("commands under way are fewer than the cycles they take");
+                self.slots.push(flight(FlightId(id)));
                 self.words.push([0; MAX_WORDS]);
-                u16::try_from(self.slots.len() - 1).expect("commands under way are fewer than the cycles they take")
+                self.numbers.push(0);
+                id
             }
         };
+        self.numbers[usize::from(id)] = self.issued;
+        self.issued += 1;
         self.order.push(id);
         FlightId(id)
     }
 
+    /// An engine says when data and signal are back.
+    pub(super) fn answered(&mut self, id: FlightId, back: Time) {
+        let slot = usize::from(id.0);
+        let flight = &mut self.slots[slot];
+        flight.back = Some(back);
+        if !flight.pending {
+            return self.end(id);
+        }
+        let due = Due { back, number: self.numbers[slot], id: id.0 };
+        let at = self.due.iter().rposition(|other| *other < due).map_or(0, |before| before + 1);
+        self.due.insert(at, due);
+    }
+
+    /// What comes next of those whose data and signal are on their way.
+    #[inline]
+    pub(super) fn due(&self) -> impl Iterator<Item = (Time, FlightId)> {
+        self.due.iter().map(|due| (due.back, FlightId(due.id)))
+    }
+
+    /// The first of them, of one context or of all.
+    #[inline]
+    pub(super) fn first_due(&self, context: Option<usize>) -> Option<(Time, FlightId)> {
+        self.due().find(|&(_, id)| context.is_none_or(|context| self.get(id).context() == context))
+    }
+
+    /// Data and signal of one have come, and nothing more will.
+    pub(super) fn delivered(&mut self, id: FlightId) {
+        if let Some(at) = self.due.iter().position(|due| due.id == id.0) {
+            self.due.remove(at);
+        }
+        self.end(id);
+    }
+
+    fn end(&mut self, id: FlightId) {
+        if let Some(at) = self.order.iter().position(|&other| other == id.0) {
+            self.order.remove(at);
+        }
+        self.free.push(id.0);
+    }
+
+    #[inline]
     pub(super) fn get(&self, id: FlightId) -> &Flight {
         &self.slots[usize::from(id.0)]
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: FlightId) -> &mut Flight {
         &mut self.slots[usize::from(id.0)]
     }
 
     /// The words of one.
+    #[inline]
     pub(super) fn words(&self, id: FlightId) -> &[u32; MAX_WORDS] {
         &self.words[usize::from(id.0)]
     }
 
     /// The same to change.
+    #[inline]
     pub(super) fn words_mut(&mut self, id: FlightId) -> &mut [u32; MAX_WORDS] {
         &mut self.words[usize::from(id.0)]
     }
 
-    /// Those under way, in order of issue.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (FlightId, &Flight)> {
-        self.order.iter().map(|&id| (FlightId(id), &self.slots[usize::from(id)]))
+    /// Those of one context under way, in order of issue.
+    #[inline]
+    pub(super) fn of(&self, context: usize) -> impl Iterator<Item = (FlightId, &Flight)> {
+        let all = self.order.iter().map(|&id| (FlightId(id), &self.slots[usize::from(id)]));
+        all.filter(move |(_, flight)| flight.context() == context)
     }
 
-    /// Does something to each, in order of issue.
-    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Flight)) {
+    /// The packet of a context is done: what comes for it goes nowhere.
+    pub(super) fn orphan(&mut self, context: usize) {
         for &id in &self.order {
-            act(&mut self.slots[usize::from(id)]);
+            let flight = &mut self.slots[usize::from(id)];
+            flight.orphan |= flight.context() == context;
         }
     }
+}
 
-    /// Forgets those of which nothing more comes.
-    pub(super) fn retire(&mut self) {
-        let Flights { slots, free, order, .. } = self;
-        if order.iter().any(|&id| slots[usize::from(id)].is_over()) {
-            order.retain(|&id| {
-                let over = slots[usize::from(id)].is_over();
-                if over {
-                    free.push(id);
-                }
-                !over
-            });
+/// A core's command queue: places of commands that no engine has taken yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CommandQueue {
+    /// Commands that have not reached an engine.
+    unanswered: u32,
+    /// When engines take the others that still hold a place, as far as the core has noticed.
+    leaving: Vec<Time>,
+}
+
+impl CommandQueue {
+    /// A command is put into it.
+    pub(super) fn enter(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// A command has reached an engine, which takes it then.
+    pub(super) fn answered(&mut self, taken: Time) {
+        self.unanswered -= 1;
+        self.leaving.push(taken);
+    }
+
+    /// Whether fewer than `limit` places are taken at `now`, as far as is known.
+    pub(super) fn has_room(&mut self, limit: u32, now: impl FnOnce() -> Time) -> bool {
+        let room = |queue: &Self| queue.unanswered + (queue.leaving.len() as u32) < limit;
+        if !room(self) {
+            let now = now();
+            self.leaving.retain(|&taken| taken > now);
         }
+        room(self)
+    }
+
+    /// Whether it is not known of all when they leave.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unanswered > 0
+    }
+
+    /// When the next place is free, as far as is known.
+    pub(super) fn next_free(&self) -> Option<Time> {
+        self.leaving.iter().copied().min()
     }
 }

@@ -163,30 +163,11 @@ impl Machine {
 
     /// Makes sure that the command queue has room at this cycle.
     pub(super) fn queue_slot(&mut self) -> Result<(), Halt> {
-        if self.queued < self.config.costs.command_queue.max(1) {
+        let (clock, cycle) = (&self.clock, self.cycle);
+        if self.queue.has_room(self.config.costs.command_queue.max(1), || clock.time(cycle)) {
             return Ok(());
         }
-        let now = self.clock.time(self.cycle);
-        let mut unknown = false;
-        let mut freed = 0;
-        self.flights.each(|flight| {
-            if flight.queued {
-                match flight.taken {
-                    Some(taken) if taken <= now => {
-                        flight.queued = false;
-                        freed += 1;
-                    }
-                    Some(_) => {}
-                    None => unknown = true,
-                }
-            }
-        });
-        self.queued -= freed;
-        self.flights.retire();
-        if freed > 0 {
-            return Ok(());
-        }
-        Err(if unknown && self.cycle > self.known { Halt::Later } else { Halt::QueueFull })
+        Err(if self.queue.is_unsure() && self.cycle > self.known { Halt::Later } else { Halt::QueueFull })
     }
 
     /// Puts a command into the queue, which has room.
@@ -195,15 +176,23 @@ impl Machine {
         let packet = self.context().task.packet;
         let pull_cycle = self.cycle + u64::from(self.config.costs.pull);
         let pending = request.signal != 0 || request.push.count != 0;
-        let flight = self.flights.add(Flight {
-            context,
+        let core = self.config.id;
+        let flight = self.flights.add(|flight| Flight {
+            command: MemCommand {
+                core,
+                context,
+                packet,
+                flight,
+                engine: request.at.engine,
+                offset: request.at.offset,
+                bytes: request.bytes,
+                action: request.action,
+            },
             signal: request.signal,
             push: request.push,
             pull: request.pull,
             pull_cycle,
-            taken: None,
             back: None,
-            queued: true,
             pending,
             orphan: false,
         });
@@ -217,7 +206,7 @@ impl Machine {
                 words[1] = 0;
             }
         }
-        self.queued += 1;
+        self.queue.enter();
         let current = self.context();
         current.pushing |= request.push.mask();
         current.pulling |= request.pull.mask();
@@ -230,18 +219,6 @@ impl Machine {
         let engine = usize::from(request.at.engine.0);
         let arrives = self.clock.time(leaves) + self.request_times[engine];
         self.counters.commands += 1;
-        self.out.push(CoreOut::Command {
-            arrives,
-            command: MemCommand {
-                core: self.config.id,
-                context,
-                packet,
-                flight,
-                engine: request.at.engine,
-                offset: request.at.offset,
-                bytes: request.bytes,
-                action: request.action,
-            },
-        });
+        self.out.push(CoreOut::Command { arrives, flight });
     }
 }

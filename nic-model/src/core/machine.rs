@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::context::Context;
-use super::flight::{Flights, Span};
+use super::flight::{CommandQueue, FIRMWARE_SIGNAL, Flight, Flights};
 use super::registers::{Registers, mirror};
 use super::units::{Cam, Running};
 use super::{ContextId, CoreConfig, CoreCounters, CoreOut, FlightId, TrapKind};
@@ -38,8 +38,7 @@ pub(super) struct Machine {
     pub local: Box<[u32; LOCAL_WORDS]>,
     pub contexts: Box<[Context; 8]>,
     pub flights: Flights,
-    /// Commands that hold a slot of the queue, as far as the core has noticed.
-    pub queued: u32,
+    pub queue: CommandQueue,
     pub cam: Cam,
     pub running: Running,
     pub random: u64,
@@ -71,7 +70,7 @@ impl Machine {
             local: Box::new([0; LOCAL_WORDS]),
             contexts: Box::new(std::array::from_fn(|_| Context::new())),
             flights: Flights::default(),
-            queued: 0,
+            queue: CommandQueue::default(),
             cam: Cam::default(),
             running: Running::default(),
             random: config.seed,
@@ -161,52 +160,37 @@ impl Machine {
 
     /// Lets everything reach the running context that reaches it by this cycle.
     pub(super) fn settle_deliveries(&mut self) -> Result<(), Halt> {
-        let context = self.context_id();
-        let unanswered =
-            self.flights.iter().any(|(_, flight)| flight.context == context && flight.pending && flight.back.is_none());
+        let context = self.current & 7;
+        let unanswered = self.flights.of(context).any(|(_, flight)| flight.pending && flight.back.is_none());
         if unanswered && self.cycle > self.known {
             return Err(Halt::Later);
         }
         let now = self.clock.time(self.cycle);
-        while let Some(id) = self.next_delivery(now, Some(context)) {
+        while let Some((back, id)) = self.flights.first_due(Some(context))
+            && back <= now
+        {
             self.deliver(id);
         }
         Ok(())
     }
 
-    /// The command under way whose data and signal come next, by `now`; for one context or for all.
-    pub(super) fn next_delivery(&self, now: Time, context: Option<ContextId>) -> Option<FlightId> {
-        let due = |flight: &super::flight::Flight| {
-            let back = flight.back?;
-            let here = context.is_none_or(|context| flight.context == context);
-            (flight.pending && here && back <= now).then_some(back)
-        };
-        let mut first: Option<(Time, FlightId)> = None;
-        for (id, flight) in self.flights.iter() {
-            if let Some(back) = due(flight)
-                && first.is_none_or(|(earliest, _)| back < earliest)
-            {
-                first = Some((back, id));
-            }
-        }
-        first.map(|(_, id)| id)
-    }
-
     /// Data and signal of a command reach its context.
     pub(super) fn deliver(&mut self, id: FlightId) {
-        let flight = self.flights.get_mut(id);
-        flight.pending = false;
-        let (index, push, signal) = (usize::from(flight.context.0), flight.push, flight.signal);
-        if flight.orphan {
+        let &Flight { command, push, signal, orphan, .. } = self.flights.get(id);
+        let index = usize::from(command.context.0 & 7);
+        if !orphan && push.count != 0 {
+            let words = &self.flights.words(id)[..usize::from(push.count)];
+            self.registers.arrive(command.context, push.first, words);
+        }
+        self.flights.delivered(id);
+        if orphan {
             return;
         }
-        let (context, count) = (flight.context, usize::from(push.count));
-        self.registers.arrive(context, push.first, &self.flights.words(id)[..count]);
         if push.count != 0 {
-            self.contexts[index].pushing = self.under_way(index, |flight| flight.push);
+            self.contexts[index].pushing = self.under_way(index);
         }
         let context = &mut self.contexts[index];
-        if signal == super::flight::FIRMWARE_SIGNAL {
+        if signal == FIRMWARE_SIGNAL {
             // Firmware waits for several commands together.
             context.firmware_commands -= 1;
             if context.firmware_commands == 0 {
@@ -217,40 +201,35 @@ impl Machine {
         }
     }
 
-    /// The transfer registers of a context that commands under way still read from or write to.
-    pub(super) fn under_way(&self, context: usize, span: impl Fn(&super::flight::Flight) -> Span) -> u64 {
-        self.flights
-            .iter()
-            .filter(|(_, flight)| usize::from(flight.context.0) == context && flight.pending && !flight.orphan)
-            .fold(0, |mask, (_, flight)| mask | span(flight).mask())
+    /// The transfer registers of a context that commands under way still write to.
+    fn under_way(&self, context: usize) -> u64 {
+        let pending = self.flights.of(context).filter(|(_, flight)| flight.pending && !flight.orphan);
+        pending.fold(0, |mask, (_, flight)| mask | flight.push.mask())
     }
 
     /// Pulls the data of a command out of its transfer registers.
+    #[inline]
     pub(super) fn pull(&mut self, id: FlightId) {
-        let flight = self.flights.get(id);
-        let (index, span) = (usize::from(flight.context.0), flight.pull);
-        if span.count == 0 {
-            return;
+        if self.flights.get(id).pull.count != 0 {
+            self.pull_some(id);
         }
-        let context = flight.context;
-        self.flights.get_mut(id).pull = Span::default();
+    }
+
+    fn pull_some(&mut self, id: FlightId) {
+        let flight = self.flights.get_mut(id);
+        let span = std::mem::take(&mut flight.pull);
+        let (context, index) = (flight.command.context, flight.context());
         self.registers.leave(context, span.first, &mut self.flights.words_mut(id)[..usize::from(span.count)]);
-        let pulling = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| usize::from(flight.context.0) == index)
-            .fold(0, |mask, (_, flight)| mask | flight.pull.mask());
-        self.contexts[index].pulling = pulling;
+        let left = self.flights.of(index).fold(0, |mask, (_, flight)| mask | flight.pull.mask());
+        self.contexts[index].pulling = left;
     }
 
     /// Pulls what would have been pulled before the running context overwrites one of its transfer registers now.
     fn pull_before_write(&mut self, n: u8) {
-        let (context, cycle) = (self.context_id(), self.cycle);
-        let covers = |flight: &super::flight::Flight| {
-            flight.context == context && flight.pull.mask() >> n & 1 != 0 && flight.pull_cycle <= cycle
-        };
+        let (context, cycle) = (self.current & 7, self.cycle);
+        let covers = |flight: &Flight| flight.pull.mask() >> n & 1 != 0 && flight.pull_cycle <= cycle;
         loop {
-            let due = self.flights.iter().find(|(_, flight)| covers(flight)).map(|(id, _)| id);
+            let due = self.flights.of(context).find(|(_, flight)| covers(flight)).map(|(id, _)| id);
             let Some(id) = due else { return };
             self.pull(id);
         }

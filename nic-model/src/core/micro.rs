@@ -1,224 +1,267 @@
 //! Instructions made ready for the inner loop.
 //!
 //! Most instructions of a program touch nothing but registers of their own context and constants. For those the operands
-//! are worked out once, when the program is loaded: a source is a slot of the context's register file or a constant, a
-//! destination one or two slots. [`Machine::run_ready`] executes them one after the other with the state of the program in
-//! local variables, and stops at whatever else there is; that is left to the visitor ([`super::exec`]), which defines what
-//! every instruction means. The driver's words and random programs run through both in the tests.
+//! are worked out once, when the program is loaded: every operand is a slot of the context's register file, in which the
+//! program's constants stand as well. [`Machine::run_ready`] executes them one after the other with the state of the
+//! program in local variables, and stops at whatever else there is; that is left to the visitor ([`super::exec`]), which
+//! defines what every instruction means. The driver's words and random programs run through both in the tests.
 
 use super::alu::{self, Flags};
-use super::context::{BRANCH_SLOTS, Then};
+use super::context::{BRANCH_SLOTS, Context, Then};
 use super::machine::{LOCAL_WORDS, Machine};
-use super::registers::{FILE, NOWHERE, Registers, mirror};
+use super::registers::{CONSTANTS, FILE, FIRST_CONSTANT, NOWHERE, Registers, TRANSFERS, mirror};
 use crate::isa::*;
 
-/// A source: a slot of the register file, or a constant with [`CONSTANT`] set.
+/// What an instruction made ready does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct From(u16);
-
-const CONSTANT: u16 = 1 << 15;
-
-impl From {
-    #[inline(always)]
-    fn read(self, file: &[u32; FILE]) -> u32 {
-        let slot = file[usize::from(self.0 as u8)];
-        if self.0 & CONSTANT != 0 { u32::from(self.0 as u8) } else { slot }
-    }
-}
-
-/// A destination: two slots, which are the same but where both banks are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct To(u8, u8);
-
-impl To {
-    #[inline(always)]
-    fn write(self, file: &mut [u32; FILE], value: u32) {
-        file[usize::from(self.0)] = value;
-        file[usize::from(self.1)] = value;
-    }
-}
-
-/// Two sources and a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Three {
-    to: To,
-    lhs: From,
-    rhs: From,
-    cc: bool,
-}
-
-/// A branch in the word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target {
-    to: u16,
-    defer: u8,
+enum Kind {
+    /// Anything else: nothing of it is ready.
+    Other,
+    /// The result is `value`.
+    Constant,
+    Add,
+    AddCarry,
+    Sub,
+    SubCarry,
+    And,
+    Or,
+    Xor,
+    /// The rarer ones of two operands.
+    Alu(AluOp),
+    /// The result is `rhs`; `lhs` is what an indirect shift behind it sees.
+    Copy,
+    Not,
+    Rotate,
+    Left,
+    Right,
+    LeftIndirect,
+    RightIndirect,
+    /// The register `keep`, with the bytes that `value` covers from `rhs` rotated, or shifted.
+    FieldRotate,
+    FieldLeft,
+    FieldRight,
+    FieldLeftIndirect,
+    FieldRightIndirect,
+    /// From and to local memory behind pointer `amount`, `value` words further.
+    FromLocal,
+    ToLocal,
+    /// To `value`.
+    Branch,
+    BranchIf(Cond),
+    /// On bit `amount` of `rhs` set or clear.
+    BranchSet,
+    BranchClear,
 }
 
 /// An instruction made ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Micro {
-    /// Anything else.
-    Other,
-    Constant(To, u32),
-    Add(Three),
-    AddCarry(Three),
-    Sub(Three),
-    SubCarry(Three),
-    And(Three),
-    Or(Three),
-    Xor(Three),
-    /// Other two-operand operators.
-    Alu(AluOp, Three),
-    /// `lhs` is what an indirect shift behind it sees.
-    Copy(Three),
-    Not(Three),
-    Shift(Shift, Three),
-    Field {
-        to: To,
-        keep: From,
-        from: From,
-        bytes: u8,
-        shift: Shift,
-        cc: bool,
-    },
-    FromLocal {
-        to: To,
-        pointer: u8,
-        offset: u8,
-        left: From,
-        cc: bool,
-    },
-    ToLocal {
-        from: From,
-        pointer: u8,
-        offset: u8,
-        left: From,
-        cc: bool,
-    },
-    Branch(Target),
-    BranchIf(Cond, Target),
-    BranchBit {
-        from: From,
-        bit: u8,
-        set: bool,
-        target: Target,
-    },
+pub(super) struct Micro {
+    kind: Kind,
+    /// Slots of the result, which are the same but where both banks are written.
+    to: u8,
+    also: u8,
+    lhs: u8,
+    rhs: u8,
+    /// What a field is put into.
+    keep: u8,
+    /// Amount of a shift, number of a bit or pointer.
+    amount: u8,
+    /// Deferred slots of a branch.
+    defer: u8,
+    /// Whether it sets the condition codes.
+    cc: bool,
+    /// Whether it reads or writes transfer registers.
+    transfers: bool,
+    value: u32,
 }
 
-/// Makes an instruction ready.
+impl Micro {
+    /// Nothing is ready.
+    pub(super) const OTHER: Micro = Micro {
+        kind: Kind::Other,
+        to: NOWHERE,
+        also: NOWHERE,
+        lhs: NOWHERE,
+        rhs: NOWHERE,
+        keep: NOWHERE,
+        amount: 0,
+        defer: 0,
+        cc: false,
+        transfers: false,
+        value: 0,
+    };
+
+    fn to(self, (to, also): (u8, u8)) -> Micro {
+        Micro { to, also, ..self }
+    }
+
+    fn operands(self, lhs: u8, rhs: u8) -> Micro {
+        Micro { lhs, rhs, ..self }
+    }
+
+    fn of(kind: Kind, cc: bool) -> Micro {
+        Micro { kind, cc, ..Micro::OTHER }
+    }
+}
+
+/// Makes instructions of a program ready.
+#[derive(Debug)]
 pub(super) struct Ready {
-    mode: ContextMode,
+    pub mode: ContextMode,
+    /// The constants so far, in the order of their slots.
+    pub constants: Vec<u8>,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Ready { mode: ContextMode::Four, constants: Vec::new() }
+    }
 }
 
 impl Ready {
-    pub(super) fn new(mode: ContextMode) -> Self {
-        Ready { mode }
+    /// Slot of a constant; `None` when there are too many.
+    fn constant(&mut self, value: u8) -> Option<u8> {
+        let known = self.constants.iter().position(|&other| other == value);
+        let index = known.unwrap_or_else(|| {
+            self.constants.push(value);
+            self.constants.len() - 1
+        });
+        if index < CONSTANTS {
+            Some(FIRST_CONSTANT + index as u8)
+        } else {
+            self.constants.truncate(CONSTANTS);
+            None
+        }
     }
 
-    fn source(&self, source: Source) -> Option<From> {
-        Some(From(match source {
-            Source::Imm(value) => CONSTANT | u16::from(value),
-            Source::Reg(Reg::Gpr(bank, n)) => Registers::gpr(self.mode, bank, n).into(),
-            Source::Reg(Reg::Xfer(n)) => Registers::transfer_in(self.mode, n).into(),
-            Source::Reg(_) => return None,
-        }))
+    fn source(&mut self, source: Source) -> Option<u8> {
+        match source {
+            Source::Imm(value) => self.constant(value),
+            Source::Reg(Reg::Gpr(bank, n)) => Some(Registers::gpr(self.mode, bank, n)),
+            Source::Reg(Reg::Xfer(n)) => Some(Registers::transfer_in(self.mode, n)),
+            Source::Reg(_) => None,
+        }
     }
 
-    fn target(&self, dst: Dst) -> Option<To> {
+    fn target(&self, dst: Dst) -> Option<(u8, u8)> {
         Some(match dst.reg {
-            None => To(NOWHERE, NOWHERE),
+            None => (NOWHERE, NOWHERE),
             Some(Reg::Gpr(bank, n)) => {
                 let slot = Registers::gpr(self.mode, bank, n);
-                To(slot, if dst.both { mirror(slot) } else { slot })
+                (slot, if dst.both { mirror(slot) } else { slot })
             }
             Some(Reg::Xfer(n)) => {
                 let slot = Registers::transfer_out(self.mode, n);
-                To(slot, slot)
+                (slot, slot)
             }
             Some(_) => return None,
         })
     }
 
-    fn left(&self, rhs: &One<Left>) -> Option<From> {
+    fn left(&mut self, rhs: &One<Left>) -> Option<u8> {
         match rhs.beside {
-            Left::Idle(Idle::Constant) => Some(From(CONSTANT)),
+            Left::Idle(Idle::Constant) => self.constant(0),
             Left::Idle(Idle::Zero) => self.source(Reg::Gpr(rhs.port.other(), 0).into()),
             Left::Reg(reg) => self.source(reg.into()),
         }
     }
 
-    fn copy(&self, op: &Move) -> Option<Micro> {
+    fn load(&mut self, dst: Dst, value: u32) -> Option<Micro> {
+        Some(
+            Micro { value, ..Micro::of(Kind::Constant, false) }
+                .to(self.target(dst)?)
+                .operands(self.constant(0)?, NOWHERE),
+        )
+    }
+
+    fn copy(&mut self, op: &Move) -> Option<Micro> {
         let left = self.left(&op.rhs)?;
         let cc = op.cc == CondCodes::Set;
-        let local = |reg: Option<Reg>| match reg {
-            Some(Reg::Local { pointer, offset }) => Some((pointer, offset)),
+        let local = |reg: Option<Reg>, kind| match reg {
+            Some(Reg::Local { pointer, offset }) => {
+                Some(Micro { amount: pointer & 3, value: offset.into(), ..Micro::of(kind, cc) })
+            }
             _ => None,
         };
         if op.op == AluMove::Copy {
-            if let Some((pointer, offset)) = local(op.rhs.src.reg()) {
-                return Some(Micro::FromLocal { to: self.target(op.dst)?, pointer, offset, left, cc });
+            if let Some(micro) = local(op.rhs.src.reg(), Kind::FromLocal) {
+                return Some(micro.to(self.target(op.dst)?).operands(left, NOWHERE));
             }
-            if let Some((pointer, offset)) = local(op.dst.reg) {
-                return Some(Micro::ToLocal { from: self.source(op.rhs.src)?, pointer, offset, left, cc });
+            if let Some(micro) = local(op.dst.reg, Kind::ToLocal) {
+                return Some(micro.operands(left, self.source(op.rhs.src)?));
             }
         }
-        let three = Three { to: self.target(op.dst)?, lhs: left, rhs: self.source(op.rhs.src)?, cc };
-        Some(if op.op == AluMove::Copy { Micro::Copy(three) } else { Micro::Not(three) })
+        let kind = if op.op == AluMove::Copy { Kind::Copy } else { Kind::Not };
+        Some(Micro::of(kind, cc).to(self.target(op.dst)?).operands(left, self.source(op.rhs.src)?))
     }
 
-    fn alu(&self, op: &Alu) -> Option<Micro> {
+    fn alu(&mut self, op: &Alu) -> Option<Micro> {
         let (lhs, rhs) = (self.source(op.src.lhs)?, self.source(op.src.rhs)?);
-        let three = Three { to: self.target(op.dst)?, lhs, rhs, cc: op.cc == CondCodes::Set };
-        Some(match op.op {
-            AluOp::Add => Micro::Add(three),
-            AluOp::AddCarry => Micro::AddCarry(three),
-            AluOp::Sub => Micro::Sub(three),
-            AluOp::SubCarry => Micro::SubCarry(three),
-            AluOp::And => Micro::And(three),
-            AluOp::Or => Micro::Or(three),
-            AluOp::Xor => Micro::Xor(three),
-            other => Micro::Alu(other, three),
-        })
+        let kind = match op.op {
+            AluOp::Add => Kind::Add,
+            AluOp::AddCarry => Kind::AddCarry,
+            AluOp::Sub => Kind::Sub,
+            AluOp::SubCarry => Kind::SubCarry,
+            AluOp::And => Kind::And,
+            AluOp::Or => Kind::Or,
+            AluOp::Xor => Kind::Xor,
+            rarer => Kind::Alu(rarer),
+        };
+        Some(Micro::of(kind, op.cc == CondCodes::Set).to(self.target(op.dst)?).operands(lhs, rhs))
     }
 
-    fn field(&self, merge: &Merge, bytes: u8, shift: Shift, cc: LoadCc, clear: bool) -> Option<Micro> {
+    fn shift(&mut self, op: &ShfMove) -> Option<Micro> {
+        let (kind, amount) = match op.shift {
+            Shift::Rotate(n) => (Kind::Rotate, n),
+            Shift::Left(n) => (Kind::Left, n),
+            Shift::Right(n) => (Kind::Right, n),
+            Shift::LeftIndirect => (Kind::LeftIndirect, 0),
+            Shift::RightIndirect => (Kind::RightIndirect, 0),
+        };
+        let micro = Micro { amount, ..Micro::of(kind, op.cc == CondCodes::Set) };
+        Some(micro.to(self.target(op.dst)?).operands(self.left(&op.rhs)?, self.source(op.rhs.src)?))
+    }
+
+    fn field(&mut self, merge: &Merge, bytes: u8, shift: Shift, cc: LoadCc, clear: bool) -> Option<Micro> {
         let keep = match merge.dst {
-            _ if clear => From(CONSTANT),
+            _ if clear => self.constant(0)?,
             reg @ Reg::Gpr(..) => self.source(reg.into())?,
             _ => return None,
         };
-        let (to, from) = (self.target(merge.target())?, self.source(merge.src)?);
-        Some(Micro::Field { to, keep, from, bytes, shift, cc: cc == LoadCc::Set })
+        let (kind, amount) = match shift {
+            Shift::Rotate(n) => (Kind::FieldRotate, n),
+            Shift::Left(n) => (Kind::FieldLeft, n),
+            Shift::Right(n) => (Kind::FieldRight, n),
+            Shift::LeftIndirect => (Kind::FieldLeftIndirect, 0),
+            Shift::RightIndirect => (Kind::FieldRightIndirect, 0),
+        };
+        let micro = Micro { keep, amount, value: byte_mask(bytes), ..Micro::of(kind, cc == LoadCc::Set) };
+        Some(micro.to(self.target(merge.target())?).operands(self.constant(0)?, self.source(merge.src)?))
     }
 
-    /// The instruction made ready, or [`Micro::Other`].
-    pub(super) fn micro(&self, op: &Op) -> Micro {
-        let target = |to: CodeAddress, defer| Target { to: to.0, defer };
+    /// The instruction made ready, or [`Micro::OTHER`].
+    pub(super) fn micro(&mut self, op: &Op) -> Micro {
+        let branch = |kind, to: CodeAddress, defer| Micro { value: to.0.into(), defer, ..Micro::of(kind, false) };
         let ready = match op {
-            Op::Nop(_) => Some(Micro::Constant(To(NOWHERE, NOWHERE), 0)),
-            Op::Immed(op) if !op.predicate => {
-                self.target(op.load.dst).map(|to| Micro::Constant(to, super::exec::constant(op)))
-            }
+            Op::Nop(_) => self.load(Dst::NONE, 0),
+            Op::Immed(op) if !op.predicate => self.load(op.load.dst, super::exec::constant(op)),
             Op::Move(op) if !op.predicate => self.copy(op),
             Op::Alu(op) if !op.predicate => self.alu(op),
-            Op::ShfMove(op) if !op.predicate && op.op == ShiftMove::Copy => (|| {
-                let (lhs, rhs) = (self.left(&op.rhs)?, self.source(op.rhs.src)?);
-                let three = Three { to: self.target(op.dst)?, lhs, rhs, cc: op.cc == CondCodes::Set };
-                Some(Micro::Shift(op.shift, three))
-            })(),
+            Op::ShfMove(op) if !op.predicate && op.op == ShiftMove::Copy => self.shift(op),
             Op::LdField(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, false),
             Op::LdFieldClear(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, true),
-            Op::Br(op) => Some(Micro::Branch(target(op.to, op.defer))),
-            Op::BrCond(op) => Some(Micro::BranchIf(op.cond, target(op.to, op.defer))),
-            Op::BrBit(op) => self.source(op.test.reg.into()).map(|from| Micro::BranchBit {
-                from,
-                bit: op.test.bit(),
-                set: op.set,
-                target: target(op.to, op.defer),
+            Op::Br(op) => Some(branch(Kind::Branch, op.to, op.defer)),
+            Op::BrCond(op) => Some(branch(Kind::BranchIf(op.cond), op.to, op.defer)),
+            Op::BrBit(op) => self.source(op.test.reg.into()).map(|from| {
+                let kind = if op.set { Kind::BranchSet } else { Kind::BranchClear };
+                Micro { amount: op.test.bit() & 31, ..branch(kind, op.to, op.defer) }.operands(NOWHERE, from)
             }),
             _ => None,
         };
-        ready.unwrap_or(Micro::Other)
+        let micro = ready.unwrap_or(Micro::OTHER);
+        let transfer = |slot: u8| TRANSFERS.contains(&slot);
+        let transfers = [micro.to, micro.also, micro.lhs, micro.rhs, micro.keep].into_iter().any(transfer);
+        Micro { transfers, ..micro }
     }
 }
 
@@ -228,47 +271,25 @@ const fn byte_mask(bytes: u8) -> u32 {
     spread * 0xff
 }
 
-#[inline(always)]
-fn shifted(value: u32, shift: Shift, left: u32) -> u32 {
-    match shift {
-        Shift::Rotate(n) => value.rotate_right(n.into()),
-        Shift::Left(n) => value << (n & 31),
-        Shift::Right(n) => value >> (n & 31),
-        Shift::LeftIndirect => value << (left & 31),
-        Shift::RightIndirect => value >> (left & 31),
-    }
-}
-
-/// What the inner loop keeps at hand of a context.
-struct Hot<'a> {
-    file: &'a mut [u32; FILE],
-    flags: Flags,
-    /// The previous result and its left operand.
-    previous: u32,
-    left: u32,
-}
-
-impl Hot<'_> {
-    /// An operation whose result is in its flags.
-    #[inline(always)]
-    fn arithmetic(&mut self, op: AluOp, three: Three) {
-        let (lhs, rhs) = (three.lhs.read(self.file), three.rhs.read(self.file));
-        let after = alu::alu(op, lhs, rhs, self.flags.carry);
-        three.to.write(self.file, after.result);
-        if three.cc {
-            self.flags = after;
-        }
-        (self.left, self.previous) = (lhs, after.result);
+impl Context {
+    /// Index of a word of local memory behind a pointer; `None` if the visitor is to look.
+    #[inline]
+    fn local_word(&self, pointer: u32, offset: u32) -> Option<usize> {
+        let index = (self.local[(pointer & 3) as usize] >> 2 | offset) as usize;
+        (self.pointers_settled() && index < LOCAL_WORDS).then_some(index)
     }
 
-    /// The result of any other.
-    #[inline(always)]
-    fn result(&mut self, to: To, left: u32, result: u32, cc: bool) {
-        to.write(self.file, result);
-        if cc {
-            self.flags = Flags::of(result);
+    /// Program counter and slots left after a deferred slot; after the last one the branch takes effect.
+    #[inline]
+    fn after_slot(&mut self, pc: usize, slots: u8, cycle: &mut u64) -> (usize, u8) {
+        match (slots, self.then) {
+            (1, Then::Jump { to, penalty, empty }) => {
+                *cycle += u64::from(penalty);
+                self.land(to, empty);
+                (usize::from(to), 0)
+            }
+            _ => (pc, slots - 1),
         }
-        (self.left, self.previous) = (left, result);
     }
 }
 
@@ -276,129 +297,119 @@ impl Machine {
     /// Executes instructions made ready from the program counter on, and stops before the first that is not.
     pub(super) fn run_ready(&mut self, micros: &[Micro]) {
         let costs = &self.config.costs;
-        let limit = self.config.budget;
         let current = self.current & 7;
         let context = &mut self.contexts[current];
-        // A transfer register whose data is under way, a local CSR whose value the next instruction receives, a wait that
-        // deferred slots lead to: the visitor knows what to do.
-        if context.pushing | context.pulling != 0
-            || context.csr_value.is_some_and(|(at, _)| at == context.executed)
+        // A local CSR whose value the next instruction receives, a wait that deferred slots lead to: the visitor knows what
+        // to do.
+        if context.csr_value.is_some_and(|(at, _)| at == context.executed)
             || (context.slots != 0 && context.then == Then::Wait)
         {
             return;
         }
-        let local = &mut self.local;
-        let pointers_settled = context.pointers_settled();
-        let cost = u64::from(costs.instruction);
-        let (mut pc, mut cycle, mut executed) = (context.pc, self.cycle, context.executed);
-        let mut hot = Hot {
-            file: &mut self.registers.files[current],
-            flags: context.flags,
-            previous: context.previous,
-            left: context.previous_left,
-        };
-        let (mut slots, mut then) = (context.slots, context.then);
+        // And with transfer registers while data for one is under way.
+        let transfers_busy = context.pushing | context.pulling != 0;
+        let file: &mut [u32; FILE] = &mut self.registers.files[current];
+        let fuel = self.config.budget.saturating_sub(context.executed);
+        let mut left_to_run = fuel;
+        let (mut pc, mut slots) = (usize::from(context.pc), context.slots);
+        let (mut flags, mut previous, mut left) = (context.flags, context.previous, context.previous_left);
 
-        while executed < limit
-            && let Some(&micro) = micros.get(usize::from(pc))
+        while left_to_run > 0
+            && let Some(micro) = micros.get(pc)
         {
-            let mut jump = None;
-            match micro {
-                Micro::Other => break,
-                Micro::Constant(to, value) => hot.result(to, 0, value, false),
-                Micro::Add(three) => hot.arithmetic(AluOp::Add, three),
-                Micro::AddCarry(three) => hot.arithmetic(AluOp::AddCarry, three),
-                Micro::Sub(three) => hot.arithmetic(AluOp::Sub, three),
-                Micro::SubCarry(three) => hot.arithmetic(AluOp::SubCarry, three),
-                Micro::And(three) => hot.arithmetic(AluOp::And, three),
-                Micro::Or(three) => hot.arithmetic(AluOp::Or, three),
-                Micro::Xor(three) => hot.arithmetic(AluOp::Xor, three),
-                Micro::Alu(op, three) => hot.arithmetic(op, three),
-                Micro::Copy(three) => {
-                    hot.result(three.to, three.lhs.read(hot.file), three.rhs.read(hot.file), three.cc)
-                }
-                Micro::Not(three) => {
-                    hot.result(three.to, three.lhs.read(hot.file), !three.rhs.read(hot.file), three.cc)
-                }
-                Micro::Shift(shift, three) => {
-                    let result = shifted(three.rhs.read(hot.file), shift, hot.left);
-                    hot.result(three.to, three.lhs.read(hot.file), result, three.cc)
-                }
-                Micro::Field { to, keep, from, bytes, shift, cc } => {
-                    let mask = byte_mask(bytes);
-                    let moved = shifted(from.read(hot.file), shift, hot.left);
-                    hot.result(to, 0, keep.read(hot.file) & !mask | moved & mask, cc)
-                }
-                Micro::FromLocal { to, pointer, offset, left, cc } => {
-                    let index = context.local[usize::from(pointer & 3)] >> 2 | u32::from(offset);
-                    if !pointers_settled || index as usize >= LOCAL_WORDS {
-                        break;
-                    }
-                    hot.result(to, left.read(hot.file), local[index as usize], cc)
-                }
-                Micro::ToLocal { from, pointer, offset, left, cc } => {
-                    let index = context.local[usize::from(pointer & 3)] >> 2 | u32::from(offset);
-                    if !pointers_settled || index as usize >= LOCAL_WORDS {
-                        break;
-                    }
-                    let value = from.read(hot.file);
-                    local[index as usize] = value;
-                    hot.result(To(NOWHERE, NOWHERE), left.read(hot.file), value, cc)
-                }
-                Micro::Branch(target) => jump = Some((target, costs.branch)),
-                Micro::BranchIf(cond, target) => {
-                    if hot.flags.holds(cond) {
-                        jump = Some((target, costs.branch));
-                    }
-                }
-                Micro::BranchBit { from, bit, set, target } => {
-                    if (from.read(hot.file) >> (bit & 31) & 1 != 0) == set {
-                        jump = Some((target, costs.branch_bit));
-                    }
-                }
+            if micro.transfers && transfers_busy {
+                break;
             }
-            if let Some((target, penalty)) = jump {
-                if slots != 0 {
-                    // A trap: left to the visitor.
-                    break;
-                }
-                let penalty = penalty.saturating_sub(u32::from(target.defer));
-                let empty = BRANCH_SLOTS.saturating_sub(target.defer);
-                cycle += cost;
-                executed += 1;
-                if target.defer == 0 {
-                    pc = target.to;
-                    cycle += u64::from(penalty);
-                    if !pointers_settled {
-                        context.land(pc, empty);
+            let (lhs, rhs) = (file[usize::from(micro.lhs)], file[usize::from(micro.rhs)]);
+            let amount = u32::from(micro.amount);
+            let field = |moved: u32| Flags::of(file[usize::from(micro.keep)] & !micro.value | moved & micro.value);
+            let after = match micro.kind {
+                Kind::Other => break,
+                Kind::Constant => Flags::of(micro.value),
+                Kind::Add => alu::alu(AluOp::Add, lhs, rhs, false),
+                Kind::AddCarry => alu::alu(AluOp::AddCarry, lhs, rhs, flags.carry()),
+                Kind::Sub => alu::alu(AluOp::Sub, lhs, rhs, false),
+                Kind::SubCarry => alu::alu(AluOp::SubCarry, lhs, rhs, flags.carry()),
+                Kind::And => Flags::of(lhs & rhs),
+                Kind::Or => Flags::of(lhs | rhs),
+                Kind::Xor => Flags::of(lhs ^ rhs),
+                Kind::Alu(op) => alu::alu(op, lhs, rhs, flags.carry()),
+                Kind::Copy => Flags::of(rhs),
+                Kind::Not => Flags::of(!rhs),
+                Kind::Rotate => Flags::of(rhs.rotate_right(amount)),
+                Kind::Left => Flags::of(rhs << (amount & 31)),
+                Kind::Right => Flags::of(rhs >> (amount & 31)),
+                Kind::LeftIndirect => Flags::of(rhs << (left & 31)),
+                Kind::RightIndirect => Flags::of(rhs >> (left & 31)),
+                Kind::FieldRotate => field(rhs.rotate_right(amount)),
+                Kind::FieldLeft => field(rhs << (amount & 31)),
+                Kind::FieldRight => field(rhs >> (amount & 31)),
+                Kind::FieldLeftIndirect => field(rhs << (left & 31)),
+                Kind::FieldRightIndirect => field(rhs >> (left & 31)),
+                Kind::FromLocal => match context.local_word(amount, micro.value) {
+                    Some(index) => Flags::of(self.local[index]),
+                    None => break,
+                },
+                Kind::ToLocal => match context.local_word(amount, micro.value) {
+                    Some(index) => {
+                        self.local[index] = rhs;
+                        Flags::of(rhs)
                     }
-                } else {
+                    None => break,
+                },
+                kind @ (Kind::Branch | Kind::BranchIf(_) | Kind::BranchSet | Kind::BranchClear) => {
+                    let (taken, penalty) = match kind {
+                        Kind::BranchIf(cond) => (flags.holds(cond), costs.branch),
+                        Kind::BranchSet => (rhs >> (amount & 31) & 1 != 0, costs.branch_bit),
+                        Kind::BranchClear => (rhs >> (amount & 31) & 1 == 0, costs.branch_bit),
+                        _ => (true, costs.branch),
+                    };
+                    if taken {
+                        if slots != 0 {
+                            // A trap: left to the visitor.
+                            break;
+                        }
+                        let (to, defer) = (micro.value as u16, micro.defer);
+                        let penalty = penalty.saturating_sub(u32::from(defer));
+                        let empty = BRANCH_SLOTS.saturating_sub(defer);
+                        left_to_run -= 1;
+                        if defer == 0 {
+                            self.cycle += u64::from(penalty);
+                            context.land(to, empty);
+                            pc = usize::from(to);
+                        } else {
+                            context.then = Then::Jump { to, penalty, empty };
+                            pc += 1;
+                            slots = defer;
+                        }
+                        continue;
+                    }
+                    // One that is not taken leaves no result.
+                    left_to_run -= 1;
                     pc += 1;
-                    slots = target.defer;
-                    then = Then::Jump { to: target.to, penalty, empty };
+                    if slots != 0 {
+                        (pc, slots) = context.after_slot(pc, slots, &mut self.cycle);
+                    }
+                    continue;
                 }
-                continue;
+            };
+            file[usize::from(micro.to)] = after.result();
+            file[usize::from(micro.also)] = after.result();
+            (left, previous) = (lhs, after.result());
+            if micro.cc {
+                flags = after;
             }
-            cycle += cost;
-            executed += 1;
+            left_to_run -= 1;
             pc += 1;
             if slots != 0 {
-                slots -= 1;
-                if slots == 0
-                    && let Then::Jump { to, penalty, empty } = then
-                {
-                    pc = to;
-                    cycle += u64::from(penalty);
-                    if !pointers_settled {
-                        context.land(pc, empty);
-                    }
-                }
+                (pc, slots) = context.after_slot(pc, slots, &mut self.cycle);
             }
         }
 
-        self.cycle = cycle;
-        (context.pc, context.executed, context.flags) = (pc, executed, hot.flags);
-        (context.previous, context.previous_left) = (hot.previous, hot.left);
-        (context.slots, context.then) = (slots, then);
+        let executed = fuel - left_to_run;
+        self.cycle += executed * u64::from(costs.instruction);
+        context.executed += executed;
+        (context.pc, context.slots, context.flags) = (pc as u16, slots, flags);
+        (context.previous, context.previous_left) = (previous, left);
     }
 }

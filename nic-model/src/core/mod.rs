@@ -60,5 +60,5 @@ pub use self::core::Core;
 pub use crate::ids::{ContextId, CoreId, FlightId, PacketId};
 pub use code::CodeStore;
 pub use costs::CoreCosts;
-pub use port::{CoreConfig, CoreCounters, CoreIn, CoreOut, Fate, Outcome, Task, TaskKind};
+pub use port::{CoreConfig, CoreCounters, CoreIn, CoreOut, Fate, Outcome, Resume, Task, TaskKind};
 pub use trap::{Trap, TrapKind};

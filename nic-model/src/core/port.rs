@@ -3,7 +3,7 @@
 use super::{ContextId, CoreId, FlightId, PacketId, Trap};
 use crate::des::{Frequency, Source, Time};
 use crate::firmware::{PacketVector, Verdict};
-use crate::memory::{Answer, MemCommand};
+use crate::memory::Answer;
 
 use super::CoreCosts;
 
@@ -94,9 +94,11 @@ pub enum CoreIn {
         /// What the engine said.
         answer: Answer,
     },
-    /// The core goes on. Scheduled by the core itself.
-    Resume,
 }
+
+/// A core's own event: it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume;
 
 /// What a core tells the outside. A burst is executed at once, so outputs carry the time at which they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,17 +107,15 @@ pub enum CoreOut {
     Command {
         /// When ([`crate::des::Priority::Memory`]).
         arrives: Time,
-        /// The command.
-        command: MemCommand,
+        /// The command ([`super::Core::command`]).
+        flight: FlightId,
     },
-    /// A context is done with its packet and free for the next.
+    /// A context is done with its packet and free for the next; [`super::Core::outcome`] says how it ended.
     Finished {
         /// When.
         at: Time,
         /// Context.
         context: ContextId,
-        /// How it ended.
-        outcome: Outcome,
     },
 }
 

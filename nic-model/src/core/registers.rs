@@ -3,13 +3,18 @@
 use super::ContextId;
 use crate::isa::{Bank, ContextMode};
 
-/// Slots of one context's file: 32 registers of bank A, 32 of bank B, 64 transfer registers in, 64 out, and one that takes
-/// results without destination. A power of two, so that an index in a byte needs no check.
+/// Slots of one context's file: 32 registers of bank A, 32 of bank B, 64 transfer registers in, 64 out, the program's
+/// constants, and one that takes results without destination. A power of two, so that an index in a byte needs no check.
 pub(super) const FILE: usize = 256;
 /// Where each kind begins.
 const BANK_B: u8 = 32;
 const TRANSFER_IN: u8 = 64;
 const TRANSFER_OUT: u8 = 128;
+/// Transfer registers, in and out.
+pub(super) const TRANSFERS: std::ops::Range<u8> = TRANSFER_IN..FIRST_CONSTANT;
+/// Where the constants begin, and how many there can be.
+pub(super) const FIRST_CONSTANT: u8 = 192;
+pub(super) const CONSTANTS: usize = 63;
 /// Takes results that go nowhere.
 pub(super) const NOWHERE: u8 = 255;
 
@@ -23,6 +28,15 @@ pub(super) struct Registers {
 impl Registers {
     pub(super) fn new(mode: ContextMode) -> Self {
         Registers { mode, files: Box::new([[0; FILE]; 8]) }
+    }
+
+    /// Puts a program's constants into every context's file.
+    pub(super) fn set_constants(&mut self, constants: &[u8]) {
+        for file in self.files.iter_mut() {
+            for (slot, &constant) in file[usize::from(FIRST_CONSTANT)..][..CONSTANTS].iter_mut().zip(constants) {
+                *slot = constant.into();
+            }
+        }
     }
 
     /// Transfer registers a side that a context owns.

@@ -12,7 +12,7 @@ mod queue;
 mod server;
 mod time;
 
-pub use component::{Component, Outbox, Wake};
+pub use component::{Component, Kept, Outbox, Wake};
 pub use queue::{EventQueue, Priority, Source};
 pub(crate) use server::Server;
 pub use time::{Frequency, Time};

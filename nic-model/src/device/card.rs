@@ -9,7 +9,7 @@ use super::packets::{Packet, Packets};
 use super::port::{Fate, Frame, In, Inner, LossPlace, Out, PacketId, PortId, QueueId};
 use super::workers::Workers;
 use super::{HostSetup, Slot};
-use crate::core::{CoreIn, TaskKind, Trap};
+use crate::core::{TaskKind, Trap};
 use crate::des::{Component, Outbox, Priority, Source, Time};
 use crate::dispatch::{Buffers, Contexts, Ingress, Reorder, Worker};
 use crate::dma::Dma;
@@ -20,7 +20,7 @@ use crate::profile::CardProfile;
 use crate::rings::{Queue, Rss};
 
 /// What goes into and out of a card.
-pub(super) type Post = Outbox<In, Out>;
+pub(super) type Post<'a> = dyn Outbox<Inner, Out> + 'a;
 
 /// How a packet leaves once its turn has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +222,7 @@ impl Device {
         PortId((queue.0 / self.host.queues.max(1)) as u8)
     }
 
-    pub(super) fn end(&mut self, frame: &Frame, fate: Fate, post: &mut Post) {
+    pub(super) fn end(&mut self, frame: &Frame, fate: Fate, post: &mut Post<'_>) {
         match fate {
             Fate::Dropped => self.counts.dropped += 1,
             Fate::Aborted => self.counts.aborted += 1,
@@ -232,7 +232,7 @@ impl Device {
     }
 
     /// A frame's last bit is at a port.
-    fn receive(&mut self, now: Time, port: PortId, frame: Frame, post: &mut Post) {
+    fn receive(&mut self, now: Time, port: PortId, frame: Frame, post: &mut Post<'_>) {
         self.counts.from_wire += 1;
         match self.rx[usize::from(port.0)].take(now, frame.bytes.len()) {
             Ok(()) => {
@@ -261,7 +261,7 @@ impl Device {
     }
 
     /// Lets frames into packet memory, as many as can go now.
-    pub(super) fn admit(&mut self, now: Time, post: &mut Post) {
+    pub(super) fn admit(&mut self, now: Time, post: &mut Post<'_>) {
         while let Some(first) = self.waiting.front() {
             if self.ingress.free_at() > now {
                 return self.look_at(self.ingress.free_at(), post);
@@ -287,20 +287,20 @@ impl Device {
             let turn = self.order[stream].begin();
             let place = Place::Wire(buffer);
             let slot = self.packets.insert(Packet { frame, port, arrived, place, kind, turn, queue: None });
-            post.wake(entering.there, Priority::Arrival, self.source(part::READY), In::Inner(Inner::Ready(slot)));
+            post.wake(entering.there, Priority::Arrival, self.source(part::READY), Inner::Ready(slot));
         }
     }
 
     /// Schedules a look at what waits, unless there is one no later.
-    pub(super) fn look_at(&mut self, at: Time, post: &mut Post) {
+    pub(super) fn look_at(&mut self, at: Time, post: &mut Post<'_>) {
         if at < self.look {
             self.look = at;
-            post.wake(at, Priority::Timer, self.source(part::LOOK), In::Inner(Inner::Look));
+            post.wake(at, Priority::Timer, self.source(part::LOOK), Inner::Look);
         }
     }
 
     /// A packet is in its buffer: a context takes it, or it waits for one of its island.
-    pub(super) fn assign(&mut self, now: Time, slot: Slot, post: &mut Post) {
+    pub(super) fn assign(&mut self, now: Time, slot: Slot, post: &mut Post<'_>) {
         let island = match self.packets.get(slot).place {
             Place::Wire(buffer) => buffer.island,
             Place::Host(island) => island,
@@ -311,14 +311,14 @@ impl Device {
         }
     }
 
-    fn begin(&mut self, now: Time, worker: Worker, slot: Slot, post: &mut Post) {
+    fn begin(&mut self, now: Time, worker: Worker, slot: Slot, post: &mut Post<'_>) {
         let packet = self.packets.get(slot);
         let buffers = &self.room.wire;
         self.workers.begin(now, worker, slot, packet, buffers, post);
     }
 
     /// A context is free: it takes the packet of its island that waits longest.
-    pub(super) fn free(&mut self, now: Time, worker: Worker, post: &mut Post) {
+    pub(super) fn free(&mut self, now: Time, worker: Worker, post: &mut Post<'_>) {
         self.contexts.give_back(worker);
         let island = self.card.island_of(worker.core.0);
         if let Some(slot) = self.ready[usize::from(island)].pop_front() {
@@ -326,8 +326,21 @@ impl Device {
             self.begin(now, worker, slot, post);
         }
     }
+}
 
-    fn inner(&mut self, now: Time, event: Inner, post: &mut Post) {
+impl Component for Device {
+    type In = In;
+    type Wake = Inner;
+    type Out = Out;
+
+    fn handle(&mut self, now: Time, event: In, post: &mut Post<'_>) {
+        match event {
+            In::Wire { port, frame } => self.receive(now, port, frame, post),
+            In::Pcie(message) => self.cross(now, message, post),
+        }
+    }
+
+    fn wake(&mut self, now: Time, event: Inner, post: &mut Post<'_>) {
         match event {
             Inner::Look => {
                 if self.look <= now {
@@ -337,23 +350,10 @@ impl Device {
                 self.read_frames(now, post);
             }
             Inner::Ready(slot) => self.assign(now, slot, post),
-            Inner::Resume(core) => self.workers.core(now, core, CoreIn::Resume, post),
-            Inner::Memory(command) => self.workers.memory(now, &command, post),
+            Inner::Resume(core) => self.workers.resume(now, core, post),
+            Inner::Memory(core, flight) => self.workers.memory(now, core, flight, post),
             Inner::Finished(worker) => self.finished(now, worker, post),
-            Inner::Crossed(message) => self.crossed(now, message, post),
-        }
-    }
-}
-
-impl Component for Device {
-    type In = In;
-    type Out = Out;
-
-    fn handle(&mut self, now: Time, event: In, post: &mut Post) {
-        match event {
-            In::Wire { port, frame } => self.receive(now, port, frame, post),
-            In::Pcie(message) => self.cross(now, message, post),
-            In::Inner(event) => self.inner(now, event, post),
+            Inner::Crossed(message) => self.crossed(now, *message, post),
         }
     }
 }

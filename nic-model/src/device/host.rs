@@ -2,7 +2,7 @@
 
 use super::card::{Device, Post, part};
 use super::packets::Packet;
-use super::port::{CardToHost, Fate, Frame, HostToCard, In, Inner, LossPlace, Out, QueueId};
+use super::port::{CardToHost, Fate, Frame, HostToCard, Inner, LossPlace, Out, QueueId};
 use crate::core::TaskKind;
 use crate::des::{Priority, Time};
 use crate::quantity::Bytes;
@@ -22,7 +22,7 @@ const COMPLETION: u64 = 4;
 
 impl Device {
     /// The host issues a message: it goes over the link.
-    pub(super) fn cross(&mut self, now: Time, message: HostToCard, post: &mut Post) {
+    pub(super) fn cross(&mut self, now: Time, message: HostToCard, post: &mut Post<'_>) {
         let rings = &self.card.rings;
         let at = match &message {
             HostToCard::RxDoorbell { .. } | HostToCard::TxDoorbell { .. } | HostToCard::ArmInterrupt { .. } => {
@@ -36,11 +36,11 @@ impl Device {
             }
             HostToCard::TxData { frame, .. } => self.dma.completion(now, frame.bytes.len() as u64),
         };
-        post.wake(at, Priority::Arrival, self.source(part::PCIE), In::Inner(Inner::Crossed(message)));
+        post.wake(at, Priority::Arrival, self.source(part::PCIE), Inner::Crossed(Box::new(message)));
     }
 
     /// A message of the host's is in the card.
-    pub(super) fn crossed(&mut self, now: Time, message: HostToCard, post: &mut Post) {
+    pub(super) fn crossed(&mut self, now: Time, message: HostToCard, post: &mut Post<'_>) {
         match message {
             HostToCard::RxDoorbell { queue, count } => {
                 self.queues[usize::from(queue.0)].rx_doorbell(count);
@@ -74,7 +74,7 @@ impl Device {
     }
 
     /// Keeps receive descriptors at hand.
-    pub(super) fn fetch_rx(&mut self, now: Time, queue: QueueId, post: &mut Post) {
+    pub(super) fn fetch_rx(&mut self, now: Time, queue: QueueId, post: &mut Post<'_>) {
         while let Some(count) = self.queues[usize::from(queue.0)].ask_rx() {
             let at = self.dma.request(now, u64::from(count) * self.card.rings.rx_descriptor.0);
             let message = CardToHost::ReadRxDescriptors { queue, count };
@@ -83,7 +83,7 @@ impl Device {
     }
 
     /// Reads descriptors and frames that the host wants sent, queue after queue, as far as the card has room for them.
-    pub(super) fn read_frames(&mut self, now: Time, post: &mut Post) {
+    pub(super) fn read_frames(&mut self, now: Time, post: &mut Post<'_>) {
         if !self.tx_wanted {
             return;
         }
@@ -98,7 +98,7 @@ impl Device {
     }
 
     /// One step of one queue; whether there was one.
-    fn read_one(&mut self, now: Time, queue: QueueId, post: &mut Post) -> bool {
+    fn read_one(&mut self, now: Time, queue: QueueId, post: &mut Post<'_>) -> bool {
         let index = usize::from(queue.0);
         let reads = *self.card.dma.reads;
         if self.reads >= reads {
@@ -138,7 +138,7 @@ impl Device {
     }
 
     /// A frame of the host's is in its buffer.
-    fn host_frame(&mut self, now: Time, queue: QueueId, frame: Frame, post: &mut Post) {
+    fn host_frame(&mut self, now: Time, queue: QueueId, frame: Frame, post: &mut Post<'_>) {
         let index = usize::from(queue.0);
         let completed = self.queues[index].tx_data().expect("the host answers what it was asked");
         if let Some(count) = completed {
@@ -162,14 +162,14 @@ impl Device {
     }
 
     /// Something will be visible to the host at `at`: interrupts it, if it wants that.
-    pub(super) fn notify(&mut self, now: Time, queue: QueueId, at: Time, post: &mut Post) {
+    pub(super) fn notify(&mut self, now: Time, queue: QueueId, at: Time, post: &mut Post<'_>) {
         if self.queues[usize::from(queue.0)].notify() {
             self.interrupt(now, queue, at, post);
         }
     }
 
     /// The interrupt follows what it speaks of.
-    fn interrupt(&mut self, now: Time, queue: QueueId, after: Time, post: &mut Post) {
+    fn interrupt(&mut self, now: Time, queue: QueueId, after: Time, post: &mut Post<'_>) {
         let at = self.dma.interrupt(now).max(after);
         post.send(self.source(part::PCIE), Out::Pcie { at, message: CardToHost::Interrupt { queue } });
     }

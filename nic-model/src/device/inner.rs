@@ -2,8 +2,7 @@
 
 use super::port::HostToCard;
 use crate::dispatch::Worker;
-use crate::ids::CoreId;
-use crate::memory::MemCommand;
+use crate::ids::{CoreId, FlightId};
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,14 +11,14 @@ pub enum Inner {
     Look,
     /// A packet is in its buffer.
     Ready(Slot),
-    /// A core goes on ([`crate::core::CoreIn::Resume`]).
+    /// A core goes on ([`crate::core::Resume`]).
     Resume(CoreId),
     /// A command reaches its memory engine.
-    Memory(MemCommand),
+    Memory(CoreId, FlightId),
     /// A context is done with its packet. How it ended is kept with the context.
     Finished(Worker),
     /// A message of the host's has crossed the link.
-    Crossed(HostToCard),
+    Crossed(Box<HostToCard>),
 }
 
 /// A packet's place in the card's table of packets in work.

@@ -65,8 +65,6 @@ pub enum In {
     },
     /// The host issues a message.
     Pcie(HostToCard),
-    /// An event the card scheduled for itself.
-    Inner(Inner),
 }
 
 /// What a card tells the outside.

@@ -1,7 +1,7 @@
 //! One event in, all that comes of it out.
 
 use super::*;
-use crate::des::{Component, Outbox, Priority, Source, Time, Wake};
+use crate::des::{Component, Kept, Priority, Source, Time, Wake};
 use crate::ids::CoreId;
 use crate::profile::builtin;
 use crate::quantity::Bytes;
@@ -12,9 +12,20 @@ fn device() -> Device {
 }
 
 /// What an event at `now` makes the card do: outputs, and events to come.
-fn after(device: &mut Device, now: Time, event: In) -> (Vec<Out>, Vec<Wake<In>>) {
-    let mut outbox = Outbox::default();
+fn after(device: &mut Device, now: Time, event: In) -> (Vec<Out>, Vec<Wake<Inner>>) {
+    let mut outbox = Kept::default();
     device.handle(now, event, &mut outbox);
+    contents(outbox)
+}
+
+/// The same for an event it scheduled.
+fn after_wake(device: &mut Device, now: Time, event: Inner) -> (Vec<Out>, Vec<Wake<Inner>>) {
+    let mut outbox = Kept::default();
+    device.wake(now, event, &mut outbox);
+    contents(outbox)
+}
+
+fn contents(outbox: Kept<Inner, Out>) -> (Vec<Out>, Vec<Wake<Inner>>) {
     (outbox.sends.into_iter().map(|(_, out)| out).collect(), outbox.wakes)
 }
 
@@ -22,8 +33,8 @@ fn wire(id: u64, len: usize) -> In {
     In::Wire { port: PortId(0), frame: Frame { id: PacketId(id), bytes: vec![0; len] } }
 }
 
-fn wake(at: u64, priority: Priority, source: u16, event: Inner) -> Wake<In> {
-    Wake { at: Time::from_ps(at), priority, source: Source(source), event: In::Inner(event) }
+fn wake(at: u64, priority: Priority, source: u16, event: Inner) -> Wake<Inner> {
+    Wake { at: Time::from_ps(at), priority, source: Source(source), event }
 }
 
 #[test]
@@ -36,10 +47,10 @@ fn a_frame_enters_packet_memory_and_meets_a_context() {
     // The way in is taken for 31.25 ns: the next frame waits in the FIFO.
     let (out, wakes) = after(&mut device, ns(1_010), wire(8, 60));
     assert_eq!((out, wakes), (vec![], vec![wake(1_031_250, Priority::Timer, 100, Inner::Look)]));
-    let (out, wakes) = after(&mut device, Time::from_ps(1_031_250), In::Inner(Inner::Look));
+    let (out, wakes) = after_wake(&mut device, Time::from_ps(1_031_250), Inner::Look);
     assert_eq!((out, wakes), (vec![], vec![wake(1_636_050, Priority::Arrival, 101, Inner::Ready(Slot(1)))]));
     // The first core of the first island looks at its contexts at the next cycle of 800 MHz.
-    let (out, wakes) = after(&mut device, Time::from_ps(1_604_800), In::Inner(Inner::Ready(Slot(0))));
+    let (out, wakes) = after_wake(&mut device, Time::from_ps(1_604_800), Inner::Ready(Slot(0)));
     assert_eq!((out, wakes), (vec![], vec![wake(1_605_000, Priority::Core, 105, Inner::Resume(CoreId(0)))]));
     assert_eq!(device.in_work(), 2);
 }
@@ -60,8 +71,11 @@ fn a_doorbell_crosses_the_link_and_descriptors_are_fetched() {
     let doorbell = HostToCard::RxDoorbell { queue: QueueId(1), count: 20 };
     // 28 bytes at 57.88 Gbit/s, and 100 ns.
     let (out, wakes) = after(&mut device, Time::ZERO, In::Pcie(doorbell.clone()));
-    assert_eq!((out, wakes), (vec![], vec![wake(103_871, Priority::Arrival, 102, Inner::Crossed(doorbell.clone()))]));
-    let (out, wakes) = after(&mut device, Time::from_ps(103_871), In::Inner(Inner::Crossed(doorbell)));
+    assert_eq!(
+        (out, wakes),
+        (vec![], vec![wake(103_871, Priority::Arrival, 102, Inner::Crossed(Box::new(doorbell.clone())))])
+    );
+    let (out, wakes) = after_wake(&mut device, Time::from_ps(103_871), Inner::Crossed(Box::new(doorbell)));
     assert_eq!(wakes, vec![]);
     let counts: Vec<u32> = out
         .iter()

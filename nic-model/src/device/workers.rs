@@ -9,14 +9,15 @@ use super::counters::WorkerMeasure;
 use super::held::Place;
 use super::inner::Slot;
 use super::packets::Packet;
-use super::port::{In, Inner, PortId};
+use super::port::{Inner, PortId};
 use crate::core::{
-    CodeStore, Core, CoreConfig, CoreCounters, CoreId, CoreIn, CoreOut, Fate, Outcome, PacketId, Task, TaskKind, Trap,
+    CodeStore, Core, CoreConfig, CoreCounters, CoreId, CoreIn, CoreOut, Fate, FlightId, Outcome, PacketId, Resume,
+    Task, TaskKind, Trap,
 };
 use crate::des::{Component, Outbox, Priority, Source, Time};
 use crate::dispatch::{Buffers, Worker};
 use crate::firmware::{CodeLayout, Firmware, PacketVector};
-use crate::memory::{MemCommand, Memories, MemoryKind};
+use crate::memory::{Memories, MemoryKind};
 use crate::profile::CardProfile;
 
 /// Traps that are kept for the report; more are counted.
@@ -30,8 +31,6 @@ const LEAST_PACKET: usize = 14;
 struct Work {
     slot: Slot,
     since: Time,
-    /// How it ends, once the core has got there; the end itself may still lie ahead.
-    outcome: Option<Outcome>,
 }
 
 /// The cores of a card and the memories they share.
@@ -44,8 +43,6 @@ pub(super) struct Workers {
     program: Vec<u64>,
     /// For each port, whether they run on its packets.
     attached: Vec<bool>,
-    /// Source of the first core's events.
-    first_source: Source,
     contexts: usize,
     headroom: u32,
     granule: u32,
@@ -53,7 +50,6 @@ pub(super) struct Workers {
     work: Vec<Option<Work>>,
     /// Banks of each memory, by [`MemoryKind::ALL`].
     banks: [u64; 4],
-    outbox: Outbox<CoreIn, CoreOut>,
     pub(super) traps: Vec<(PacketId, Trap)>,
 }
 
@@ -99,14 +95,12 @@ impl Workers {
             layout,
             program: Vec::new(),
             attached: vec![false; usize::from(*card.mac.ports)],
-            first_source,
             contexts: usize::from(contexts),
             headroom: card.packet_buffers.headroom.0 as u32,
             granule: card.packet_buffers.granule.0 as u32,
             work: vec![None; usize::from(*card.cores) * usize::from(contexts)],
             banks: [&card.memories.cls, &card.memories.ctm, &card.memories.imem, &card.memories.emem]
                 .map(|memory| u64::from(*memory.banks)),
-            outbox: Outbox::default(),
             traps: Vec::new(),
         })
     }
@@ -192,7 +186,8 @@ impl Workers {
     /// Takes the context's packet from it: its slot, since when it was there, how it ended.
     pub(super) fn release(&mut self, worker: Worker) -> (Slot, Time, Outcome) {
         let index = self.index(worker);
-        let Work { slot, since, outcome } = self.work[index].take().expect("a context that is done had a packet");
+        let Work { slot, since } = self.work[index].take().expect("a context that is done had a packet");
+        let outcome = self.cores[usize::from(worker.core.0)].outcome(worker.context);
         let outcome = outcome.expect("a context is done when its core says so");
         if let Fate::Trapped(trap) = outcome.fate
             && self.traps.len() < TRAPS_KEPT
@@ -224,7 +219,7 @@ impl Workers {
         slot: Slot,
         packet: &Packet,
         buffers: &Buffers,
-        post: &mut Post,
+        post: &mut Post<'_>,
     ) {
         let len = packet.frame.bytes.len();
         let number = match packet.place {
@@ -243,8 +238,9 @@ impl Workers {
         let vector = PacketVector::new(len as u32, number, self.headroom);
         let task = Task { packet: packet.frame.id, kind: packet.kind, vector };
         let index = self.index(worker);
-        self.work[index] = Some(Work { slot, since: now, outcome: None });
-        self.core(now, worker.core, CoreIn::Begin { context: worker.context, task }, post);
+        self.work[index] = Some(Work { slot, since: now });
+        let begin = CoreIn::Begin { context: worker.context, task };
+        self.cores[usize::from(worker.core.0)].handle(now, begin, &mut CorePost { core: worker.core, post });
     }
 
     /// Takes the packet out of its buffer as the program left it; `false` when its start and length name bytes that are
@@ -276,40 +272,40 @@ impl Workers {
         true
     }
 
-    /// Something happens to a core.
-    pub(super) fn core(&mut self, now: Time, core: CoreId, event: CoreIn, post: &mut Post) {
-        self.cores[usize::from(core.0)].handle(now, event, &mut self.outbox);
-        self.forward(core, post);
+    /// A core goes on.
+    pub(super) fn resume(&mut self, now: Time, core: CoreId, post: &mut Post<'_>) {
+        self.cores[usize::from(core.0)].wake(now, Resume, &mut CorePost { core, post });
     }
 
     /// A command reaches its engine.
-    pub(super) fn memory(&mut self, now: Time, command: &MemCommand, post: &mut Post) {
-        let core = &mut self.cores[usize::from(command.core.0)];
-        let answer = self.memories.serve(now, command, core.cargo(command));
-        self.core(now, command.core, CoreIn::Answer { flight: command.flight, answer }, post);
+    pub(super) fn memory(&mut self, now: Time, id: CoreId, flight: FlightId, post: &mut Post<'_>) {
+        let core = &mut self.cores[usize::from(id.0)];
+        let command = core.command(flight);
+        let answer = self.memories.serve(now, &command, core.cargo(flight));
+        core.handle(now, CoreIn::Answer { flight, answer }, &mut CorePost { core: id, post });
     }
+}
 
-    /// What a core wants becomes events of the card's.
-    fn forward(&mut self, core: CoreId, post: &mut Post) {
-        let source = Source(self.first_source.0 + core.0);
-        for wake in self.outbox.wakes.drain(..) {
-            debug_assert_eq!(wake.event, CoreIn::Resume, "a core schedules nothing else for itself");
-            post.wake(wake.at, wake.priority, wake.source, In::Inner(Inner::Resume(core)));
-        }
-        for (_, out) in self.outbox.sends.drain(..) {
-            match out {
-                CoreOut::Command { arrives, command } => {
-                    post.wake(arrives, Priority::Memory, source, In::Inner(Inner::Memory(command)));
-                }
-                CoreOut::Finished { at, context, outcome } => {
-                    let index = usize::from(core.0) * self.contexts + usize::from(context.0);
-                    if let Some(work) = &mut self.work[index] {
-                        work.outcome = Some(outcome);
-                    }
-                    let worker = Worker { core, context };
-                    post.wake(at, Priority::Arrival, source, In::Inner(Inner::Finished(worker)));
-                }
+/// What a core wants becomes events of the card's.
+struct CorePost<'a, 'b> {
+    core: CoreId,
+    post: &'a mut Post<'b>,
+}
+
+impl Outbox<Resume, CoreOut> for CorePost<'_, '_> {
+    fn send(&mut self, source: Source, out: CoreOut) {
+        match out {
+            CoreOut::Command { arrives, flight } => {
+                self.post.wake(arrives, Priority::Memory, source, Inner::Memory(self.core, flight));
+            }
+            CoreOut::Finished { at, context } => {
+                let worker = Worker { core: self.core, context };
+                self.post.wake(at, Priority::Arrival, source, Inner::Finished(worker));
             }
         }
+    }
+
+    fn wake(&mut self, at: Time, priority: Priority, source: Source, _: Resume) {
+        self.post.wake(at, priority, source, Inner::Resume(self.core));
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bpf::diag::Diagnostic;
 use bpf::program::MapSpec;
 use nic_model::core::{
-    CodeStore, ContextId, Core, CoreConfig, CoreCosts, CoreId, CoreIn, CoreOut, Outcome, PacketId, Task, TaskKind,
+    CodeStore, ContextId, Core, CoreConfig, CoreCosts, CoreId, CoreIn, CoreOut, FlightId, Outcome, PacketId, Resume,
+    Task, TaskKind,
 };
-use nic_model::des::{Component, EventQueue, Frequency, Outbox, Priority, Source, Time};
+use nic_model::des::{Component, EventQueue, Frequency, Kept, Priority, Source, Time};
 use nic_model::firmware::{CodeLayout, Entry, Firmware, PacketVector};
 use nic_model::memory::{
     Action, EngineId, EngineTiming, MAX_WORDS, MemCommand, Memories, MemoriesConfig, MemoryConfig, MemoryKind, TableId,
@@ -53,8 +54,9 @@ pub fn core_config(id: u16, costs: CoreCosts) -> CoreConfig {
 }
 
 enum Event {
-    Core(usize, CoreIn),
-    Memory(MemCommand),
+    Begin(usize, CoreIn),
+    Resume(usize),
+    Memory(usize, FlightId),
 }
 
 /// A command as it reached its engine.
@@ -88,7 +90,7 @@ pub struct Bench {
     pub memories: Memories,
     pub cores: Vec<Core>,
     queue: EventQueue<Event>,
-    outbox: Outbox<CoreIn, CoreOut>,
+    outbox: Kept<Resume, CoreOut>,
     /// What came of packets, in order.
     pub finished: Vec<(Time, ContextId, Outcome)>,
     /// Commands as they reached their engines, if anyone wants to know.
@@ -111,7 +113,7 @@ impl Bench {
             memories,
             cores: vec![core],
             queue: EventQueue::default(),
-            outbox: Outbox::default(),
+            outbox: Kept::default(),
             finished: Vec::new(),
             arrivals: None,
         };
@@ -129,7 +131,7 @@ impl Bench {
             cores: configs.iter().map(core).collect(),
             memories,
             queue: EventQueue::default(),
-            outbox: Outbox::default(),
+            outbox: Kept::default(),
             finished: Vec::new(),
             arrivals: None,
         }
@@ -177,20 +179,27 @@ impl Bench {
     pub fn begin_at(&mut self, at: Time, core: usize, context: u8, task: Task) {
         let source = self.cores[core].config().source;
         let event = CoreIn::Begin { context: ContextId(context), task };
-        self.queue.push(at, Priority::Arrival, source, Event::Core(core, event));
+        self.queue.push(at, Priority::Arrival, source, Event::Begin(core, event));
     }
 
     fn tell(&mut self, now: Time, core: usize, event: CoreIn) {
         self.cores[core].handle(now, event, &mut self.outbox);
+        self.forward(core);
+    }
+
+    fn forward(&mut self, core: usize) {
         for wake in self.outbox.wakes.drain(..) {
-            self.queue.push(wake.at, wake.priority, wake.source, Event::Core(core, wake.event));
+            self.queue.push(wake.at, wake.priority, wake.source, Event::Resume(core));
         }
         for (source, out) in self.outbox.sends.drain(..) {
             match out {
-                CoreOut::Command { arrives, command } => {
-                    self.queue.push(arrives, Priority::Memory, source, Event::Memory(command));
+                CoreOut::Command { arrives, flight } => {
+                    self.queue.push(arrives, Priority::Memory, source, Event::Memory(core, flight));
                 }
-                CoreOut::Finished { at, context, outcome } => self.finished.push((at, context, outcome)),
+                CoreOut::Finished { at, context } => {
+                    let outcome = self.cores[core].outcome(context).expect("it has just finished");
+                    self.finished.push((at, context, outcome));
+                }
             }
         }
     }
@@ -199,14 +208,18 @@ impl Bench {
     pub fn step(&mut self) -> bool {
         let Some((now, event)) = self.queue.pop() else { return false };
         match event {
-            Event::Core(core, event) => self.tell(now, core, event),
-            Event::Memory(command) => {
-                let core = usize::from(command.core.0);
-                let answer = self.memories.serve(now, &command, self.cores[core].cargo(&command));
+            Event::Begin(core, event) => self.tell(now, core, event),
+            Event::Resume(core) => {
+                self.cores[core].wake(now, Resume, &mut self.outbox);
+                self.forward(core);
+            }
+            Event::Memory(core, flight) => {
+                let command = self.cores[core].command(flight);
+                let answer = self.memories.serve(now, &command, self.cores[core].cargo(flight));
                 if let Some(arrivals) = &mut self.arrivals {
-                    arrivals.push(Arrival::new(now, &command, self.cores[core].cargo(&command).words));
+                    arrivals.push(Arrival::new(now, &command, self.cores[core].cargo(flight).words));
                 }
-                self.tell(now, core, CoreIn::Answer { flight: command.flight, answer });
+                self.tell(now, core, CoreIn::Answer { flight, answer });
             }
         }
         true

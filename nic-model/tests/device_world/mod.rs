@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
-use nic_model::device::{CardToHost, Device, Fate, Frame, HostSetup, HostToCard, In, Out, PacketId, PortId, QueueId};
+use nic_model::des::{Component, EventQueue, Kept, Priority, Source, Time};
+use nic_model::device::{
+    CardToHost, Device, Fate, Frame, HostSetup, HostToCard, In, Inner, Out, PacketId, PortId, QueueId,
+};
 use nic_model::isa::{Bank, Br, CodeAddress, Dst, Immed, ImmedShift, Load, Op, Reg, encode, with_ecc};
 use nic_model::profile::CardProfile;
 use nic_model::quantity::Bytes;
@@ -35,6 +37,7 @@ pub enum Left {
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
     Card(In),
+    Own(Inner),
     Host(CardToHost),
 }
 
@@ -54,7 +57,7 @@ pub struct World {
     pub left: Vec<(PacketId, Left)>,
     pub entered: Vec<PacketId>,
     queue: EventQueue<Event>,
-    outbox: Outbox<In, Out>,
+    outbox: Kept<Inner, Out>,
     host_source: Source,
     wire_source: Source,
 }
@@ -76,7 +79,7 @@ impl World {
             left: Vec::new(),
             entered: Vec::new(),
             queue: EventQueue::default(),
-            outbox: Outbox::default(),
+            outbox: Kept::default(),
             host_source: Source(source),
             wire_source: Source(source + 1),
         };
@@ -129,6 +132,10 @@ impl World {
                     self.device.handle(now, event, &mut self.outbox);
                     self.deliver(now);
                 }
+                Event::Own(event) => {
+                    self.device.wake(now, event, &mut self.outbox);
+                    self.deliver(now);
+                }
                 Event::Host(message) => self.host_hears(now, message),
             }
         }
@@ -143,7 +150,7 @@ impl World {
     fn deliver(&mut self, now: Time) {
         for wake in self.outbox.wakes.drain(..) {
             assert!(wake.at >= now, "at {now}: {wake:?}");
-            self.queue.push(wake.at, wake.priority, wake.source, Event::Card(wake.event));
+            self.queue.push(wake.at, wake.priority, wake.source, Event::Own(wake.event));
         }
         for (source, out) in self.outbox.sends.drain(..) {
             match out {

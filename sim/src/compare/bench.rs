@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
-use nic_model::device::{CardToHost, Device, Fate, Frame, HostToCard, In, Out, PacketId, PortId, QueueId};
+use nic_model::des::{Component, EventQueue, Kept, Priority, Source, Time};
+use nic_model::device::{CardToHost, Device, Fate, Frame, HostToCard, In, Inner, Out, PacketId, PortId, QueueId};
 
 use crate::world::CARD_SOURCES;
 
@@ -18,11 +18,19 @@ pub enum End {
     Ended(Fate),
 }
 
+/// What waits in the queue.
+enum Event {
+    /// Reaches the card.
+    To(In),
+    /// The card scheduled it.
+    Own(Inner),
+}
+
 /// The bench.
 pub struct Bench {
     device: Device,
-    queue: EventQueue<In>,
-    outbox: Outbox<In, Out>,
+    queue: EventQueue<Event>,
+    outbox: Kept<Inner, Out>,
     ends: BTreeMap<u64, End>,
     offered: u64,
     ended: u64,
@@ -37,13 +45,13 @@ impl Bench {
         let mut bench = Self {
             device,
             queue: EventQueue::default(),
-            outbox: Outbox::default(),
+            outbox: Kept::default(),
             ends: BTreeMap::new(),
             offered: 0,
             ended: 0,
         };
         for queue in (0..queues).map(QueueId) {
-            bench.tell(Time::ZERO, In::Pcie(HostToCard::RxDoorbell { queue, count: BUFFERS }));
+            bench.tell(Time::ZERO, Event::To(In::Pcie(HostToCard::RxDoorbell { queue, count: BUFFERS })));
         }
         bench
     }
@@ -62,7 +70,8 @@ impl Bench {
     pub fn send(&mut self, at: Time, port: PortId, bytes: Vec<u8>) -> PacketId {
         let id = PacketId(self.offered);
         self.offered += 1;
-        self.queue.push(at, Priority::Arrival, Source(0), In::Wire { port, frame: Frame { id, bytes } });
+        let frame = Frame { id, bytes };
+        self.queue.push(at, Priority::Arrival, Source(0), Event::To(In::Wire { port, frame }));
         id
     }
 
@@ -87,11 +96,14 @@ impl Bench {
         self.ends.remove(&packet.0)
     }
 
-    fn tell(&mut self, now: Time, event: In) {
-        self.device.handle(now, event, &mut self.outbox);
+    fn tell(&mut self, now: Time, event: Event) {
+        match event {
+            Event::To(event) => self.device.handle(now, event, &mut self.outbox),
+            Event::Own(event) => self.device.wake(now, event, &mut self.outbox),
+        }
         while !self.outbox.is_empty() {
             for wake in self.outbox.wakes.drain(..) {
-                self.queue.push(wake.at, wake.priority, wake.source, wake.event);
+                self.queue.push(wake.at, wake.priority, wake.source, Event::Own(wake.event));
             }
             for (_, out) in std::mem::take(&mut self.outbox.sends) {
                 match out {
@@ -118,6 +130,6 @@ impl Bench {
             // Interrupts stay disarmed, and this host sends nothing.
             _ => return,
         };
-        self.queue.push(at, Priority::Arrival, Source(CARD_SOURCES.0 - 1), In::Pcie(answer));
+        self.queue.push(at, Priority::Arrival, Source(CARD_SOURCES.0 - 1), Event::To(In::Pcie(answer)));
     }
 }

@@ -11,23 +11,21 @@ use super::hooks::{Hooks, Sent, Verdict};
 /// What can happen to the host.
 #[derive(Debug, Clone, PartialEq)]
 pub enum In {
+    /// The driver has booted: rings are filled, interrupts armed.
+    Start,
     /// A message of the card has arrived.
     Pcie(CardToHost),
-    /// An event the host scheduled for itself.
-    Inner(Inner),
 }
 
 /// Events the host schedules for itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inner {
-    /// The driver has booted: rings are filled, interrupts armed.
-    Start,
     /// Host memory has answered a read of the card's.
     Answer {
         /// The queue that was read for.
         queue: QueueId,
         /// What the card gets.
-        message: HostToCard,
+        message: Box<HostToCard>,
     },
     /// The queue's interrupt handler has scheduled its poll, which begins.
     Poll(QueueId),
@@ -144,7 +142,7 @@ impl Queue {
 /// Most packets whose buffers are given back by one doorbell in the middle of a poll.
 const REFILL_BATCH: u32 = 32;
 
-type Posts<'a> = &'a mut Outbox<In, Out>;
+type Posts<'a> = &'a mut dyn Outbox<Inner, Out>;
 
 /// A host with `per_port` receive queues a port; the queues of one number, of all ports, share a core.
 pub struct Host {
@@ -193,8 +191,8 @@ impl Host {
         Source(self.first_source + queue.0)
     }
 
-    fn wake(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: Posts) {
-        outbox.wake(at, priority, self.source(queue), In::Inner(event));
+    fn wake_at(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: Posts) {
+        outbox.wake(at, priority, self.source(queue), event);
     }
 
     /// The core of a queue spends `cost`, from now or from when it is free: when it is done.
@@ -226,23 +224,23 @@ impl Host {
             CardToHost::Interrupt { queue } => self.interrupt(now, queue, outbox),
             CardToHost::TxComplete { queue, count } => self.queue(queue).tx_completed += u64::from(count),
             CardToHost::ReadRxDescriptors { queue, count } => {
-                let answer = Inner::Answer { queue, message: HostToCard::RxDescriptors { queue, count } };
-                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+                let answer = Inner::Answer { queue, message: Box::new(HostToCard::RxDescriptors { queue, count }) };
+                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
             }
             CardToHost::ReadTxDescriptors { queue, count } => {
                 let q = self.queue(queue);
                 let lengths: Vec<u32> =
                     q.transmit.iter().skip(q.described).take(count as usize).map(|f| f.bytes.len() as u32).collect();
                 q.described += lengths.len();
-                let answer = Inner::Answer { queue, message: HostToCard::TxDescriptors { queue, lengths } };
-                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+                let answer = Inner::Answer { queue, message: Box::new(HostToCard::TxDescriptors { queue, lengths }) };
+                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
             }
             CardToHost::ReadTxData { queue, .. } => {
                 let q = self.queue(queue);
                 let frame = q.transmit.pop_front().expect("the card reads the data of frames it has described");
                 q.described -= 1;
-                let answer = Inner::Answer { queue, message: HostToCard::TxData { queue, frame } };
-                self.wake(answer_at, Priority::Arrival, queue, answer, outbox);
+                let answer = Inner::Answer { queue, message: Box::new(HostToCard::TxData { queue, frame }) };
+                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
             }
         }
     }
@@ -256,7 +254,7 @@ impl Host {
         let fires = q.last_interrupt.map_or(now, |last| now.max(last + moderation));
         q.last_interrupt = Some(fires);
         q.napi = Napi::Scheduled;
-        self.wake(fires + interrupt, Priority::Timer, queue, Inner::Poll(queue), outbox);
+        self.wake_at(fires + interrupt, Priority::Timer, queue, Inner::Poll(queue), outbox);
     }
 
     fn poll(&mut self, now: Time, queue: QueueId, outbox: Posts) {
@@ -268,7 +266,7 @@ impl Host {
         q.tx_used -= (q.tx_completed - q.tx_seen) as u32;
         q.tx_seen = q.tx_completed;
         let done = self.spend(now, queue, poll);
-        self.wake(done, Priority::Core, queue, Inner::Step(queue), outbox);
+        self.wake_at(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
     /// Ends the packet in work, then takes the next or ends the poll.
@@ -313,7 +311,7 @@ impl Host {
         let processed = self.hooks.process(now, queue, &mut frame, meta, &self.costs);
         self.queue(queue).work = Some(Work { frame, verdict: processed.verdict });
         let done = self.spend(now, queue, processed.cost);
-        self.wake(done, Priority::Core, queue, Inner::Step(queue), outbox);
+        self.wake_at(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
     fn finish(&mut self, queue: QueueId, work: Work, outbox: Posts) {
@@ -360,15 +358,21 @@ impl Host {
 
 impl Component for Host {
     type In = In;
+    type Wake = Inner;
     type Out = Out;
 
     fn handle(&mut self, now: Time, event: In, outbox: Posts) {
         match event {
+            In::Start => self.start(outbox),
             In::Pcie(message) => self.hear(now, message, outbox),
-            In::Inner(Inner::Start) => self.start(outbox),
-            In::Inner(Inner::Answer { queue, message }) => outbox.send(self.source(queue), Out::Pcie(message)),
-            In::Inner(Inner::Poll(queue)) => self.poll(now, queue, outbox),
-            In::Inner(Inner::Step(queue)) => self.step(now, queue, outbox),
+        }
+    }
+
+    fn wake(&mut self, now: Time, event: Inner, outbox: Posts) {
+        match event {
+            Inner::Answer { queue, message } => outbox.send(self.source(queue), Out::Pcie(*message)),
+            Inner::Poll(queue) => self.poll(now, queue, outbox),
+            Inner::Step(queue) => self.step(now, queue, outbox),
         }
     }
 }
