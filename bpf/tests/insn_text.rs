@@ -1,11 +1,16 @@
 //! The text of instructions, held against the kernel's verifier log and `llvm-objdump`.
 
+mod support;
+
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
+use bpf::diag::SourceLine;
 use bpf::insn::legality::{FORMS, Group, Rule};
-use bpf::insn::{Insn, RawInsn, Reg, RegSet, decode, decode_bytes};
+use bpf::insn::{Dialect, Insn, Listing, RawInsn, Reg, RegSet, Show, asm, decode, decode_bytes};
+use bpf::object::Object;
+use bpf::program::{ProgType, Program};
+use support::llvm;
 
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
@@ -70,11 +75,13 @@ impl Samples {
     }
 }
 
-/// Random programs of every row, through `llvm-objdump`: each instruction's text must be ours.
+/// Random programs of every row, through `llvm-objdump`, with numbers in hexadecimal and in decimal, which is `llvm-mc`'s way:
+/// each instruction's text must be ours.
 #[test]
-fn objdump_text_is_llvms() {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (source, object) = (dir.join("insn_text.s"), dir.join("insn_text.o"));
+fn llvms_text_is_llvms() {
+    if !llvm::installed("llvms_text_is_llvms") {
+        return;
+    }
     let mut random = Samples(0x9669);
     let mut slots = Vec::new();
     for _ in 0..20 {
@@ -104,20 +111,18 @@ fn objdump_text_is_llvms() {
         let bytes = slot.to_le_bytes().map(|b| b.to_string()).join(",");
         writeln!(text, ".byte {bytes}").unwrap();
     }
-    std::fs::write(&source, text).unwrap();
-    let assembled =
-        Command::new("llvm-mc-19").args(["-triple=bpfel", "-filetype=obj", "-o"]).args([&object, &source]).status();
-    let listing = Command::new("llvm-objdump-19").args(["-d", "--mcpu=v4", "--no-show-raw-insn"]).arg(&object).output();
-    let (Ok(assembled), Ok(listing)) = (assembled, listing) else {
-        eprintln!("skipped: objdump_text_is_llvms: llvm-mc-19 and llvm-objdump-19 are not installed");
-        return;
-    };
-    assert!(assembled.success() && listing.status.success());
-
+    let object = llvm::assemble("insn_text", &text).unwrap();
     let insns = decode(&slots).unwrap();
+    for (dialect, arg) in [(Dialect::Objdump, "--print-imm-hex"), (Dialect::Mc, "--no-print-imm-hex")] {
+        let listing = llvm::listing(&object, &["--no-show-raw-insn", arg]);
+        compare(&slots, &insns, &listing, dialect);
+    }
+}
+
+fn compare(slots: &[RawInsn], insns: &[Insn], listing: &str, dialect: Dialect) {
     let mut compared = 0;
     let mut differences = Vec::new();
-    for line in String::from_utf8(listing.stdout).unwrap().lines() {
+    for line in listing.lines() {
         let Some((slot, theirs)) = line.trim_start().split_once(':') else { continue };
         let Ok(slot) = slot.parse::<usize>() else { continue };
         let theirs = theirs.split(" <code").next().unwrap_or(theirs).trim();
@@ -125,11 +130,14 @@ fn objdump_text_is_llvms() {
         let pseudo = slots[slot].src;
         let by_index = slots[slot].opcode == 0x18 && (pseudo == 5 || pseudo == 6);
         let theirs = if by_index {
-            theirs.replace(&format!(", {pseudo:#x},"), &format!(", {:#x},", pseudo - 4))
+            match dialect {
+                Dialect::Mc => theirs.replace(&format!(", {pseudo},"), &format!(", {},", pseudo - 4)),
+                _ => theirs.replace(&format!(", {pseudo:#x},"), &format!(", {:#x},", pseudo - 4)),
+            }
         } else {
             theirs.to_owned()
         };
-        let ours = insns[slot].objdump().to_string();
+        let ours = insns[slot].text(dialect, &()).to_string();
         if ours != theirs {
             differences.push(format!("{slot}: {:?}\n  ours   {ours}\n  theirs {theirs}", slots[slot]));
         }
@@ -142,4 +150,103 @@ fn objdump_text_is_llvms() {
         differences[..differences.len().min(40)].join("\n")
     );
     assert_eq!(compared, insns.iter().filter(|i| **i != Insn::Pad).count());
+}
+
+fn listing(program: &Program, dialect: Dialect, show: Show) -> String {
+    let functions: Vec<_> = program.functions.iter().map(|f| (f.start, f.name.as_str())).collect();
+    let lines: Vec<(usize, &SourceLine)> = program.lines.iter().map(|l| (l.slot, &l.line)).collect();
+    let (functions, lines) = (&functions[..], &lines[..]);
+    let order = program.byte_order;
+    Listing { insns: &program.insns, functions, lines, order, dialect, names: &(), show }.to_string()
+}
+
+/// The lines of each function, by its heading.
+fn functions(listing: &str) -> std::collections::BTreeMap<&str, Vec<&str>> {
+    let mut blocks = std::collections::BTreeMap::new();
+    let mut heading = "";
+    for line in listing.lines() {
+        if line.ends_with(">:") {
+            heading = line;
+        }
+        blocks.entry(heading).or_insert_with(Vec::new).push(line);
+    }
+    blocks
+}
+
+/// What a relocation or a linker changes: what wide loads load, and where calls go.
+fn is_linked(line: &str) -> bool {
+    ["ll", "ld_pseudo"].iter().any(|mark| line.contains(mark)) || line.contains("\tcall ")
+}
+
+/// Programs of the scenarios and some others, with bytes, source lines and their places: line for line as
+/// `llvm-objdump -d -S -l` lists the object, where both have a function at the same place.
+#[test]
+fn listings_are_llvms() {
+    if !llvm::installed("listings_are_llvms") {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scenarios = std::fs::read_dir(root.join("../scenarios/programs")).unwrap().map(|e| e.unwrap().path());
+    // Called functions, jumps both ways, big-endian.
+    let others = ["calls", "jumps", "big"].map(|name| root.join(format!("tests/data/object/{name}.bpf.o")));
+    let files = scenarios.chain(others);
+    let (mut compared, mut instructions) = (0, 0);
+    for file in files.filter(|p| p.to_string_lossy().ends_with(".bpf.o")) {
+        let Ok(object) = Object::parse(&std::fs::read(&file).unwrap()) else { continue };
+        let plain = llvm::without_debug(&file);
+        let whole = Show { bytes: true, source: true, places: true };
+        let parts = [
+            Show::default(),
+            Show { bytes: true, ..Show::default() },
+            Show { source: true, ..Show::default() },
+            Show { places: true, ..Show::default() },
+        ];
+        // One object is enough for the parts.
+        let parts = if file.ends_with("firewall.bpf.o") { &parts[..] } else { &[] };
+        for show in parts.iter().copied().chain([whole]) {
+            let mut args = Vec::new();
+            args.extend(show.source.then_some("-S"));
+            args.extend(show.places.then_some("-l"));
+            args.extend((!show.bytes).then_some("--no-show-raw-insn"));
+            let theirs = llvm::listing(&plain, &args);
+            let theirs = functions(&theirs);
+            for entry in object.programs() {
+                let Ok(program) = object.program(Some(&entry.name), Some(ProgType::Xdp)) else { continue };
+                let ours = listing(&program, Dialect::Objdump, show);
+                for (heading, ours) in functions(&ours) {
+                    let Some(theirs) = theirs.get(heading) else { continue };
+                    let gone = |line: &&&str| !line.is_empty() && !line.starts_with("Disassembly");
+                    let theirs: Vec<_> = theirs.iter().filter(gone).collect();
+                    let ours: Vec<_> = ours.iter().filter(gone).collect();
+                    for (ours, theirs) in ours.iter().zip(&theirs) {
+                        if !is_linked(theirs) {
+                            assert_eq!(ours, theirs, "{} {show:?}", file.display());
+                            instructions += 1;
+                        }
+                    }
+                    assert_eq!(ours.len(), theirs.len(), "{} {heading} {show:?}", file.display());
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared >= 12 && instructions >= 1000, "{compared} functions, {instructions} lines");
+}
+
+/// A listing in any dialect is read back to the program.
+#[test]
+fn listings_are_read() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs/firewall.bpf.o");
+    let object = Object::parse(&std::fs::read(file).unwrap()).unwrap();
+    let program = object.program(None, None).unwrap();
+    let show = Show { bytes: true, source: true, places: true };
+    for dialect in [Dialect::Verifier, Dialect::Objdump, Dialect::Mc] {
+        let text = listing(&program, dialect, show);
+        let read = asm::assemble(&text, "listing", dialect, &()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(read, program.insns, "{dialect:?}");
+    }
+    let log = listing(&program, Dialect::Verifier, show);
+    let start =
+        "xdp_firewall:\n; void *data = (void *)(long)ctx->data; @ firewall.bpf.c:32\n   0: (61) r3 = *(u32 *)(r1 +0)\n";
+    assert!(log.starts_with(start), "{}", &log[..200]);
 }

@@ -4,19 +4,22 @@
 //! [`Insn::Pad`], so that indices and jump offsets are the kernel's.
 //!
 //! bytes ↔ [`raw`] → [`legality`] → [`decode`](decode()) → [`Insn`] → [`encode`](encode()); [`flow`] says what an
-//! instruction reads and writes and where control goes, [`text`] how it is printed; [`asm`] reads that again.
+//! instruction reads and writes and where control goes, [`text`] how it is printed, [`listing`]
+//! a whole program; [`asm`] reads that again.
 
 pub mod asm;
 pub mod decode;
 pub mod encode;
 pub mod flow;
 pub mod legality;
+pub mod listing;
 pub mod raw;
 pub mod text;
 
 pub use decode::{DecodeError, DecodeReason, decode, decode_bytes};
 pub use encode::{EncodeError, encode, encode_bytes};
 pub use flow::RegSet;
+pub use listing::{Listing, Show};
 pub use raw::{Endian, RawInsn, SLOT};
 pub use text::{Dialect, Names};
 

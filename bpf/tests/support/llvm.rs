@@ -39,3 +39,11 @@ pub fn listing(object: &Path, args: &[&str]) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// A copy of an object without DWARF, so that its lines are those of its BTF.
+pub fn without_debug(object: &Path) -> PathBuf {
+    let plain = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.plain", object.file_name().unwrap().display()));
+    let status = Command::new("llvm-strip-19").arg("--strip-debug").arg(object).arg("-o").arg(&plain).status();
+    assert!(status.is_ok_and(|status| status.success()), "llvm-strip-19 fails on {}", object.display());
+    plain
+}
