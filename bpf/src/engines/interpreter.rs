@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Contents, Packet, ProgramSet, Runner, Seen};
 use crate::env::FixedEnv;
-use crate::interp::{Code, Engine, EngineConfig, NoObserver, RunInput};
+use crate::interp::{Code, Engine, EngineConfig, NoObserver, Observer, RunInput};
 use crate::maps::MapId;
 use crate::program::{ProgId, Program};
 
@@ -21,6 +21,22 @@ impl Interpreter {
     /// An interpreter for machines like this. The byte order is the set's.
     pub fn new(config: EngineConfig, env: FixedEnv) -> Interpreter {
         Interpreter { config, env, loaded: None }
+    }
+
+    /// As [`Runner::run`], watched.
+    pub fn run_observed(&mut self, packet: &Packet<'_>, observer: &mut impl Observer) -> Seen {
+        let Some((engine, code)) = &mut self.loaded else {
+            return Seen { fault: Some("no program is loaded".to_owned()), ..Seen::default() };
+        };
+        let input = RunInput { context: packet.context, packet: packet.bytes };
+        let outcome = engine.run(code, input, &mut self.env.clone(), observer);
+        Seen {
+            r0: outcome.retval,
+            whole: true,
+            packet: engine.packet().to_vec(),
+            retired: Some(outcome.retired),
+            fault: outcome.fault.map(|fault| fault.to_string()),
+        }
     }
 
     /// The machine with the set that is loaded.
@@ -76,18 +92,7 @@ impl Runner for Interpreter {
     }
 
     fn run(&mut self, packet: &Packet<'_>) -> Seen {
-        let Some((engine, code)) = &mut self.loaded else {
-            return Seen { fault: Some("no program is loaded".to_owned()), ..Seen::default() };
-        };
-        let input = RunInput { context: packet.context, packet: packet.bytes };
-        let outcome = engine.run(code, input, &mut self.env.clone(), &mut NoObserver);
-        Seen {
-            r0: outcome.retval,
-            whole: true,
-            packet: engine.packet().to_vec(),
-            retired: Some(outcome.retired),
-            fault: outcome.fault.map(|fault| fault.to_string()),
-        }
+        self.run_observed(packet, &mut NoObserver)
     }
 
     fn contents(&mut self, map: usize) -> Option<Contents> {
