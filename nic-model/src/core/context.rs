@@ -133,8 +133,9 @@ pub(super) struct Call {
     pub resume: u16,
 }
 
-/// One context.
+/// One context. Aligned to lines of a cache, since cores take turns at the simulator's own.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Context {
     pub state: State,
     pub activity: Activity,

@@ -36,7 +36,7 @@ pub(super) struct Machine {
     pub maps: Vec<MapShape>,
     pub registers: Registers,
     pub local: Box<[u32; LOCAL_WORDS]>,
-    pub contexts: Box<[Context; 8]>,
+    pub contexts: [Context; 8],
     pub flights: Flights,
     pub queue: CommandQueue,
     pub cam: Cam,
@@ -68,7 +68,7 @@ impl Machine {
             maps: Vec::new(),
             registers: Registers::new(mode),
             local: Box::new([0; LOCAL_WORDS]),
-            contexts: Box::new(std::array::from_fn(|_| Context::new())),
+            contexts: std::array::from_fn(|_| Context::new()),
             flights: Flights::default(),
             queue: CommandQueue::default(),
             cam: Cam::default(),
@@ -99,7 +99,7 @@ impl Machine {
     }
 
     /// The context whose instructions are executed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn context(&mut self) -> &mut Context {
         &mut self.contexts[self.current & 7]
     }

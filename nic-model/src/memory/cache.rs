@@ -39,6 +39,8 @@ impl Cache {
     }
 
     /// Takes an access that starts at `start`; answers by how much it is later than one that finds everything.
+    // Not inlined: what it needs of registers, engines without a cache would save and restore as well.
+    #[inline(never)]
     pub fn access(&mut self, start: Time, offset: u64, bytes: u32, write: bool) -> Time {
         let first = offset >> self.line_shift;
         let last = (offset + u64::from(bytes.max(1)) - 1) >> self.line_shift;
@@ -56,7 +58,9 @@ impl Cache {
         if let Some(way) = set.iter().position(|&entry| entry & !1 == tag) {
             self.hits += 1;
             let entry = set[way] | u64::from(write);
-            set.copy_within(0..way, 1);
+            if way != 0 {
+                set.copy_within(0..way, 1);
+            }
             set[0] = entry;
             return Time::ZERO;
         }

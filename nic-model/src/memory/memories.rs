@@ -87,9 +87,20 @@ impl Memories {
 
     /// Takes a command that reaches its engine now: it acts, and the answer says when the core hears of it.
     pub fn serve(&mut self, now: Time, command: &MemCommand, cargo: Cargo<'_>) -> Answer {
+        let MemCommand { offset, bytes, action, .. } = *command;
+        let answer = self.engines[usize::from(command.engine.0)].take(now, action.touch(), offset, u32::from(bytes));
+        // Most commands of the firmware only take time.
+        if !matches!(action, Action::Touch(_)) {
+            self.act(command, cargo);
+        }
+        answer
+    }
+
+    /// What a command does.
+    #[inline(never)]
+    fn act(&mut self, command: &MemCommand, cargo: Cargo<'_>) {
         let index = usize::from(command.engine.0);
         let MemCommand { offset, bytes, action, .. } = *command;
-        let answer = self.engines[index].take(now, action.touch(), offset, u32::from(bytes));
         let len = usize::from(bytes).min(4 * MAX_WORDS);
         match action {
             Action::Read(order) => {
@@ -132,7 +143,6 @@ impl Memories {
                 }
             }
         }
-        answer
     }
 
     fn call(&mut self, command: &MemCommand, call: &mut MapCall) {
