@@ -169,9 +169,9 @@ fn sections(bytes: &[u8]) -> Checked<(&[u8], &[u8])> {
     }
     let body = &bytes[header..];
     let (types, strings) = ((field(8), field(12)), (field(16), field(20)));
-    // The kernel's sort puts two sections at one place the other way round.
-    let mut sections = [strings, types];
-    sections.sort_by_key(|s| s.0);
+    // The kernel's sort compares by a difference of 32 bits with a sign, and turns round two that are equal.
+    let turned = types.0.wrapping_sub(strings.0) as i32 >= 0;
+    let sections = if turned { [strings, types] } else { [types, strings] };
     let mut total = 0u64;
     for (off, len) in sections.map(|(off, len)| (u64::from(off), u64::from(len))) {
         if off > body.len() as u64 {
