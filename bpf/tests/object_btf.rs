@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bpf::btf::{Btf, Encoding, FuncLinkage, Kind, Member, Type, VarLinkage};
+use bpf::btf::{Btf, Encoding, FuncLinkage, Kind, Member, Type, VarLinkage, dump};
 use serde_json::{Value, json};
 
 /// A type as bpftool writes it; enumerations of 32 and of 64 bits are one kind here.
@@ -181,4 +181,76 @@ fn sizes_are_the_compilers() {
     assert_eq!(btf.size_of(find("sub")), None);
     let vars = btf.data_section(".bss").unwrap();
     assert_eq!(vars.iter().map(|v| btf.size_of(v.var).unwrap()).sum::<u32>(), 136 + 4);
+}
+
+/// What `bpftool btf dump file … format …` prints, or `None` where it is not installed or cannot read the file.
+fn printed(file: &Path, format: &str) -> Option<String> {
+    let output =
+        Command::new("bpftool").args(["btf", "dump", "file"]).arg(file).args(["format", format]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The first line that differs.
+fn same(ours: &str, theirs: &str, what: &str) {
+    for (n, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
+        let before = || theirs.lines().skip(n.saturating_sub(4)).take(4).collect::<Vec<_>>();
+        assert!(a == b, "{what} line {}: {a:?}, bpftool {b:?}, after {:#?}", n + 1, before());
+    }
+    assert_eq!(ours.lines().count(), theirs.lines().count(), "{what}");
+}
+
+fn printed_like_bpftool(file: &Path, btf: &Btf) -> bool {
+    let (Some(raw), Some(c)) = (printed(file, "raw"), printed(file, "c")) else { return false };
+    same(&dump::raw(btf), &raw, &format!("{} raw", file.display()));
+    same(&dump::c(btf).unwrap(), &c, &format!("{} c", file.display()));
+    true
+}
+
+#[test]
+fn types_are_printed_as_bpftool_prints_them() {
+    let mut compared = 0;
+    for file in objects() {
+        let Ok(object) = bpf::object::Object::parse(&std::fs::read(&file).unwrap()) else { continue };
+        let Some(btf) = object.btf() else { continue };
+        // The tool reads the machine's own byte order alone.
+        compared += usize::from(printed_like_bpftool(&file, btf));
+    }
+    if compared == 0 {
+        eprintln!("skipped: types_are_printed_as_bpftool_prints_them: bpftool is not installed");
+    }
+}
+
+#[test]
+fn types_of_the_kernel_are_printed_as_bpftool_prints_them() {
+    let file = Path::new("/sys/kernel/btf/vmlinux");
+    let compared = std::fs::read(file).is_ok_and(|bytes| printed_like_bpftool(file, &Btf::parse(&bytes).unwrap()));
+    if !compared {
+        eprintln!("skipped: types_of_the_kernel_are_printed_as_bpftool_prints_them: no types, or no bpftool");
+    }
+}
+
+/// A structure of types.bpf.c, byte by byte.
+#[test]
+fn values_are_written_by_their_types() {
+    let object = bpf::object::Object::parse(include_bytes!("data/object/types.bpf.o")).unwrap();
+    let btf = object.btf().unwrap();
+    let all = btf.iter().find(|(id, _)| btf.type_name(*id) == "all").unwrap().0;
+    let mut bytes = [0u8; 136];
+    // Bit-fields of 3 and 5 bits with a sign: -1 and 9; a float of 1.5 at byte 80; the enumerator NEGATIVE at 104.
+    bytes[0] = 9 << 3 | 7;
+    bytes[32..36].copy_from_slice(&(-7i32).to_le_bytes());
+    bytes[80..84].copy_from_slice(&1.5f32.to_le_bytes());
+    bytes[104..108].copy_from_slice(&(-1i32).to_le_bytes());
+    bytes[108] = 1;
+    let text = dump::value(btf, all, &bytes, bpf::insn::Endian::Little);
+    for part in [
+        "{\"a\": -1,\"b\": 9,\"p\": \"0x0\"",
+        "\"grid\": [[-7,0,0,0],[0,0,0,0],[0,0,0,0]],\"real\": 1.5,",
+        "\"n\": \"NEGATIVE\",\"yes\": true,",
+        "\"(anon)\": {\"x\": 0,\"y\": 0},\"q\": 0}",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // What is missing is null.
+    assert_eq!(dump::value(btf, all, &bytes[..100], bpf::insn::Endian::Little), "null");
 }

@@ -10,12 +10,14 @@
 
 pub mod check;
 pub mod co_re;
+pub mod dump;
 mod ext;
 mod layout;
 mod parse;
 mod types;
 
 pub use ext::{CoreKind, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo};
+pub(crate) use types::printable;
 pub use types::{
     Btf, DataVar, Encoding, EnumValue, FuncLinkage, Kind, Member, NameOff, Param, Type, TypeId, VarLinkage,
 };

@@ -228,6 +228,11 @@ impl std::fmt::Debug for Btf {
     }
 }
 
+/// A name from a file in one line: control characters are replaced.
+pub(crate) fn printable(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.contains(char::is_control) { Cow::Owned(name.replace(char::is_control, "\u{fffd}")) } else { name }
+}
+
 impl Btf {
     /// All types, `void` first.
     pub fn types(&self) -> &[Type] {
@@ -248,9 +253,9 @@ impl Btf {
         Some(String::from_utf8_lossy(&rest[..end]))
     }
 
-    /// A name of something in this [`Btf`].
+    /// A name of something in this [`Btf`]; what would break a line is replaced.
     pub fn name(&self, name: NameOff) -> Cow<'_, str> {
-        self.string(name.0).unwrap_or_default()
+        printable(self.string(name.0).unwrap_or_default())
     }
 
     /// The name of a type.

@@ -8,6 +8,7 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, FileKind, SymbolIndex};
 
+use crate::btf::printable;
 use crate::diag::{At, Diagnostic};
 use crate::program::Endian;
 
@@ -244,11 +245,11 @@ impl Elf {
     }
 }
 
-/// The text up to the first zero byte, no longer than [`NAME_MAX`].
+/// The text up to the first zero byte, no longer than [`NAME_MAX`], as one line.
 fn shown(name: &[u8]) -> Cow<'_, str> {
     let name = &name[..name.len().min(NAME_MAX)];
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..end])
+    printable(String::from_utf8_lossy(&name[..end]))
 }
 
 fn range(offset: u64, size: u64, len: usize) -> Option<Range<usize>> {

@@ -1,6 +1,6 @@
 //! Objects and their types: whatever the bytes are, an answer comes.
 
-use bpf::btf::{Btf, check, co_re};
+use bpf::btf::{Btf, check, co_re, dump};
 use bpf::object::{Kernel, Object};
 use bpf::program::ProgType;
 
@@ -33,7 +33,10 @@ pub fn btf(data: &[u8]) {
         assert!(taken.is_err(), "what Linux takes is read");
         return;
     };
+    let _ = dump::c(&btf);
+    assert!(dump::raw(&btf).lines().count() + 1 >= btf.types().len());
     for (id, _) in btf.iter() {
+        assert!(!dump::value(&btf, id, data, bpf::insn::Endian::Little).is_empty());
         let (size, align) = (btf.size_of(id), btf.align_of(id));
         if taken.is_ok() && size.is_some_and(|size| size > 0) {
             assert!(align != Some(0));

@@ -1,0 +1,10 @@
+//! Types as text: the list that `bpftool btf dump` prints, and C that declares them again.
+
+mod c;
+mod decl;
+mod raw;
+mod value;
+
+pub use c::c;
+pub use raw::raw;
+pub use value::value;
