@@ -16,11 +16,7 @@ use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Verdict, VerifiedProgram, verify};
 use support::generate;
 use support::rng::Rng;
-
-/// Programs generated of each type; the environment may ask for more.
-fn cases() -> u64 {
-    std::env::var("VERIFIER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(600)
-}
+use support::seeds;
 
 /// Where things lie in the guest's memory.
 struct Places {
@@ -217,7 +213,8 @@ fn check(name: &str, verified: &VerifiedProgram, rng: &mut Rng) -> u64 {
 #[test]
 fn registers_lie_within_their_facts() {
     let (mut programs, mut steps) = (0, 0);
-    for seed in 0..cases() {
+    let seeds = seeds(300);
+    for seed in seeds.clone() {
         for ty in [ProgType::Xdp, ProgType::SchedCls] {
             let program = generate::program(seed, ty);
             for mutation in 0..5 {
@@ -234,5 +231,5 @@ fn registers_lie_within_their_facts() {
         }
     }
     println!("{programs} programs, {steps} steps");
-    assert!(programs > cases() / 2, "only {programs} programs were accepted");
+    assert!(programs > (seeds.end - seeds.start) / 2, "only {programs} programs were accepted");
 }

@@ -9,10 +9,7 @@ use proptest::prelude::*;
 use support::asm::*;
 use support::both::{self, Both};
 use support::kernel::{Kernel, kernel};
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
+use support::slice;
 
 /// R7 collects what the calls answered.
 fn collect() -> [Insn; 2] {
@@ -50,7 +47,7 @@ fn xdp_head_and_tail() {
     ];
     let calls = prop::collection::vec((any::<bool>(), delta), 1..8);
     let packets = prop::collection::vec(packet(prop_oneof![Just(64), 14..300usize, 3000..3520usize]), 3);
-    proptest!(config(400), |(calls in calls, packets in packets)| {
+    proptest!(slice(400), |(calls in calls, packets in packets)| {
         let mut insns = vec![mov(R6, R1), mov(R7, 0)];
         for (head, delta) in calls {
             insns.extend([mov(R1, R6), mov(R2, delta), helper(if head { 44 } else { 65 })]);
@@ -69,7 +66,7 @@ fn csum_diff() {
     let seed = prop_oneof![any::<u64>(), Just(0), Just(0xffff_ffff), Just(0xffff)];
     let sides = ((size(), 0..500i32), (size(), 0..500i32), seed);
     let packets = prop::collection::vec(packet(Just(LEN as usize)), 4);
-    proptest!(config(400), |(((from, from_at), (to, to_at), seed) in sides, packets in packets)| {
+    proptest!(slice(400), |(((from, from_at), (to, to_at), seed) in sides, packets in packets)| {
         let mut insns = vec![load(Size::W, R9, R1, 0), load(Size::W, R2, R1, 4), mov(R1, R9), add(R1, LEN)];
         insns.extend([branch(Cond::Le, R1, R2, 2), mov(R0, -1), exit()]);
         for (address, size, at) in [(R1, from, from_at), (R3, to, to_at)] {
@@ -139,7 +136,7 @@ fn skb_bytes_and_checksums() {
     let Some(kernel) = kernel("skb_bytes_and_checksums") else { return };
     let calls = prop::collection::vec(skb_call(), 1..8);
     let packets = prop::collection::vec(packet(prop_oneof![Just(64), 40..200usize]), 4);
-    proptest!(config(600), |(calls in calls, packets in packets)| {
+    proptest!(slice(600), |(calls in calls, packets in packets)| {
         let mut insns = vec![mov(R6, R1), mov(R7, 0)];
         insns.extend((1..=8).map(|word| store(Size::D, R10, -8 * word, 0)));
         for call in &calls {
@@ -193,7 +190,7 @@ fn packet_loads() {
     let loads = prop::collection::vec((size, offset(), prop::option::of(-80..80i32)), 1..6);
     let packets = prop::collection::vec(packet(prop_oneof![Just(64), 20..70usize]), 3);
     let types = prop::sample::select(vec![ProgType::SchedCls, ProgType::SocketFilter]);
-    proptest!(config(300), |(ty in types, loads in loads, packets in packets)| {
+    proptest!(slice(300), |(ty in types, loads in loads, packets in packets)| {
         let mut insns = vec![mov(R6, R1), mov(R7, 0)];
         for (size, imm, register) in loads {
             let mode = match register {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use support::asm::*;
 use support::both::Both;
 use support::kernel::kernel;
+use support::slice;
 
 /// Registers that a generated program computes with; R9 holds the packet, R10 the stack.
 const SCALARS: u8 = 9;
@@ -181,7 +182,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
 fn generated_programs_compute_what_the_kernel_computes() {
     let Some(kernel) = kernel("generated_programs_compute_what_the_kernel_computes") else { return };
     let strategy = (prop::collection::vec(step(), 1..40), prop::collection::vec(words(), 4));
-    proptest!(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() },
+    proptest!(slice(1000),
         |((steps, packets) in strategy)| {
         let insns = program(&steps);
         let listing = || insns.iter().map(|i| i.objdump().to_string()).collect::<Vec<_>>().join("\n");

@@ -12,6 +12,7 @@ use bpf::program::{MapIndex, MapType, ProgType, Program};
 use proptest::prelude::*;
 use support::asm::*;
 use support::both::spec;
+use support::slice;
 
 fn any_reg() -> impl Strategy<Value = Reg> {
     (0..11u8).prop_map(|n| Reg::new(n).unwrap())
@@ -89,7 +90,7 @@ fn no_program_is_too_wild() {
         [spec(MapType::HASH, 4, 8, 4, 0), spec(MapType::ARRAY, 4, 8, 4, 0), spec(MapType::PERCPU_ARRAY, 4, 24, 4, 0)];
     let config = EngineConfig { budget: BUDGET, cpus: 2, packet_max: 200, ..EngineConfig::default() };
     let engine = RefCell::new(Engine::new(config, &maps).unwrap());
-    let config = ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = slice(1000);
     proptest!(config, |(insns in prop::collection::vec(any_insn(), 1..60), skb in any::<bool>(), seed in 1u64..)| {
         let (ty, data) = if skb { (ProgType::SchedCls, 76) } else { (ProgType::Xdp, 0) };
         // Sensible registers to begin with get further.

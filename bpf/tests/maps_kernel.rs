@@ -9,13 +9,10 @@ use proptest::prelude::*;
 use support::asm::*;
 use support::both::{Both, spec};
 use support::kernel::{KernelMap, kernel, possible_cpus, stay_on_cpu_0};
+use support::slice;
 
 const KINDS: [MapType; 5] =
     [MapType::HASH, MapType::ARRAY, MapType::PROG_ARRAY, MapType::PERCPU_HASH, MapType::PERCPU_ARRAY];
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 /// Definitions around every limit. Those that would take much memory are left out.
 fn definitions() -> Vec<MapSpec> {
@@ -146,7 +143,7 @@ fn small() -> impl Strategy<Value = MapSpec> {
 #[test]
 fn user_space_operations() {
     let Some(kernel) = kernel("user_space_operations") else { return };
-    proptest!(config(400), |(spec in small(), ops in prop::collection::vec(op(12), 1..80))| {
+    proptest!(slice(400), |(spec in small(), ops in prop::collection::vec(op(12), 1..80))| {
         let theirs = kernel.create_map(spec.ty.0, spec.key_size, spec.value_size, spec.max_entries, spec.flags).unwrap();
         let mut user = User::new(&spec);
         for op in &ops {
@@ -227,7 +224,7 @@ fn operations_of_programs() {
     stay_on_cpu_0();
     // A map without preallocation may reuse memory in the kernel's own way: old pointers tell nothing there.
     let specs = small().prop_map(|spec| MapSpec { flags: 0, ..spec });
-    proptest!(config(400), |(spec in specs, ops in prop::collection::vec(op(12), 1..14))| {
+    proptest!(slice(400), |(spec in specs, ops in prop::collection::vec(op(12), 1..14))| {
         let insns = program(&spec, &ops);
         let mut both = match Both::load(kernel, ProgType::Xdp, insns, std::slice::from_ref(&spec)) {
             Ok(both) => both,

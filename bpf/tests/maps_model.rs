@@ -9,6 +9,7 @@ use bpf::maps::{AccessLog, Linear, Map, MapMemory};
 use bpf::program::{MapSpec, MapType};
 use proptest::prelude::*;
 use support::both::spec;
+use support::slice;
 
 const CPUS: u32 = 3;
 
@@ -159,13 +160,9 @@ fn check(model: &mut Model, op: &Op, answer: &Result<Vec<u8>, Errno>) -> Result<
     Ok(())
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 #[test]
 fn maps_are_what_the_models_are() {
-    proptest!(config(), |(spec in definition(), ops in prop::collection::vec(op(), 1..150))| {
+    proptest!(slice(150), |(spec in definition(), ops in prop::collection::vec(op(), 1..150))| {
         let map = Map::new(spec.clone(), CPUS).unwrap();
         let mut bytes = vec![0; map.region_size() as usize];
         let mut scattered = Scattered::default();
@@ -195,7 +192,7 @@ fn maps_are_what_the_models_are() {
 
 #[test]
 fn values_never_overlap() {
-    proptest!(config(), |(spec in definition(), keys in prop::collection::btree_set(0..1000u32, 1..33))| {
+    proptest!(slice(200), |(spec in definition(), keys in prop::collection::btree_set(0..1000u32, 1..33))| {
         let map = Map::new(spec.clone(), CPUS).unwrap();
         let mut bytes = vec![0; map.region_size() as usize];
         let (mut memory, mut log) = (Linear(&mut bytes), AccessLog::new());
@@ -223,7 +220,7 @@ fn values_never_overlap() {
 #[test]
 fn rubbish_in_memory_ends_every_walk() {
     let bytes = prop::collection::vec(prop_oneof![4 => 0..12u8, 1 => any::<u8>()], 4000);
-    proptest!(config(), |(rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
+    proptest!(slice(200), |(rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
         let map = Map::new(spec(MapType::HASH, 4, 8, 8, 0), CPUS).unwrap();
         // Little-endian words below 12: links that mostly name entries.
         let mut bytes: Vec<u8> = rubbish.iter().flat_map(|&byte| [byte, 0, 0, 0]).collect();

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use support::asm::*;
 use support::both::{Both, spec};
 use support::kernel::{Kernel, kernel, stay_on_cpu_0};
+use support::slice;
 
 /// A map of maps of four slots.
 fn outer(ty: MapType, inner: &MapSpec) -> MapSpec {
@@ -36,7 +37,7 @@ fn inner_spec() -> impl Strategy<Value = MapSpec> {
 #[test]
 fn compatibility_is_the_kernels() {
     let Some(kernel) = kernel("compatibility_is_the_kernels") else { return };
-    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let config = slice(300);
     let ty = prop::sample::select(vec![MapType::ARRAY_OF_MAPS, MapType::HASH_OF_MAPS]);
     proptest!(config, |(ty in ty, template in inner_spec(), inner in inner_spec())| {
         let theirs = kernel.create(&outer(ty, &template)).unwrap();

@@ -8,14 +8,9 @@ use std::time::{Duration, Instant};
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Verdict, verify};
 use support::kernel::{Kernel, KernelMap};
-use support::{both, generate, kernel};
+use support::{both, generate, kernel, seeds};
 
 const E2BIG: i32 = 7;
-
-/// Programs generated of each type; the environment may ask for more.
-fn cases() -> u64 {
-    std::env::var("VERIFIER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(30)
-}
 
 /// The last line of a log that is a sentence about the program.
 fn reason(log: &str) -> &str {
@@ -94,8 +89,7 @@ fn nothing_is_accepted_that_the_kernel_refuses() {
         .map(|m| kernel.create_map(m.ty.0, m.key_size, m.value_size, m.max_entries, m.flags).expect("plain maps"))
         .collect();
     let mut tally = Tally::default();
-    let first = std::env::var("VERIFIER_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
-    for seed in first..first + cases() {
+    for seed in seeds(30) {
         // Socket filters may not touch the packet directly, so most of these programs are nothing for them.
         let types = [ProgType::Xdp, ProgType::SchedCls, ProgType::SocketFilter];
         for ty in types.into_iter().take(if seed % 8 == 0 { 3 } else { 2 }) {

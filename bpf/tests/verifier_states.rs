@@ -6,12 +6,7 @@ mod support;
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Verdict, verify_logged};
 use support::rng::Rng;
-use support::{arith, both, kernel};
-
-/// Programs tried; the environment may ask for more.
-fn cases() -> u64 {
-    std::env::var("VERIFIER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
-}
+use support::{arith, both, kernel, seeds};
 
 /// A state without what need not agree: how ids are numbered, and which numbers Linux found to matter.
 fn plain(state: &str) -> String {
@@ -44,7 +39,7 @@ fn walked(log: &str) -> Vec<(&str, String)> {
 #[test]
 fn states_agree_with_the_kernels() {
     let Some(kernel) = kernel::kernel("states_agree_with_the_kernels") else { return };
-    for seed in 0..cases() {
+    for seed in seeds(1500) {
         let insns = arith::program(&mut Rng::new(seed));
         let (loaded, theirs) = kernel.verify(6, &both::kernel_bytes(&insns, &[]), 2, 0);
         let program = Program::from_insns("states", ProgType::Xdp, insns, Vec::new());

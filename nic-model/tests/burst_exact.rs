@@ -512,10 +512,11 @@ fn compare(scene: &Scene) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// At least two thousand scenes; more if the environment asks for more.
+/// Six hundred scenes, or as many as `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {
     let asked = ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() };
-    ProptestConfig { cases: asked.cases.max(2_000), ..asked }
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 600 };
+    ProptestConfig { cases, ..asked }
 }
 
 proptest! {

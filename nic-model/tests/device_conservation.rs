@@ -107,7 +107,7 @@ fn run(card: CardProfile, traffic: &Traffic) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn every_packet_has_one_end(traffic in traffic(), plenty: bool) {

@@ -1,10 +1,7 @@
 //! Bad scenarios: one message each, with its place, exit code 2, and nothing written.
 
 use std::path::Path;
-use std::process::Output;
-
-use assert_cmd::Command;
-
+use std::process::{Command, Output};
 /// A sound scenario that every case changes in one place.
 const SOUND: &str = r#"name: case
 traffic:
@@ -35,8 +32,7 @@ fn run(scenario: &str, extra: &[(&str, &[u8])]) -> (tempfile::TempDir, Output) {
         std::fs::write(directory.path().join(name), bytes).expect("the directory can be written");
     }
     std::fs::write(directory.path().join("case.yaml"), scenario).expect("the directory can be written");
-    let output = Command::cargo_bin("sim")
-        .expect("the tool is built")
+    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
         .current_dir(directory.path())
         .args(["run", "case.yaml", "--quiet"])
         .output()

@@ -1,8 +1,7 @@
 //! `sim regress`: red when a cost changes, green when nothing does, and what it says.
 
 use std::path::{Path, PathBuf};
-
-use assert_cmd::Command;
+use std::process::Command;
 
 /// A directory with one small scenario, whose card has these values set.
 fn directory() -> tempfile::TempDir {
@@ -26,8 +25,7 @@ fn scenario(directory: &Path, nic: &str) {
 }
 
 fn regress(directory: &Path, extra: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::cargo_bin("sim").expect("the tool is built");
-    let output = command
+    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
         .current_dir(directory)
         .args(["regress", "scenarios", "--quiet", "--baseline", "baseline"])
         .args(extra)
