@@ -120,6 +120,12 @@ fn step() -> impl Strategy<Value = Insn> {
     ]
 }
 
+/// `w0 = w0` after a 32-bit compare and exchange.
+fn cleared(insn: &Insn) -> Option<Insn> {
+    let narrow = matches!(insn, Insn::Atomic { op: AtomicOp::Cmpxchg, size: Size::W, .. });
+    narrow.then_some(Insn::Mov { width: Width::W32, dst: R0, src: Operand::Reg(R0), sext: None })
+}
+
 /// A whole program: registers and stack come from the packet and go back to it.
 fn program(steps: &[Insn]) -> Vec<Insn> {
     let mut insns = vec![
@@ -137,6 +143,9 @@ fn program(steps: &[Insn]) -> Vec<Insn> {
     }
     insns.extend((0..SCALARS).map(|n| load(Size::D, Reg::new(n).unwrap(), R9, 8 * i16::from(n))));
 
+    // RFC 9669 §5.3 clears the upper half of R0 in a 32-bit compare and exchange. Linux 6.18 on x86 leaves that out where
+    // only a path that it has pruned reads that half, so every such instruction is followed by one that clears it.
+    let steps: Vec<Insn> = steps.iter().flat_map(|insn| [Some(*insn), cleared(insn)]).flatten().collect();
     let slots = |insns: &[Insn]| insns.iter().map(Insn::slots).sum::<usize>() as i16;
     let skip = |at: usize, off: i16| slots(&steps[at + 1..(at + 1 + off as usize).min(steps.len())]);
     for (at, insn) in steps.iter().enumerate() {
@@ -182,7 +191,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
 fn generated_programs_compute_what_the_kernel_computes() {
     let Some(kernel) = kernel("generated_programs_compute_what_the_kernel_computes") else { return };
     let strategy = (prop::collection::vec(step(), 1..40), prop::collection::vec(words(), 4));
-    proptest!(slice(1000),
+    proptest!(slice(600),
         |((steps, packets) in strategy)| {
         let insns = program(&steps);
         let listing = || insns.iter().map(|i| i.objdump().to_string()).collect::<Vec<_>>().join("\n");
