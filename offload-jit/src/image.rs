@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use bpf::diag::At;
 use bpf::insn::Reg;
 use bpf::program::{MapIndex, Program};
 use nic_model::isa::Op;
 
 pub use crate::asm::{External, Origin};
+use crate::refusal;
 
 /// A translated program: instructions for a code store, with what the loader has to fill in.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +111,20 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Identifier for tools.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Fault::LeastConstant => "least-constant",
+            Fault::DivisionByOne => "division-by-one",
+            Fault::CopyLeavesOther { .. } => "copy-leaves-other",
+            Fault::HeadRoom => "head-room",
+            Fault::TailNeverGrows => "tail-never-grows",
+            Fault::LeftShiftByZero { .. } => "left-shift-by-zero",
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -169,6 +185,11 @@ impl Image {
     /// The program it came from, by whose slots and lines [`Image::origins`] counts.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// The instruction at a slot as a place in messages, with its source line where the object has one.
+    pub fn place(&self, slot: usize) -> At {
+        refusal::place(&self.program, slot)
     }
 
     /// Words of the program's own instructions: without prologue, epilogue and padding.

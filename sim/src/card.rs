@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bpf::diag::Diagnostic;
+use bpf::diag::{At, Diagnostic};
 use bpf::facts::Facts;
 use bpf::program::MapSpec;
 use nic_model::des::Source;
@@ -11,11 +11,11 @@ use nic_model::firmware::Entry;
 use nic_model::memory::TableId;
 use nic_model::profile::CardProfile;
 use nic_model::quantity::Bytes;
-use offload_jit::{Firmware, Image, Mode};
+use offload_jit::{Firmware, Image, Mode, Note};
 
 use crate::contents::{map_result, preload_refused};
 use crate::measure::Tracker;
-use crate::report::{MapResult, Refusal, Resource, Work};
+use crate::report::{CardNote, MapResult, Refusal, Resource, Work};
 use crate::scenario::LoadedProgram;
 
 /// Bytes of a receive buffer the host puts up: a page less head- and tailroom, as native XDP leaves it.
@@ -29,6 +29,8 @@ pub struct Offloaded {
     pub maps: Vec<(MapSpec, TableId)>,
     /// For each of them, bytes in a value at which words begin that the program adds to atomically.
     pub atomic_words: Vec<Vec<u32>>,
+    /// What its instructions do otherwise than on the host.
+    pub notes: Vec<CardNote>,
 }
 
 /// A card of that profile, with nothing on it.
@@ -55,7 +57,27 @@ pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Of
     let words = image.link(&doors(device))?;
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
     device.attach(&ports, &words)?;
-    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words }))
+    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes: notes(&image) }))
+}
+
+fn notes(image: &Image) -> Vec<CardNote> {
+    let note = |note: &Note| CardNote {
+        code: note.fault.code().to_owned(),
+        what: note.fault.to_string(),
+        at: place(&image.place(note.slot)),
+    };
+    image.notes().iter().map(note).collect()
+}
+
+/// A place as reports show it.
+fn place(at: &At) -> String {
+    match at {
+        At::Insn { slot, text, source, .. } => match source {
+            Some(line) => format!("{slot}: {text} ({}:{}: {})", line.file, line.line, line.text.trim()),
+            None => format!("{slot}: {text}"),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// A refusal as reports show it.
@@ -63,13 +85,7 @@ pub fn refusal(diagnostic: &Diagnostic) -> Refusal {
     Refusal {
         code: diagnostic.code.to_owned(),
         reason: diagnostic.reason.clone(),
-        at: diagnostic.at.as_ref().map(|at| match at {
-            bpf::diag::At::Insn { slot, text, source, .. } => match source {
-                Some(line) => format!("{slot}: {text} ({}:{}: {})", line.file, line.line, line.text.trim()),
-                None => format!("{slot}: {text}"),
-            },
-            other => other.to_string(),
-        }),
+        at: diagnostic.at.as_ref().map(place),
         limit: diagnostic.limit.clone(),
         actual: diagnostic.actual.clone(),
         help: diagnostic.help.clone(),
@@ -133,4 +149,34 @@ pub fn work(device: &Device, tracker: &Tracker) -> Vec<Work> {
         _ => None,
     });
     counts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bpf::insn::{AluOp, Callee, Insn, Operand, Reg, Width};
+    use bpf::program::{ProgType, Program};
+    use bpf::verifier::{Options, Verdict, verify};
+
+    #[test]
+    fn a_fault_of_the_translation_is_noted_with_its_instruction() {
+        let random = Insn::Call { callee: Callee::Helper(7) };
+        let shift = Insn::Alu { width: Width::W64, op: AluOp::Lsh, dst: Reg::R0, src: Operand::Reg(Reg::R6) };
+        let mov = |dst, src| Insn::Mov { width: Width::W64, dst, src, sext: None };
+        let amount = Insn::Alu { width: Width::W64, op: AluOp::And, dst: Reg::R0, src: Operand::Imm(31) };
+        let one = mov(Reg::R0, Operand::Imm(1));
+        let insns = vec![random, amount, mov(Reg::R6, Operand::Reg(Reg::R0)), one, shift, one, Insn::Exit];
+        let program = Program::from_insns("shifts", ProgType::Xdp, insns, vec![]);
+        let Verdict::Accepted(verified) = verify(program, &Options::default()) else { panic!("it is a sound program") };
+        let mut card = nic_model::profile::builtin("open-npu").expect("it comes with the project").capabilities;
+        card.random.value = true;
+        let image = offload_jit::compile(&verified, &Facts::of(&verified), &card, Mode::Driver);
+        let notes = notes(&image.expect("the card has random numbers and shifts"));
+        let expected = CardNote {
+            code: "left-shift-by-zero".to_owned(),
+            what: "a left shift by r6 copies the low half to the high one where r6 is 0".to_owned(),
+            at: "4: r0 <<= r6".to_owned(),
+        };
+        assert_eq!(notes, [expected]);
+    }
 }

@@ -82,6 +82,7 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
     };
     if let (Some(loaded), Some(first)) = (&loaded, result.attach.first_mut()) {
         first.card_words = Some(loaded.words);
+        first.card_notes.clone_from(&loaded.notes);
     }
 
     let host_program = |p: Option<&LoadedProgram>| p.map(|p| p.verified.xlated().clone());
@@ -123,6 +124,7 @@ fn attached(scenario: &Scenario, v: &Variant) -> Vec<Attached> {
                 program: xlated.name.clone(),
                 bpf_slots: xlated.insns.len(),
                 card_words: None,
+                card_notes: vec![],
             }
         })
         .collect()

@@ -84,6 +84,20 @@ pub struct Attached {
     /// Words of the card's program, where it was offloaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card_words: Option<usize>,
+    /// Instructions that do something else on the card, where it was offloaded and there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub card_notes: Vec<CardNote>,
+}
+
+/// An instruction that does not do on the card what it does on the host, because its translator has a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CardNote {
+    /// Identifier for tools ([`offload_jit::Fault::code`]).
+    pub code: String,
+    /// What it does.
+    pub what: String,
+    /// Which instruction, and its source line where the object has one.
+    pub at: String,
 }
 
 /// One reason why a program cannot run where it was put.

@@ -108,6 +108,11 @@ fn details(v: &VariantResult, line: &mut impl FnMut(String)) {
             }
         }
     }
+    for attached in &v.attach {
+        for note in &attached.card_notes {
+            line(format!("{}: note: {} on the card: {}, at {}", v.name, attached.program, note.what, note.at));
+        }
+    }
     let Some(m) = &v.measured else { return };
     let fates: Vec<_> = m.fates.iter().map(|f| format!("{} {} ({})", grouped(f.packets), f.outcome, f.place)).collect();
     line(format!("{}: {}", v.name, fates.join(", ")));
@@ -173,11 +178,31 @@ pub fn offered(m: &Measured) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::{Attached, CardNote};
     use super::*;
 
     #[test]
     fn three_digits_are_kept() {
         assert_eq!([0, 7, 999, 1_000, 1_234, 1_235, 123_456].map(rounded), [0, 7, 999, 1_000, 1_230, 1_240, 123_000]);
+    }
+
+    #[test]
+    fn what_a_card_does_otherwise_has_its_line() {
+        let note =
+            |slot| CardNote { code: "c".to_owned(), what: "shifts".to_owned(), at: format!("{slot}: r0 <<= r6") };
+        let attached = Attached {
+            hook: "xdp-offload".to_owned(),
+            program: "fw".to_owned(),
+            bpf_slots: 9,
+            card_words: Some(20),
+            card_notes: vec![note(4), note(5)],
+        };
+        let variant =
+            VariantResult { name: "offload".to_owned(), attach: vec![attached], refusals: vec![], measured: None };
+        let mut lines = Vec::new();
+        details(&variant, &mut |line| lines.push(line));
+        let expected = [4, 5].map(|slot| format!("offload: note: fw on the card: shifts, at {slot}: r0 <<= r6"));
+        assert_eq!(lines, expected);
     }
 
     #[test]
