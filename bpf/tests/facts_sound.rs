@@ -213,7 +213,7 @@ fn check(name: &str, verified: &VerifiedProgram, rng: &mut Rng) -> u64 {
 #[test]
 fn registers_lie_within_their_facts() {
     let (mut programs, mut steps) = (0, 0);
-    let seeds = seeds(300);
+    let seeds = seeds(150);
     for seed in seeds.clone() {
         for ty in [ProgType::Xdp, ProgType::SchedCls] {
             let program = generate::program(seed, ty);
