@@ -15,6 +15,7 @@ mod ext;
 mod layout;
 mod parse;
 mod types;
+pub mod value;
 
 pub use ext::{CoreKind, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo};
 pub(crate) use types::printable;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bpf::diag::{At, Diagnostic};
 use bpf::object::Object;
-use bpf::program::{MapSpec, ProgType};
+use bpf::program::{ProgType, Program};
 use bpf::verifier::{self, Verdict, VerifiedProgram};
 use indexmap::IndexMap;
 use nic_model::device::PortId;
@@ -13,7 +13,7 @@ use nic_model::yaml::{self, Positions};
 
 use super::expect::Expect;
 use super::profiles;
-use super::{bytes, resolve, written};
+use super::{preload, resolve, written};
 use crate::files;
 use crate::host::HostProfile;
 use crate::traffic::{self, Pacing, Play};
@@ -227,11 +227,12 @@ impl Checker {
             Verdict::Rejected(rejection) => return Err(rejection.diagnostic),
             Verdict::Unsupported(diagnostic) => return Err(diagnostic),
         };
-        let preload = self.preload(name, p, &verified.program().maps)?;
+        let preload = self.preload(name, p, verified.program())?;
         Ok(LoadedProgram { verified, preload })
     }
 
-    fn preload(&self, name: &str, p: &written::Program, maps: &[MapSpec]) -> Result<Preload, Diagnostic> {
+    fn preload(&self, name: &str, p: &written::Program, program: &Program) -> Result<Preload, Diagnostic> {
+        let maps = &program.maps;
         let mut preload = vec![Vec::new(); maps.len()];
         for (map, contents) in &p.maps {
             let at = format!("programs.{name}.maps.{map}");
@@ -241,20 +242,16 @@ impl Checker {
                     .wrong("scenario-map", &at, format!("the program has no map `{map}`"))
                     .help(format!("its maps are: {}", names.join(", "))));
             };
-            let spec = &maps[index];
+            if let Some(file) = &contents.file {
+                let at = format!("{at}.file");
+                let text = files::read_text(&self.directory.join(file)).map_err(|d| self.place(d, &at))?;
+                let entries = preload::file(program, &maps[index], file, &text);
+                preload[index] = entries.map_err(|e| self.wrong("scenario-map-file", &at, format!("{file}: {e}")))?;
+            }
             for (i, entry) in contents.entries.iter().enumerate() {
-                let read = |side: &str, text: &str, size: u32| {
-                    let at = format!("{at}.entries[{i}].{side}");
-                    let bytes = bytes::parse(text).map_err(|e| self.wrong("scenario-map-bytes", &at, e))?;
-                    if bytes.len() == size as usize {
-                        return Ok(bytes);
-                    }
-                    let reason = format!("a {side} of map `{map}` has another size");
-                    let limit = format!("{size} bytes");
-                    Err(self.wrong("scenario-map-bytes", &at, reason).limit(limit, format!("{} bytes", bytes.len())))
-                };
-                let key = read("key", &entry.key, spec.key_size)?;
-                preload[index].push((key, read("value", &entry.value, spec.value_size)?));
+                let bytes = preload::entry(program, &maps[index], entry);
+                let wrong = |(side, e)| self.wrong("scenario-map-bytes", &format!("{at}.entries[{i}].{side}"), e);
+                preload[index].push(bytes.map_err(wrong)?);
             }
         }
         Ok(preload)

@@ -3,6 +3,7 @@
 pub mod bytes;
 mod checked;
 mod expect;
+mod preload;
 mod profiles;
 mod resolve;
 pub mod written;

@@ -55,11 +55,11 @@ fn traffic(t: &written::Traffic) -> Value {
 
 fn program(p: &written::Program) -> Value {
     let text = |t: &Option<String>| t.as_deref().map_or(Value::Null, Value::from);
-    let entry =
-        |e: &written::Entry| table([("key", e.key.as_str().into()), ("value", e.value.as_str().into())].into_iter());
+    let entry = |e: &written::Entry| table([("key", e.key.clone()), ("value", e.value.clone())].into_iter());
     let maps = p.maps.iter().map(|(name, contents)| {
         let entries: Vec<_> = contents.entries.iter().map(entry).collect();
-        (name.as_str(), table([("entries", entries.into())].into_iter()))
+        let file = contents.file.as_deref().map(|file| ("file", file.into()));
+        (name.as_str(), table(file.into_iter().chain([("entries", entries.into())])))
     });
     let entries = [
         ("object", p.object.as_str().into()),

@@ -84,18 +84,22 @@ pub struct Program {
 #[derive(Debug, Clone, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MapContents {
+    /// A JSON or CSV file of entries, relative to the scenario's directory; they come first.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Entries, written in order.
+    #[serde(default)]
     pub entries: Vec<Entry>,
 }
 
-/// One entry; both sides in the notation of [`super::bytes`].
+/// One entry; both sides in the notation of [`super::bytes`], or as values of their types.
 #[derive(Debug, Clone, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The key's bytes.
-    pub key: String,
-    /// The value's bytes.
-    pub value: String,
+    /// The key.
+    pub key: serde_yaml::Value,
+    /// The value.
+    pub value: serde_yaml::Value,
 }
 
 /// A profile by name or file, and what is changed in it.
