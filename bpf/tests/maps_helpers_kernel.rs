@@ -3,9 +3,11 @@
 
 mod support;
 
+use bpf::env::FixedEnv;
 use bpf::insn::{Cond, Insn, Size};
-use bpf::maps::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, MapId};
-use bpf::program::{MapSpec, MapType, ProgType};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, XdpFields};
+use bpf::maps::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, MapId, PerfRecord, PerfRing};
+use bpf::program::{MapSpec, MapType, ProgType, Program};
 use support::asm::*;
 use support::both::{Both, spec};
 use support::kernel::{Kernel, kernel, stay_on_cpu_0};
@@ -296,4 +298,54 @@ fn events_that_nobody_reads() {
     stay_on_cpu_0();
     let mut both = load_both(kernel, insns, &[spec(MapType::PERF_EVENT_ARRAY, 4, 4, 3, 0)]);
     compare(&mut both, 1, &|| "events".to_owned());
+}
+
+/// A reader of the ring in a slot gets the data, the packet's beginning behind it, and word of what was lost.
+#[test]
+fn events_that_somebody_reads() {
+    let mut insns = head();
+    for at in 0..4 {
+        insns.extend([mov(R1, R6), store(Size::D, R10, VALUE, at)]);
+        insns.extend(map(R2, 0));
+        // The running processor's ring, and two bytes of the packet.
+        insns.extend(wide(R3, 2 << 32 | 0xffff_ffff));
+        pointer(&mut insns, R4, VALUE);
+        insns.extend([mov(R5, 16), helper(25)]);
+        answer(&mut insns, at as usize);
+    }
+    insns.extend([mov(R0, 2), exit()]);
+    let made = spec(MapType::PERF_EVENT_ARRAY, 4, 4, 3, 0);
+    let program = Program::from_insns("events", ProgType::Xdp, insns, vec![made.clone()]);
+    let code = Code::new(&program).unwrap();
+    let mut engine = Engine::new(EngineConfig { cpus: 2, ..EngineConfig::default() }, &[made]).unwrap();
+    // A record takes 8 + 4 + 18 bytes, rounded to 32; one byte of a ring stays free.
+    let ring = engine.open_perf(PerfRing::new(1, 65));
+    let key = 1u32.to_le_bytes();
+    engine.map(MapId(0)).unwrap().update(&key, &ring.to_le_bytes(), 0).unwrap();
+    let run = |engine: &mut Engine, cpu| {
+        let input = RunInput { context: ContextInput::Xdp(XdpFields::default()), packet: &[0xab; 8 * OPERATIONS] };
+        let mut env = FixedEnv { cpu, ..FixedEnv::default() };
+        let outcome = engine.run(&code, input, &mut env, &mut NoObserver);
+        assert_eq!((outcome.retval, outcome.fault), (2, None));
+        let answers = engine.packet().as_chunks::<8>().0;
+        [0, 1, 2, 3].map(|at| i64::from_le_bytes(answers[at]))
+    };
+    assert_eq!(run(&mut engine, 0), [-i64::from(libc::ENOENT); 4], "the slot of processor 0 is empty");
+    let full = -i64::from(libc::ENOSPC);
+    assert_eq!(run(&mut engine, 1), [0, 0, full, full]);
+    let ring = engine.perf_ring(ring).unwrap();
+    assert_eq!(ring.lost(), 2);
+    for at in 0..2u8 {
+        let Some(PerfRecord::Sample(bytes)) = ring.read() else { panic!("there are two records") };
+        // The first call sees the packet as it came; its answer, 0, then stands where the second reads.
+        let packet = if at == 0 { [0xab; 2] } else { [0; 2] };
+        assert_eq!((bytes.len(), bytes[0], &bytes[16..18], &bytes[18..]), (20, at, &packet[..], &[0; 2][..]));
+    }
+    assert_eq!(ring.read(), None);
+    // The notice takes room too: with it only one record fits.
+    assert_eq!(run(&mut engine, 1), [0, full, full, full]);
+    let ring = engine.perf_ring(1).unwrap();
+    assert_eq!(ring.read(), Some(PerfRecord::Lost(2)));
+    assert!(matches!(ring.read(), Some(PerfRecord::Sample(_))));
+    assert_eq!((ring.read(), ring.lost()), (None, 5));
 }

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use bpf::errno::Errno;
-use bpf::maps::{AccessLog, Linear, Map, MapMemory};
+use bpf::maps::{AccessLog, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, Holds, KINDS, Linear, Map, MapKind, MapMemory};
 use bpf::program::{MapSpec, MapType};
 use proptest::prelude::*;
 use support::both::spec;
@@ -216,24 +216,59 @@ fn values_never_overlap() {
     });
 }
 
+/// A small map of each kind.
+fn one_of_each() -> Vec<MapSpec> {
+    let of = |kind: &MapKind| {
+        let ty = kind.ty;
+        match ty {
+            MapType::LPM_TRIE => spec(ty, 8, 8, 8, BPF_F_NO_PREALLOC),
+            MapType::QUEUE | MapType::STACK | MapType::BLOOM_FILTER => spec(ty, 0, 8, 8, 0),
+            MapType::RINGBUF => spec(ty, 0, 0, 4096, 0),
+            MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS => {
+                let inner = Some(Box::new(spec(MapType::ARRAY, 4, 8, 1, 0)));
+                MapSpec { inner, ..spec(ty, 4, 4, 8, 0) }
+            }
+            _ if kind.holds == Holds::Values => spec(ty, 4, 8, 8, 0),
+            _ => spec(ty, 4, 4, 8, 0),
+        }
+    };
+    let own_lists = [MapType::LRU_HASH, MapType::LRU_PERCPU_HASH].map(|ty| spec(ty, 4, 8, 8, BPF_F_NO_COMMON_LRU));
+    KINDS.iter().map(of).chain(own_lists).collect()
+}
+
 /// A guest that nobody verified may write anything over a map's links.
 #[test]
 fn rubbish_in_memory_ends_every_walk() {
     let bytes = prop::collection::vec(prop_oneof![4 => 0..12u8, 1 => any::<u8>()], 4000);
-    proptest!(slice(200), |(rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
-        let map = Map::new(spec(MapType::HASH, 4, 8, 8, 0), CPUS).unwrap();
+    let specs = prop::sample::select(one_of_each());
+    proptest!(slice(500), |(spec in specs, rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
+        let map = Map::new(spec.clone(), CPUS).unwrap();
         // Little-endian words below 12: links that mostly name entries.
         let mut bytes: Vec<u8> = rubbish.iter().flat_map(|&byte| [byte, 0, 0, 0]).collect();
-        bytes.truncate(map.region_size() as usize);
-        let mut log = AccessLog::new();
+        bytes.resize(map.region_size() as usize, 7);
+        let (mut log, mut value) = (AccessLog::new(), vec![0; spec.value_size as usize]);
         for op in &ops {
-            let _ = apply(&map, &mut Linear(&mut bytes), &mut log, op);
-            prop_assert!(log.accesses().len() < 100);
+            let memory = &mut Linear(&mut bytes);
+            let _ = match (op, map.kind().queue) {
+                (Op::Update { fill, flags, .. }, Some(_)) => map.push(memory, &mut log, &[*fill; 8], *flags),
+                (_, Some(_)) => map.pop(memory, &mut log, &mut value, matches!(op, Op::Lookup(_))),
+                (Op::Update { fill, .. }, _) if spec.ty == MapType::RINGBUF => {
+                    let record = map.ring_reserve(memory, &mut log, u64::from(*fill));
+                    record.map(|record| map.ring_commit(memory, &mut log, record, 0, *fill > 200));
+                    Ok(())
+                }
+                (_, _) if spec.ty == MapType::RINGBUF => {
+                    map.ring_read(memory, &mut log);
+                    Ok(())
+                }
+                _ => apply(&map, memory, &mut log, op).map(|_| ()),
+            };
+            prop_assert!(log.accesses().len() < 5000, "{} {op:?}: {} accesses", spec.ty, log.accesses().len());
             for access in log.accesses() {
                 prop_assert!(u64::from(access.off) + u64::from(access.len) <= u64::from(map.region_size()));
             }
         }
-        prop_assert!(map.user_entries(&mut Linear(&mut bytes)).len() <= 8);
+        prop_assert!(map.user_entries(&mut Linear(&mut bytes)).len() <= map.spec().max_entries as usize);
     });
 }
 

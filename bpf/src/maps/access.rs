@@ -192,7 +192,31 @@ impl<'a> Tape<'a> {
             });
         (next, equal)
     }
+
+    /// Reads four words and the `key.len()` bytes behind them in one access at an address that an earlier access yielded.
+    /// Returns the words, and how many leading bits of the bytes equal those of `key`.
+    pub fn follow_common(&mut self, off: u32, key: &[u8]) -> ([u32; 4], u32) {
+        self.record(AccessKind::Read, off, 16 + key.len() as u32, true);
+        let mut head = [0; 16];
+        self.memory.read(off, &mut head);
+        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let words = [word(0), word(4), word(8), word(12)];
+        let (mut at, mut same) = (off + 16, 0);
+        for chunk in key.chunks(PREFIX_AT_ONCE) {
+            let mut buf = [0; PREFIX_AT_ONCE];
+            let stored = &mut buf[..chunk.len()];
+            self.memory.read(at, stored);
+            if let Some(differ) = stored.iter().zip(chunk).position(|(stored, key)| stored != key) {
+                return (words, same + 8 * differ as u32 + (stored[differ] ^ chunk[differ]).leading_zeros());
+            }
+            same += 8 * chunk.len() as u32;
+            at += chunk.len() as u32;
+        }
+        (words, same)
+    }
 }
 
 /// Bytes of a key that are fetched for comparison at a time; of no consequence but for speed.
 const COMPARED_AT_ONCE: usize = 64;
+/// The same for prefixes, which are short.
+const PREFIX_AT_ONCE: usize = 16;

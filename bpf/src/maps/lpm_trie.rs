@@ -111,14 +111,6 @@ impl<'a> Prefix<'a> {
         let byte = self.data.get(at as usize / 8).copied().unwrap_or(0);
         usize::from(byte >> (7 - at % 8) & 1)
     }
-
-    /// Leading bits that both have, up to the shorter one's length.
-    fn common(&self, other: &Prefix<'_>) -> u32 {
-        let limit = self.len.min(other.len);
-        let differ = self.data.iter().zip(other.data).position(|(a, b)| a != b);
-        let same = differ.map_or(u32::MAX, |at| at as u32 * 8 + (self.data[at] ^ other.data[at]).leading_zeros());
-        same.min(limit)
-    }
 }
 
 /// A node as read.
@@ -128,13 +120,14 @@ struct Node {
     child: [u32; 2],
     len: u32,
     has_value: bool,
-    data: [u8; MAX_DATA as usize],
+    /// Leading bits it has in common with the key it was read for, up to the shorter one's length.
+    common: u32,
 }
 
 impl Node {
-    fn prefix(&self, map: &Map) -> Prefix<'_> {
-        let bytes = (map.spec().key_size - LENGTH) as usize;
-        Prefix { len: self.len.min(8 * bytes as u32), data: &self.data[..bytes] }
+    /// Whether the node's prefix is one of the key's, and not the key's own.
+    fn is_above(&self, key: &Prefix<'_>) -> bool {
+        self.common == self.len && self.len != key.len
     }
 }
 
@@ -142,17 +135,12 @@ fn offset(map: &Map, link: u32) -> Option<u32> {
     (1..=nodes(map.spec())).contains(&u64::from(link)).then(|| NODES + (link - 1) * stride(map.spec()))
 }
 
-/// Reads the node a link names, head and bits in one access.
-fn node(map: &Map, tape: &mut Tape<'_>, link: u32) -> Option<Node> {
+/// Reads the node a link names and holds it against a key, in one access.
+fn node(map: &Map, tape: &mut Tape<'_>, link: u32, key: &Prefix<'_>) -> Option<Node> {
     let off = offset(map, link)?;
-    let bytes = (map.spec().key_size - LENGTH) as usize;
-    let mut raw = [0; NODE_HEAD as usize + MAX_DATA as usize];
-    let raw = &mut raw[..NODE_HEAD as usize + bytes];
-    tape.follow(off, raw);
-    let word = |at: usize| u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
-    let mut data = [0; MAX_DATA as usize];
-    data[..bytes].copy_from_slice(&raw[NODE_HEAD as usize..]);
-    Some(Node { link, off, child: [word(0), word(4)], len: word(8), has_value: word(12) == VALUE, data })
+    let ([left, right, len, kind], same) = tape.follow_common(off, key.data);
+    let common = same.min(len).min(key.len);
+    Some(Node { link, off, child: [left, right], len, has_value: kind == VALUE, common })
 }
 
 /// Where a link to a node is kept.
@@ -168,8 +156,6 @@ struct Way {
     slot: Slot,
     /// The node it names, which differs from the prefix, equals it, or is longer; `None` for an empty place.
     node: Option<Node>,
-    /// Bits it has in common with the prefix.
-    common: u32,
     /// The node above, where its own link is kept, and which child was taken.
     parent: Option<(Node, Slot, usize)>,
 }
@@ -180,10 +166,9 @@ fn descend(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Way {
     let mut slot = Slot { off: ROOT, dependent: false };
     let (mut parent, mut link) = (None, tape.read_u32(ROOT));
     for _ in 0..=8 * MAX_DATA {
-        let Some(at) = node(map, tape, link) else { break };
-        let common = at.prefix(map).common(key);
-        if common != at.len || at.len == key.len {
-            return Way { slot, node: Some(at), common, parent };
+        let Some(at) = node(map, tape, link, key) else { break };
+        if !at.is_above(key) {
+            return Way { slot, node: Some(at), parent };
         }
         let bit = key.bit(at.len);
         let below = Slot { off: at.off + 4 * bit as u32, dependent: true };
@@ -191,7 +176,7 @@ fn descend(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Way {
         parent = Some((at, slot, bit));
         slot = below;
     }
-    Way { slot, node: None, common: 0, parent }
+    Way { slot, node: None, parent }
 }
 
 fn set(tape: &mut Tape<'_>, slot: Slot, link: u32) {
@@ -245,49 +230,50 @@ fn admit(map: &Map, tape: &mut Tape<'_>, flags: u64) -> Result<(), Errno> {
 
 fn insert(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>, value: &[u8], flags: u64) -> Result<(), Errno> {
     let way = descend(map, tape, key);
-    if let Some(old) = way.node.as_ref().filter(|old| old.len == way.common && old.has_value)
-        && flags == BPF_NOEXIST
-        && old.len == key.len
-    {
-        return Err(Errno::EEXIST);
-    }
-    let replaced = way.node.as_ref().is_some_and(|old| old.len == way.common);
-    if !(replaced && way.node.as_ref().is_some_and(|old| old.has_value)) {
+    let old = way.node;
+    let exact = old.as_ref().is_some_and(|old| old.common == old.len);
+    if exact && old.as_ref().is_some_and(|old| old.has_value) {
+        if flags == BPF_NOEXIST {
+            return Err(Errno::EEXIST);
+        }
+    } else {
         admit(map, tape, flags)?;
     }
     let new = take(map, tape).ok_or(Errno::ENOSPC)?;
-    let Some(old) = way.node else {
+    let Some(old) = old else {
         fill(map, tape, new, [0, 0], key, Some(value));
         set(tape, way.slot, new);
         return Ok(());
     };
-    if replaced {
+    if exact {
         fill(map, tape, new, old.child, key, Some(value));
         set(tape, way.slot, new);
         give(map, tape, old.link);
         return Ok(());
     }
     let mut child = [0, 0];
-    if way.common == key.len {
+    if old.common == key.len {
         // The new prefix is above the old one.
-        child[old.prefix(map).bit(way.common)] = old.link;
+        let mut byte = [0];
+        tape.follow(old.off + NODE_HEAD + old.common / 8, &mut byte);
+        child[usize::from(byte[0] >> (7 - old.common % 8) & 1)] = old.link;
         fill(map, tape, new, child, key, Some(value));
         set(tape, way.slot, new);
         return Ok(());
     }
     let joint = take(map, tape).ok_or(Errno::ENOSPC)?;
     fill(map, tape, new, [0, 0], key, Some(value));
-    let bit = key.bit(way.common);
+    let bit = key.bit(old.common);
     child[bit] = new;
     child[1 - bit] = old.link;
-    fill(map, tape, joint, child, &Prefix { len: way.common, data: old.prefix(map).data }, None);
+    fill(map, tape, joint, child, &Prefix { len: old.common, data: key.data }, None);
     set(tape, way.slot, joint);
     Ok(())
 }
 
 fn remove(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Result<(), Errno> {
     let way = descend(map, tape, key);
-    let exact = way.node.filter(|old| old.len == way.common && old.len == key.len && old.has_value);
+    let exact = way.node.filter(|old| old.common == old.len && old.len == key.len && old.has_value);
     let old = exact.ok_or(Errno::ENOENT)?;
     tape.atomic::<1>(ENTRIES, false, |[n]| [n.saturating_sub(1)]);
     match (old.child, way.parent) {
@@ -309,9 +295,10 @@ fn remove(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Result<(), Errno>
 
 /// The first node with a value below `link` in the order of walks: longer prefixes first, bit 0 before bit 1.
 fn leftmost(map: &Map, tape: &mut Tape<'_>, link: u32) -> Option<Node> {
+    const ANY: Prefix<'_> = Prefix { len: 0, data: &[] };
     let (mut link, mut found) = (link, None);
     for _ in 0..=8 * MAX_DATA {
-        let Some(at) = node(map, tape, link) else { break };
+        let Some(at) = node(map, tape, link, &ANY) else { break };
         link = if at.has_value && at.child[0] == 0 { at.child[1] } else { at.child[0] };
         if at.has_value {
             found = Some(at);
@@ -326,10 +313,9 @@ fn following(map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>) -> Option<Node>
     let Some(key) = key.and_then(|key| Prefix::of(map, key)) else { return leftmost(map, tape, root) };
     let (mut above, mut link) = (Vec::new(), root);
     let mut at = loop {
-        let Some(at) = node(map, tape, link) else { return leftmost(map, tape, root) };
-        let common = at.prefix(map).common(&key);
-        if common != at.len || at.len == key.len {
-            if common != at.len || !at.has_value {
+        let Some(at) = node(map, tape, link, &key) else { return leftmost(map, tape, root) };
+        if !at.is_above(&key) {
+            if at.common != at.len || !at.has_value {
                 return leftmost(map, tape, root);
             }
             break at;
@@ -366,9 +352,8 @@ impl MapOps for LpmTrie {
         let key = Prefix::of(map, key)?;
         let (mut found, mut link) = (None, tape.read_u32(ROOT));
         for _ in 0..=8 * MAX_DATA {
-            let Some(at) = node(map, tape, link) else { break };
-            let common = at.prefix(map).common(&key);
-            if common < at.len {
+            let Some(at) = node(map, tape, link, &key) else { break };
+            if at.common < at.len {
                 break;
             }
             if at.has_value {
@@ -402,9 +387,8 @@ impl MapOps for LpmTrie {
 
     fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         let found = following(map, tape, key).ok_or(Errno::ENOENT)?;
-        let prefix = found.prefix(map);
-        next[..4].copy_from_slice(&map.byte_order().bytes(prefix.len));
-        next[4..].copy_from_slice(prefix.data);
+        next[..4].copy_from_slice(&map.byte_order().bytes(found.len));
+        tape.follow(found.off + NODE_HEAD, &mut next[4..]);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
 
-use super::{AccessLog, CreateCheck, Holds, KINDS, MapKind, MapMemory, Side, Tape, lru};
+use super::{AccessLog, BPF_F_RDONLY, BPF_F_WRONLY, CreateCheck, Holds, KINDS, MapKind, MapMemory, Side, Tape, lru};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::{Elements, MapId};
@@ -38,6 +38,9 @@ pub struct Map {
 fn check_all(spec: &MapSpec) -> CreateCheck {
     if spec.extra != 0 && spec.ty != MapType::BLOOM_FILTER {
         return Err((Errno::EINVAL, "map_extra of 0"));
+    }
+    if spec.flags & (BPF_F_RDONLY | BPF_F_WRONLY) == BPF_F_RDONLY | BPF_F_WRONLY {
+        return Err((Errno::EINVAL, "read-only or write-only, not both"));
     }
     Ok(())
 }

@@ -130,8 +130,8 @@ impl Map {
         tape.atomic::<1>(LOCK, false, |_| [1]);
         let mut pending = position(tape, PENDING);
         let producer = position(tape, PRODUCER);
-        // Records that have been committed since, up to the oldest that has not. A head of rubbish ends the walk.
-        while pending < producer {
+        // Records that have been committed since, up to the oldest that has not. Positions of rubbish begin no walk.
+        while pending < producer && producer - pending <= mask + 1 {
             let head = tape.follow_u32(DATA + (pending & mask) as u32);
             if head & BUSY != 0 {
                 break;
@@ -189,7 +189,7 @@ impl Map {
         let tape = &mut Tape::new(mem, log);
         let (mut consumer, producer) = (position(tape, CONSUMER), position(tape, PRODUCER));
         let mut found = None;
-        while consumer < producer && found.is_none() {
+        while consumer < producer && producer - consumer <= mask + 1 && found.is_none() {
             let at = DATA + (consumer & mask) as u32;
             let head = tape.follow_u32(at);
             let len = head & !DISCARD;

@@ -4,10 +4,11 @@
 
 use std::os::fd::AsRawFd;
 
-use super::kernel::{Attr, KernelMap};
+use super::kernel::{Attr, KernelMap, KernelProg};
 
 mod cmd {
     pub const MAP_LOOKUP_ELEM: u32 = 1;
+    pub const PROG_TEST_RUN: u32 = 10;
     pub const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
     pub const MAP_FREEZE: u32 = 22;
     pub const MAP_LOOKUP_BATCH: u32 = 24;
@@ -26,6 +27,16 @@ pub struct KernelBatch {
     /// What the kernel wrote where the next one goes on; rubbish where it wrote nothing.
     pub next: Vec<u8>,
     pub end: Result<(), i32>,
+}
+
+impl KernelProg {
+    /// Nanoseconds that one of `repeat` runs takes, as the kernel measures them.
+    pub fn nanoseconds(&self, packet: &[u8], repeat: u32) -> u32 {
+        let mut attr =
+            Attr::new().u32(0, self.fd() as u32).u32(8, packet.len() as u32).ptr(16, packet.as_ptr()).u32(32, repeat);
+        attr.call(cmd::PROG_TEST_RUN).expect("the kernel runs the program");
+        attr.word(36)
+    }
 }
 
 impl KernelMap {
