@@ -241,7 +241,7 @@ fn one_of_each() -> Vec<MapSpec> {
 fn rubbish_in_memory_ends_every_walk() {
     let bytes = prop::collection::vec(prop_oneof![4 => 0..12u8, 1 => any::<u8>()], 4000);
     let specs = prop::sample::select(one_of_each());
-    proptest!(slice(500), |(spec in specs, rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
+    proptest!(slice(100), |(spec in specs, rubbish in bytes, ops in prop::collection::vec(op(), 1..40))| {
         let map = Map::new(spec.clone(), CPUS).unwrap();
         // Little-endian words below 12: links that mostly name entries.
         let mut bytes: Vec<u8> = rubbish.iter().flat_map(|&byte| [byte, 0, 0, 0]).collect();
