@@ -15,8 +15,8 @@ use bpf::verifier::{Options, Verdict, verify};
 use support::executed::{self, Made};
 use support::kernel::kernel;
 use support::kernel_runner::KernelRunner;
+use support::lines::context;
 use support::rng::Rng;
-use support::test_run;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
@@ -108,7 +108,7 @@ fn generated_programs_do_what_they_do_in_the_kernel() {
         let Made { set, forms } = executed::set(seed, ty);
         let packets: Vec<Vec<u8>> = [64, 64, 55, 33].map(|len| packet(&mut rng, len)).into();
         let packets: Vec<Packet<'_>> =
-            packets.iter().map(|bytes| Packet { context: test_run::of(ty, bytes, None), bytes }).collect();
+            packets.iter().map(|bytes| Packet { context: context::of(ty, bytes, None), bytes }).collect();
         match compare(&set, &packets, &mut ours, &mut theirs) {
             Ok(()) => {}
             Err(difference) if difference.place == Place::Load && theirs.refusal.is_some() => {

@@ -77,6 +77,7 @@ impl Machine {
         let places = maps.iter().map(place).collect();
         let mut arena = layout.build();
         arena.set_live(handles, 0, 0);
+        arena.set_live(key_copies, 0, 0);
         arena.set_writable(key_copies, false);
         for (id, map) in maps.iter() {
             let region = map_regions[id.0 as usize];
@@ -140,8 +141,9 @@ impl Machine {
         context.write(self.byte_order, self.arena.bytes_of_mut(self.context), place);
         self.arena.set_live(self.context, 0, context.len());
         self.enter_frame(0, stack);
-        self.walks = 0;
-        self.arena.set_live(self.key_copies, 0, 0);
+        if self.walks != 0 {
+            self.live_walks(0);
+        }
         true
     }
 

@@ -16,8 +16,15 @@ pub fn starts(insns: &[Insn]) -> Vec<u32> {
     starts
 }
 
-/// Types for `count` functions, the first global and the others static, each returning an `int`; and their numbers.
+/// Types for `count` functions as the kernel has them loaded, and their numbers.
 pub fn types(kernel: Kernel, count: usize) -> (KernelBtf, Vec<u32>) {
+    let (bytes, numbers) = btf(count);
+    let btf = kernel.load_btf(&bytes).unwrap_or_else(|errno| panic!("the kernel takes the types: errno {errno}"));
+    (btf, numbers)
+}
+
+/// Types for `count` functions, the first global and the others static, each returning an `int`; and their numbers.
+pub fn btf(count: usize) -> (Vec<u8>, Vec<u32>) {
     const INT: u32 = 1;
     const FUNC: u32 = 12;
     const FUNC_PROTO: u32 = 13;
@@ -34,6 +41,5 @@ pub fn types(kernel: Kernel, count: usize) -> (KernelBtf, Vec<u32>) {
     }
     bytes.extend(types);
     bytes.extend(strings);
-    let btf = kernel.load_btf(&bytes).unwrap_or_else(|errno| panic!("the kernel takes the types: errno {errno}"));
-    (btf, (3..3 + count as u32).collect())
+    (bytes, (3..3 + count as u32).collect())
 }

@@ -16,8 +16,8 @@ pub mod llvm;
 pub mod rng;
 pub mod socket;
 
-#[path = "../../examples/lines/context.rs"]
-pub mod test_run;
+#[path = "../../examples/lines/mod.rs"]
+pub mod lines;
 
 use std::ops::Range;
 
