@@ -19,6 +19,7 @@ mod cmd {
     pub const PROG_TEST_RUN: u32 = 10;
     pub const OBJ_GET_INFO_BY_FD: u32 = 15;
     pub const BTF_LOAD: u32 = 18;
+    pub const MAP_FREEZE: u32 = 22;
 }
 
 /// `union bpf_attr`, filled word by word.
@@ -345,6 +346,11 @@ impl KernelMap {
     /// The map's number.
     pub fn id(&self) -> u32 {
         id_of(&self.fd)
+    }
+
+    /// `BPF_MAP_FREEZE`.
+    pub fn freeze(&self) -> Result<(), i32> {
+        Attr::new().fd(0, &self.fd).call(cmd::MAP_FREEZE).map(|_| ())
     }
 
     /// The descriptor's number, as a wide load names it.

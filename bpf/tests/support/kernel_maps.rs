@@ -10,7 +10,6 @@ mod cmd {
     pub const MAP_LOOKUP_ELEM: u32 = 1;
     pub const PROG_TEST_RUN: u32 = 10;
     pub const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
-    pub const MAP_FREEZE: u32 = 22;
     pub const MAP_LOOKUP_BATCH: u32 = 24;
     pub const MAP_LOOKUP_AND_DELETE_BATCH: u32 = 25;
     pub const MAP_UPDATE_BATCH: u32 = 26;
@@ -54,11 +53,6 @@ impl KernelMap {
         assert_eq!(key.len(), self.key_size);
         self.element(key.as_ptr(), value.as_mut_ptr(), flags, cmd::MAP_LOOKUP_AND_DELETE_ELEM)?;
         Ok(value)
-    }
-
-    /// `BPF_MAP_FREEZE`.
-    pub fn freeze(&self) -> Result<(), i32> {
-        Attr::new().fd(0, &self.fd).call(cmd::MAP_FREEZE).map(|_| ())
     }
 
     fn batch(&self, count: usize, flags: u64) -> Attr {
