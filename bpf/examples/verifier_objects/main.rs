@@ -1,8 +1,10 @@
 //! Real objects, here and on the running kernel: verdicts, counts and time.
 //!
 //! ```text
-//! cargo run --release -p bpf --example verifier_objects -- DIRECTORY
+//! cargo run --release -p bpf --example verifier_objects -- DIRECTORY [NAME]
 //! ```
+//!
+//! `NAME` picks programs whose name contains it, and shows both logs.
 //!
 //! Every XDP, tc and socket filter program of every object under a directory is put together here, verified here, and
 //! loaded on the running kernel as the same instructions with the same maps, types and functions. Time is that of the
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use bpf::insn::encode;
 use bpf::object::{Object, TypeGuess};
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Verdict, verify};
+use bpf::verifier::{Options, Verdict, verify, verify_logged};
 use kernel::{Kernel, KernelBtf, KernelMap, LoadRequest};
 use object::{Object as _, ObjectSection as _};
 
@@ -57,6 +59,8 @@ fn reason(log: &str) -> &str {
 }
 
 struct Both<'a> {
+    /// Whether to show both logs.
+    show: bool,
     kernel: Kernel,
     types: Option<&'a KernelBtf>,
 }
@@ -119,6 +123,12 @@ impl Both<'_> {
         if !whole {
             program.btf = None;
         }
+        if self.show {
+            let log = self.kernel.request(&LoadRequest { log_level: 2, ..request }).1;
+            let options =
+                Options { log_level: 2, processors: Some(kernel::possible_cpus() as u32), ..Options::default() };
+            println!("{name}, kernel:\n{log}\n{name}, here:\n{}", verify_logged(program.clone(), &options).1);
+        }
         let start = Instant::now();
         let loaded = self.kernel.request(&request).0;
         let kernel_time = start.elapsed();
@@ -167,6 +177,7 @@ fn main() -> ExitCode {
         eprintln!("usage: verifier_objects DIRECTORY");
         return ExitCode::from(2);
     };
+    let wanted = std::env::args().nth(2);
     let Some(kernel) = kernel::kernel("verifier_objects") else { return ExitCode::from(2) };
     let mut files = Vec::new();
     find(Path::new(&dir), &mut files);
@@ -195,7 +206,10 @@ fn main() -> ExitCode {
                     continue;
                 }
             };
-            let both = Both { kernel, types: types.as_ref() };
+            if wanted.as_deref().is_some_and(|w| !name.contains(w)) {
+                continue;
+            }
+            let both = Both { show: wanted.is_some(), kernel, types: types.as_ref() };
             if let Err(why) = both.compare(&name, program, &mut tally) {
                 *tally.skipped.entry(why).or_default() += 1;
             }

@@ -225,13 +225,16 @@ pub(super) struct Log {
     text: String,
     /// Where the last line with an instruction ends and how long it is, while nothing follows it.
     last_insn: Option<(usize, usize)>,
+    /// The line of source shown last, by its place in the program's.
+    last_line: Option<usize>,
     /// What changed or was looked at since the last state was shown.
     pub touched: Shown,
 }
 
 impl Log {
     pub(super) fn new(level: u8) -> Self {
-        Self { level, text: String::new(), last_insn: None, touched: Shown::ALL }
+        // 4 asks for the closing lines alone.
+        Self { level: level & 3, text: String::new(), last_insn: None, last_line: None, touched: Shown::ALL }
     }
 
     /// Whether anything is written: the level asks for it, and the log is not as long as it may get.
@@ -241,7 +244,7 @@ impl Log {
 
     /// Whether every path is written down.
     pub(super) fn has_everything(&self) -> bool {
-        self.level >= 2 && self.is_on()
+        self.level & 2 != 0 && self.is_on()
     }
 
     /// Where the log stands, to come back to when a path ended well.
@@ -251,7 +254,7 @@ impl Log {
 
     /// A path ended well: at level 1 it is forgotten.
     pub(super) fn rewind(&mut self, position: usize) {
-        if self.level == 1 {
+        if self.level & 2 == 0 {
             self.text.truncate(position);
             self.last_insn = None;
         }
@@ -279,10 +282,22 @@ impl Log {
             if self.touched != Shown::NOTHING {
                 self.state(slot, state, program);
             }
+            self.source(slot, program);
             let line = format!("{slot}: ({opcode:02x}) {}", insn(program, slot));
             self.line(&line);
             self.last_insn = Some((self.text.len(), line.len() + 1));
         }
+    }
+
+    /// Shows the line of source of an instruction, if it is another than before.
+    fn source(&mut self, slot: usize, program: &Program) {
+        let Some(at) = program.lines.partition_point(|l| l.slot <= slot).checked_sub(1) else { return };
+        if self.last_line.replace(at) == Some(at) {
+            return;
+        }
+        let line = &program.lines[at].line;
+        let file = line.file.rsplit('/').next().unwrap_or_default();
+        self.line(&format!("; {} @ {file}:{}", line.text.trim_start(), line.line));
     }
 
     /// Shows what was touched, behind the instruction if that is the last line.

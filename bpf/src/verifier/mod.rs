@@ -68,7 +68,7 @@ pub struct Options {
     /// Processors the machine may have, which `bpf_get_smp_processor_id` stays below; nothing is concluded if not known.
     pub processors: Option<u32>,
     /// How much of the walk is written down: 0 nothing but the reason of a refusal, 1 the path that was refused, 2 every
-    /// path.
+    /// path; 4, which may be added, the stack that the functions use. All but 0 end with what was counted.
     pub log_level: u8,
 }
 
@@ -138,7 +138,8 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
         return refuse(&program, Ended::early(Stop::unsupported("verifier-privileges", reason)));
     }
     match explore::explore(&program, options) {
-        Ok((explored, log)) => {
+        Ok((explored, mut log)) => {
+            close(&mut log, &program, options, Some(&explored), explored.statistics());
             let (xlated, origin) = xlate::xlate(&program, explored.slots());
             (
                 Verdict::Accepted(VerifiedProgram {
@@ -151,8 +152,27 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
                 log,
             )
         }
-        Err(ended) => refuse(&program, ended),
+        Err(ended) => {
+            let statistics = ended.statistics;
+            let (verdict, mut log) = refuse(&program, ended);
+            close(&mut log, &program, options, None, statistics);
+            (verdict, log)
+        }
     }
+}
+
+/// The closing lines of a log.
+fn close(log: &mut String, program: &Program, options: &Options, explored: Option<&Explored>, statistics: Statistics) {
+    if options.log_level == 0 {
+        return;
+    }
+    if let Some(explored) = explored.filter(|_| options.log_level & 4 != 0) {
+        let depths: Vec<String> = explored.functions().iter().map(|f| f.stack_depth.to_string()).collect();
+        debug_assert_eq!(depths.len(), program.functions.len(), "every function was looked at");
+        log.extend(["stack depth ", &depths.join("+"), "\n"]);
+    }
+    // Linux no longer follows reads along chains of states, and says so with a 0.
+    log.extend([&statistics.to_string(), " mark_read 0\n"]);
 }
 
 fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
