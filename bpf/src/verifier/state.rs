@@ -235,10 +235,10 @@ impl StackSlot {
         *self = Self::EMPTY;
     }
 
-    /// Makes the bytes of a spill unknown ones.
+    /// Makes all bytes of a slot with a spill unknown ones, as Linux does, those beside the spill as well.
     pub fn scrub(&mut self) {
         for b in &mut self.bytes {
-            if *b == StackByte::Spill {
+            if *b != StackByte::Invalid {
                 *b = StackByte::Misc;
             }
         }
