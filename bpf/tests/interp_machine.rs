@@ -152,10 +152,10 @@ fn what_is_not_there_is_refused_by_name() {
     }
     let packets = EngineConfig { packet_max: u32::MAX, xdp_headroom: u32::MAX, ..EngineConfig::default() };
     assert_eq!(Engine::new(packets, &[]).unwrap_err().code, "arena-full");
-    let lru = spec(MapType(9), 4, 4, 1, 0);
-    let refusal = Engine::new(EngineConfig::default(), &[lru]).unwrap_err();
+    let arena = spec(MapType(33), 0, 0, 1, 0);
+    let refusal = Engine::new(EngineConfig::default(), &[arena]).unwrap_err();
     assert_eq!(refusal.code, "map-kind-unsupported");
-    assert!(refusal.reason.contains("lru_hash"), "{refusal}");
+    assert!(refusal.reason.contains("arena"), "{refusal}");
 }
 
 #[test]
