@@ -3,8 +3,8 @@
 //! [`super::Btf::parse`] reads what compilers write; the kernel is stricter, and wants what libbpf makes of it: sections
 //! of variables that have a size, and nothing from outside. [`check`] takes bytes as the kernel is handed them.
 //!
-//! Three passes, as in the kernel's `btf.c`: the header and its sections; each type by itself ([`meta`]); then what types
-//! refer to, without loops and at most 32 deep ([`resolve`]). What Linux checks of the structures that it gives a meaning
+//! Three passes, as in the kernel's `btf.c`: the header and its sections; each type by itself (`meta`); then what types
+//! refer to, without loops and at most 32 deep (`resolve`). What Linux checks of the structures that it gives a meaning
 //! of its own by their names (`bpf_spin_lock`, `bpf_list_head` ...) is not checked here.
 
 mod members;
