@@ -8,7 +8,7 @@ use nic_model::profile::Capabilities;
 use crate::admit::{self, Admitted};
 use crate::image::{Image, MapPlacement};
 use crate::refusal::Refusal;
-use crate::{encode, lower, opt, place};
+use crate::{certain, encode, lower, opt, place};
 
 /// Whose translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,7 @@ fn translate(
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
     let source = program.program();
+    admitted.notes.extend(certain::unseen_ranges(program, facts));
     opt::rewrite(&mut admitted, &|slot, reg| is_read_behind(program, facts, slot, reg));
     let assembly = lower::lower(&admitted, tables);
     let placed = place::place(assembly, &source.name, *card.max_instructions).map_err(|refusal| vec![refusal])?;

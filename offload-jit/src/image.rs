@@ -109,6 +109,12 @@ pub enum Fault {
         /// The register.
         by: Reg,
     },
+    /// What is multiplied, divided or shifted by was chosen by the range that the verifier saw, and a path that it did not
+    /// walk again may bring another.
+    UnseenRange {
+        /// The register.
+        reg: Reg,
+    },
 }
 
 impl Fault {
@@ -121,6 +127,7 @@ impl Fault {
             Fault::HeadRoom => "head-room",
             Fault::TailNeverGrows => "tail-never-grows",
             Fault::LeftShiftByZero { .. } => "left-shift-by-zero",
+            Fault::UnseenRange { .. } => "unseen-range",
         }
     }
 }
@@ -137,6 +144,9 @@ impl fmt::Display for Fault {
             Fault::TailNeverGrows => f.write_str("the packet's end can only be cut: growing fails"),
             Fault::LeftShiftByZero { by } => {
                 write!(f, "a left shift by {by} copies the low half to the high one where {by} is 0")
+            }
+            Fault::UnseenRange { reg } => {
+                write!(f, "{reg} may lie outside the range the verifier saw, which the instruction was chosen by")
             }
         }
     }

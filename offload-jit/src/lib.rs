@@ -23,6 +23,7 @@
 mod action;
 mod admit;
 mod asm;
+mod certain;
 mod compile;
 mod encode;
 mod image;

@@ -94,7 +94,7 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored,
     if let Err(stop) = walked {
         return Err(Ended { stop, slot: Some(slot), statistics, log });
     }
-    if let Err(stop) = stack_depth::check(program, &walk.depths) {
+    if let Err(stop) = stack_depth::check(program, &walk.depths, &walk.asynchronous) {
         return Err(Ended { stop, slot: None, statistics, log });
     }
     Ok((observer.finish(&walk, statistics), log))

@@ -3,6 +3,7 @@
 use super::state::{MAX_FRAMES, MAX_STACK};
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
+use crate::helpers::signature::TAIL_CALL;
 use crate::insn::{Callee, Insn};
 use crate::program::Program;
 
@@ -14,36 +15,51 @@ fn rounded(depth: u32) -> u32 {
     depth.max(1).next_multiple_of(ROUND)
 }
 
-/// Checks every chain of calls that the instructions allow; `depths` are by function.
-pub(super) fn check(program: &Program, depths: &[u32]) -> Proof {
-    let calls = calls(program);
-    let mut deepest = vec![None; depths.len()];
-    walk(&calls, depths, 0, 0, 1, &mut deepest)
+/// Bytes above a function that makes a tail call: the program it goes to has the rest.
+const ABOVE_TAIL_CALL: u32 = 256;
+
+/// What is known of a function.
+struct Function {
+    /// Bytes of its own stack that it touches.
+    depth: u32,
+    tail_call: bool,
+    /// The functions it calls, and those whose address it takes: whoever gets it may call it at once.
+    calls: Vec<usize>,
 }
 
-/// By function, the functions it calls.
-fn calls(program: &Program) -> Vec<Vec<usize>> {
+/// Checks every chain of calls that the instructions allow; `depths` are by function, and so is which a timer calls: for
+/// these, taking the address is no call.
+pub(super) fn check(program: &Program, depths: &[u32], asynchronous: &[bool]) -> Proof {
+    let functions = functions(program, depths, asynchronous);
+    let mut deepest = vec![None; depths.len()];
+    walk(&functions, 0, 0, 1, &mut deepest)
+}
+
+fn functions(program: &Program, depths: &[u32], asynchronous: &[bool]) -> Vec<Function> {
     let index = |slot: usize| program.functions.partition_point(|f| f.start <= slot) - 1;
-    let mut calls = vec![Vec::new(); program.functions.len()];
+    let of = |&depth: &u32| Function { depth, tail_call: false, calls: Vec::new() };
+    let mut functions: Vec<Function> = depths.iter().map(of).collect();
     for (slot, insn) in program.insns.iter().enumerate() {
-        if let Insn::Call { callee: Callee::Local(_) } = insn
-            && let Some(target) = insn.function(slot)
-        {
-            calls[index(slot)].push(index(target as usize));
+        let own = &mut functions[index(slot)];
+        own.tail_call |= *insn == Insn::Call { callee: Callee::Helper(TAIL_CALL) };
+        if let Some(target) = insn.function(slot) {
+            let callee = index(target as usize);
+            if matches!(insn, Insn::Call { .. }) || !asynchronous[callee] {
+                own.calls.push(callee);
+            }
         }
     }
-    for callees in &mut calls {
-        callees.sort_unstable();
-        callees.dedup();
+    for function in &mut functions {
+        function.calls.sort_unstable();
+        function.calls.dedup();
     }
-    calls
+    functions
 }
 
 /// Enters `function` with `above` bytes already taken by `frames - 1` frames. A function that was entered before with as
 /// much stack above it and as many frames needs no second walk.
 fn walk(
-    calls: &[Vec<usize>],
-    depths: &[u32],
+    functions: &[Function],
     function: usize,
     above: u32,
     frames: usize,
@@ -52,7 +68,12 @@ fn walk(
     if frames > MAX_FRAMES {
         return Err(Stop::refused(Errno::E2BIG, format!("the call stack of {frames} frames is too deep")));
     }
-    let total = above + rounded(depths[function]);
+    let own = &functions[function];
+    if function != 0 && own.tail_call && above >= ABOVE_TAIL_CALL {
+        let line = format!("tail_calls are not allowed when call stack of previous frames is {above} bytes. Too large");
+        return Err(Stop::denied(line));
+    }
+    let total = above + rounded(own.depth);
     if i64::from(total) > MAX_STACK {
         let line = format!("combined stack size of {frames} calls is {total}. Too large");
         return Err(Stop::denied(line));
@@ -61,5 +82,5 @@ fn walk(
         return Ok(());
     }
     deepest[function] = Some((above, frames));
-    calls[function].iter().try_for_each(|callee| walk(calls, depths, *callee, total, frames + 1, deepest))
+    own.calls.iter().try_for_each(|&callee| walk(functions, callee, total, frames + 1, deepest))
 }

@@ -28,6 +28,8 @@ pub(super) struct Walk<'a> {
     pub zext: Vec<bool>,
     /// By function, the bytes of its own stack that were touched.
     pub depths: Vec<u32>,
+    /// By function, whether a timer calls it.
+    pub asynchronous: Vec<bool>,
     /// The largest offset of a byte of packet data that may be accessed.
     pub max_packet_offset: u32,
     /// By function, whether one that is verified on its own was called.
@@ -100,6 +102,7 @@ impl<'a> Walk<'a> {
             tree: Tree::new(program.insns.len()),
             zext: vec![false; program.insns.len()],
             depths: vec![0; program.functions.len()],
+            asynchronous: vec![false; program.functions.len()],
             called: vec![false; program.functions.len()],
             changes_packet: cfg::changes_packet(program),
             max_packet_offset: 0,

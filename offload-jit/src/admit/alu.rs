@@ -153,7 +153,7 @@ impl Admission<'_> {
 }
 
 /// How far a shift goes, as the driver tells the cases apart. Amounts are taken modulo the width, as BPF does.
-fn amount(width: Width, src: Operand, seen: Span) -> Amount {
+pub(crate) fn amount(width: Width, src: Operand, seen: Span) -> Amount {
     let mask = if width == Width::W64 { 63 } else { 31 };
     match src {
         Operand::Imm(imm) => Amount::Fixed(imm as u8 & mask),

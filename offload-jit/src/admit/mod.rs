@@ -19,6 +19,7 @@ use bpf::program::{MapIndex, ProgType, Program};
 use bpf::verifier::{Detail, Explored, Fate, SlotSeen};
 use nic_model::profile::Capabilities;
 
+pub(crate) use alu::amount;
 pub(crate) use frames::{FRAME_ALIGN, Frame};
 pub(crate) use maps::MapUse;
 

@@ -239,6 +239,7 @@ impl Walk<'_> {
     /// A timer will call a function: it is walked on its own.
     fn later(&mut self, state: &State, slot: usize, given: &Given) -> Next {
         let (Some(function), Some((map, map_id))) = (given.function, given.map) else { return Next::Goto(slot + 1) };
+        self.asynchronous[function as usize] = true;
         let mut callee = self.callee(state, slot, function, 0);
         callee.callback = Some(Callback { min: 0, max: 0 });
         callee.is_async = true;
