@@ -122,13 +122,7 @@ fn deep_calls() -> Vec<Corner> {
         }
         out
     };
-    let tail_call = |bytes: i16| -> Vec<Insn> {
-        [&[store(Size::D, R10, -bytes, 0), call(1), exit()][..], &map(R2, 5), &[mov(R3, 0), helper(12)], &done()]
-            .concat()
-    };
     vec![
-        xdp("a tail call below 240 bytes", &[&tail_call(240)]),
-        xdp("a tail call below 256 bytes", &[&tail_call(256)]),
         xdp("eight frames", &[&chain(8, 8)]),
         xdp("nine frames", &[&chain(9, 8)]),
         xdp("512 bytes together", &[&chain(4, 128)]),
