@@ -30,10 +30,10 @@ pub(crate) fn unseen_ranges(program: &VerifiedProgram, facts: &Facts) -> Vec<Not
             (AluOp::Mul | AluOp::Div, _) if wider(left, holds(dst)) => doubt(dst),
             (AluOp::Mul, Operand::Reg(by)) if wider(right, holds(by)) => doubt(by),
             (AluOp::Div, Operand::Reg(by)) if holds(by).constant() != right.constant() => doubt(by),
-            (AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, Operand::Reg(by)) => {
-                if amount(width, src, right) != amount(width, src, holds(by)) {
-                    doubt(by);
-                }
+            (AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, Operand::Reg(by))
+                if amount(width, src, right) != amount(width, src, holds(by)) =>
+            {
+                doubt(by);
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bpf::diag::{At, Diagnostic};
+use bpf::insn::Endian;
 use bpf::object::Object;
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{self, Verdict, VerifiedProgram};
@@ -221,6 +222,15 @@ impl Checker {
         let object = Object::parse(&bytes).map_err(|d| self.place(name_file(d, &p.object), &at("object")))?;
         let field = if p.program.is_some() { "program" } else { "object" };
         let program = object.program(p.program.as_deref(), ty).map_err(|d| self.place(d, &at(field)))?;
+        if program.byte_order != Endian::Little {
+            return Err(self
+                .wrong("scenario-byte-order", &at("object"), "the object is big-endian, and the hosts here are not")
+                .help("build it with -target bpfel"));
+        }
+        if let Some(map) = program.maps.iter().find(|map| !map.slots.is_empty()) {
+            let what = format!("the object fills slots of `{}`, which scenarios cannot do yet", map.name);
+            return Err(self.wrong("scenario-map-slots", &at("object"), what));
+        }
         let verified = match verifier::verify(program, &verifier::Options::default()) {
             Verdict::Accepted(verified) => verified,
             // The place is the instruction, which the scenario's line could not show.
