@@ -89,12 +89,6 @@ fn this_build_gives_what_a_baseline_holds() {
     regress(copied(&["drop.yaml", "programs/drop.bpf.o", "programs/drop_tc.bpf.o", "traces/mixed.pcap"]).path());
 }
 
-#[test]
-#[ignore = "takes long; `.ci/run` runs it"]
-fn this_build_gives_what_every_baseline_holds() {
-    regress(&scenarios());
-}
-
 /// `resolved.yaml`, put beside the scenario, gives the same results.
 #[test]
 fn a_resolved_scenario_runs_and_gives_the_same() {
