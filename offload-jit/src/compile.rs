@@ -5,7 +5,8 @@ use bpf::insn::Reg;
 use bpf::verifier::VerifiedProgram;
 use nic_model::profile::Capabilities;
 
-use crate::admit::{self, Admitted};
+use crate::admit::{self, Admission};
+use crate::budget::Budget;
 use crate::image::{Image, MapPlacement};
 use crate::refusal::Refusal;
 use crate::{certain, encode, lower, opt, place};
@@ -17,27 +18,53 @@ pub enum Mode {
     Driver,
 }
 
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Mode; 1] = [Mode::Driver];
+
+    /// Stable name for tools.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Mode::Driver => "driver",
+        }
+    }
+}
+
+/// What became of a program, and what it asks of the card whether or not the card takes it.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The translation, or every reason why the card does not take the program.
+    pub image: Result<Image, Vec<Refusal>>,
+    /// What it needs.
+    pub budget: Budget,
+}
+
 /// Translates a program for a card. The maps that it keeps there get the card's numbers 1, 2 and so on, in the program's
 /// order; maps that stay on the host get the numbers behind them.
 ///
 /// # Errors
-/// Every reason why the card does not take the program. A program that is too long is told so only when nothing else is
-/// wrong with it.
+/// Every reason why the card does not take the program. How long it is, is only known of a program that has a translation,
+/// so a refusal for its length comes alone or with other sizes.
 pub fn compile(
     program: &VerifiedProgram,
     facts: &Facts,
     card: &Capabilities,
     mode: Mode,
 ) -> Result<Image, Vec<Refusal>> {
-    let admitted = admit(program, card, mode)?;
+    judge(program, facts, card, mode).image
+}
+
+/// As [`compile`], and says what the program needs even where the card refuses it.
+pub fn judge(program: &VerifiedProgram, facts: &Facts, card: &Capabilities, mode: Mode) -> Judgement {
+    let verdict = admit(program, card, mode);
     let mut tables = vec![0; program.program().maps.len()];
-    let (on_card, on_host): (Vec<_>, Vec<_>) = admitted.maps.iter().partition(|used| used.on_card);
+    let (on_card, on_host): (Vec<_>, Vec<_>) = verdict.maps.iter().partition(|used| used.on_card);
     for (number, used) in (1..).zip(on_card.into_iter().chain(on_host)) {
         if let Some(table) = tables.get_mut(used.map.0 as usize) {
             *table = number;
         }
     }
-    translate(program, facts, admitted, card, &tables)
+    translate(program, facts, verdict, card, &tables)
 }
 
 /// As [`compile`], with the card's number for each of the program's maps.
@@ -51,7 +78,7 @@ pub fn compile_for_tables(
     mode: Mode,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
-    translate(program, facts, admit(program, card, mode)?, card, tables)
+    translate(program, facts, admit(program, card, mode), card, tables).image
 }
 
 /// Whether a register's value behind an instruction that goes on to the next may be read. `slot` is the original
@@ -61,7 +88,7 @@ fn is_read_behind(program: &VerifiedProgram, facts: &Facts, slot: usize, reg: Re
     next >= program.origin().len() || facts.live(next).contains(reg)
 }
 
-fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<Admitted, Vec<Refusal>> {
+fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Admission {
     match mode {
         Mode::Driver => admit::admit(program.program(), program.explored(), card),
     }
@@ -70,22 +97,29 @@ fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Result<A
 fn translate(
     program: &VerifiedProgram,
     facts: &Facts,
-    mut admitted: Admitted,
+    verdict: Admission,
     card: &Capabilities,
     tables: &[u32],
-) -> Result<Image, Vec<Refusal>> {
+) -> Judgement {
     let source = program.program();
+    let Admission { admitted, mut refusals, maps, mut budget } = verdict;
+    let Some(mut admitted) = admitted else { return Judgement { image: Err(refusals), budget } };
     admitted.notes.extend(certain::unseen_ranges(program, facts));
     opt::rewrite(&mut admitted, &|slot, reg| is_read_behind(program, facts, slot, reg));
     let assembly = lower::lower(&admitted, tables);
-    let placed = place::place(assembly, &source.name, *card.max_instructions).map_err(|refusal| vec![refusal])?;
-    let maps = admitted.maps.into_iter().map(|used| MapPlacement {
+    budget.words = Some(assembly.ops.len());
+    refusals.extend(place::check_length(&assembly, &source.name, *card.max_instructions));
+    if !refusals.is_empty() {
+        return Judgement { image: Err(refusals), budget };
+    }
+    let placed = place::place(assembly);
+    let maps = maps.into_iter().map(|used| MapPlacement {
         table: lower::table(tables, used.map),
         map: used.map,
         on_card: used.on_card,
         atomic_words: used.atomic_words,
     });
-    Ok(Image {
+    let image = Image {
         program: source.clone(),
         words: encode::encode(&placed.ops),
         ops: placed.ops,
@@ -93,7 +127,8 @@ fn translate(
         relocations: placed.relocations,
         entries: placed.entries,
         maps: maps.collect(),
-        stack: admitted.stack,
+        stack: budget.stack,
         notes: admitted.notes,
-    })
+    };
+    Judgement { image: Ok(image), budget }
 }

@@ -23,6 +23,7 @@
 mod action;
 mod admit;
 mod asm;
+mod budget;
 mod certain;
 mod compile;
 mod encode;
@@ -34,8 +35,9 @@ mod opt;
 mod place;
 mod refusal;
 
-pub use compile::{Mode, compile, compile_for_tables};
+pub use budget::Budget;
+pub use compile::{Judgement, Mode, compile, compile_for_tables, judge};
 pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind};
 pub use link::Firmware;
 pub use listing::Listing;
-pub use refusal::{Refusal, Rule};
+pub use refusal::{Cause, Refusal, Rule};

@@ -22,23 +22,26 @@ pub(crate) struct Placed {
     pub entries: Vec<(External, u16)>,
 }
 
-/// Places a program of at most `limit` instructions.
-pub(crate) fn place(asm: Assembly, name: &str, limit: u32) -> Result<Placed, Refusal> {
-    let length = asm.ops.len();
-    if length > limit as usize || length > usize::from(OPEN) {
-        let refusal = Refusal::new(Rule::Length, "the translated program is longer than the card's code store allows")
+/// Holds a program against the code store: at most `limit` instructions, and no more than addresses can name.
+pub(crate) fn check_length(asm: &Assembly, name: &str, limit: u32) -> Option<Refusal> {
+    let (length, limit) = (asm.ops.len(), limit.min(OPEN.into()));
+    (length > limit as usize).then(|| {
+        Refusal::new(Rule::Length, "the translated program is longer than the card's code store allows")
             .named(name)
-            .limit(format!("{} instructions", limit.min(OPEN.into())), format!("{length} instructions"))
-            .help("split the program, or leave out what it does not need on the card");
-        return Err(refusal);
-    }
+            .limit(format!("{limit} instructions"), format!("{length} instructions"))
+            .help("split the program, or leave out what it does not need on the card")
+    })
+}
+
+/// Places a program that [`check_length`] has nothing against.
+pub(crate) fn place(asm: Assembly) -> Placed {
     let entries = asm.entries.iter().map(|(part, label)| (*part, asm.address_of(*label) as u16)).collect();
     let relocations: Vec<_> = asm.fixups.iter().map(|fixup| relocation(&asm, fixup)).collect();
     let mut ops = asm.ops;
     for relocation in &relocations {
         set_address(&mut ops[relocation.at as usize], relocation.address);
     }
-    Ok(Placed { ops, origins: asm.origins, relocations, entries })
+    Placed { ops, origins: asm.origins, relocations, entries }
 }
 
 fn relocation(asm: &Assembly, fixup: &Fixup) -> Relocation {

@@ -107,6 +107,42 @@ rules! {
     MapCount "map-count",
 }
 
+/// What lifts a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Something that this card, or this translation, does not do at all.
+    Feature,
+    /// A number of the card's that is too small: a card with a larger one takes the program.
+    Size,
+}
+
+impl Cause {
+    /// Stable name for tools.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Cause::Feature => "feature",
+            Cause::Size => "size",
+        }
+    }
+}
+
+impl Rule {
+    /// Whether it is about a size or about a feature.
+    pub const fn cause(self) -> Cause {
+        match self {
+            Rule::StackSize
+            | Rule::Length
+            | Rule::PacketReach
+            | Rule::MapKey
+            | Rule::MapValue
+            | Rule::MapElement
+            | Rule::MapEntries
+            | Rule::MapCount => Cause::Size,
+            _ => Cause::Feature,
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())

@@ -10,11 +10,12 @@ fn page() -> String {
         "# Why a card refuses a program\n\n\
          A program is held against every rule at once. Each refusal has the code `offload-` and the rule's name, the place, \
          the\nlimit, the value that broke it, and what would lift it. What the limits are is in the card's profile; what the \
-         translator\ncannot express is the same for every card in driver mode.\n\n\
-         | rule | about |\n|---|---|\n",
+         translator\ncannot express is the same for every card in driver mode. A refusal by size is lifted by a card with a \
+         larger number; one\nby feature needs other firmware, or another program.\n\n\
+         | rule | about | by |\n|---|---|---|\n",
     );
     for rule in Rule::ALL {
-        let _ = writeln!(page, "| `{rule}` | {} |", rule.meaning().trim_end_matches('.'));
+        let _ = writeln!(page, "| `{rule}` | {} | {} |", rule.meaning().trim_end_matches('.'), rule.cause().id());
     }
     page
 }

@@ -60,7 +60,8 @@ pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Of
     Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes: notes(&image) }))
 }
 
-fn notes(image: &Image) -> Vec<CardNote> {
+/// What a translated program does otherwise than on the host, as reports show it.
+pub fn notes(image: &Image) -> Vec<CardNote> {
     let note = |note: &Note| CardNote {
         code: note.fault.code().to_owned(),
         what: note.fault.to_string(),

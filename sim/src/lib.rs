@@ -2,9 +2,10 @@
 //!
 //! A scenario becomes a [`world`] for each placement: [`traffic`] into the card, the card beside the [`host`], every packet
 //! followed to its one fate by [`measure`], all of it told by [`report`]. [`regress`] holds results against baselines;
-//! [`commands`] is the command line.
+//! [`check`] asks cards about objects; [`commands`] is the command line.
 
 pub mod card;
+pub mod check;
 pub mod commands;
 pub mod compare;
 mod contents;

@@ -1,4 +1,4 @@
-//! Progress on standard error: one bar for all placements of a scenario.
+//! Progress on standard error: one bar for all placements of a scenario, or for the objects of a check.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::scenario::Scenario;
 
-/// A bar that placements report to, from any thread.
+/// A bar that work reports to, from any thread.
 pub struct Progress {
     bar: ProgressBar,
 }
@@ -30,12 +30,23 @@ impl Progress {
         Self { bar }
     }
 
+    /// A bar for a number of objects; invisible as [`Progress::new`]'s.
+    pub fn of_objects(count: usize, quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+        if quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} objects, {eta} left");
+        bar.set_style(style.expect("the template is a constant and valid"));
+        Self { bar }
+    }
+
     /// No bar.
     pub fn hidden() -> Self {
         Self { bar: ProgressBar::hidden() }
     }
 
-    /// So many more packets.
+    /// So many more packets or objects.
     pub fn advance(&self, packets: u64) {
         self.bar.inc(packets);
     }

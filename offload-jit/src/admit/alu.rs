@@ -3,7 +3,7 @@
 use bpf::insn::{AluOp, ByteOrder, Operand, Reg, Width};
 use bpf::verifier::{AluSeen, Detail, SlotSeen, Span};
 
-use super::{Admission, opcode};
+use super::{Visit, opcode};
 use crate::action::{Action, Amount, Arith, Product, ShiftKind};
 use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
@@ -11,7 +11,7 @@ use crate::refusal::{Refusal, Rule};
 /// What the verifier says of a value it knows nothing of.
 const UNKNOWN: Span = Span { min: 0, max: u64::MAX };
 
-impl Admission<'_> {
+impl Visit<'_> {
     pub(super) fn alu(
         &mut self,
         slot: usize,

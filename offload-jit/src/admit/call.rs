@@ -8,7 +8,7 @@ use bpf::verifier::{ArgSeen, CallSeen, Detail, Kind, SlotSeen};
 
 use super::maps::Use;
 use super::memory::kind_name;
-use super::{Admission, opcode};
+use super::{Visit, opcode};
 use crate::action::{Action, EventData, MapHelper, Step};
 use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
@@ -37,7 +37,7 @@ pub(super) struct HeadCalls {
     calls: Vec<(usize, Option<i64>)>,
 }
 
-impl Admission<'_> {
+impl Visit<'_> {
     pub(super) fn call(&mut self, slot: usize, callee: Callee, seen: &SlotSeen) -> Action {
         match callee {
             Callee::Local(_) => match self.program.insns[slot].function(slot).and_then(|to| usize::try_from(to).ok()) {

@@ -4,7 +4,7 @@ use bpf::insn::{Callee, Insn, Reg};
 use bpf::program::Program;
 use bpf::verifier::Explored;
 
-use super::Admission;
+use super::Visit;
 use crate::refusal::{Refusal, Rule};
 
 /// What frames are aligned to, in bytes (Linux nfp driver, `STACK_FRAME_ALIGN`).
@@ -76,7 +76,7 @@ fn names_saved_register(insn: &Insn) -> bool {
     [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&dst)
 }
 
-impl Admission<'_> {
+impl Visit<'_> {
     /// Bytes of the deepest chain of calls, frames aligned.
     pub(super) fn check_stack(&mut self, frames: &[Frame]) -> u32 {
         let deepest = if frames.is_empty() { 0 } else { deepest(self.program, frames, 0, MAX_FRAMES) };

@@ -11,7 +11,7 @@ use bpf::insn::{Insn, Wide};
 use bpf::maps::{Holds, Map};
 use bpf::program::{MapIndex, MapSpec, MapType, Program};
 
-use super::Admission;
+use super::Visit;
 use crate::refusal::{Refusal, Rule};
 
 /// Map types that stay on the host while programs on the card name them.
@@ -84,9 +84,9 @@ impl WordUses {
     }
 }
 
-impl Admission<'_> {
-    /// Checks every map the program names, then all of them together.
-    pub(super) fn check_maps(&mut self) -> Vec<MapUse> {
+impl Visit<'_> {
+    /// Checks every map the program names, then all of them together; says how many entries they have.
+    pub(super) fn check_maps(&mut self) -> (Vec<MapUse>, u64) {
         self.check_words();
         let program = self.program;
         let mut uses = Vec::new();
@@ -119,7 +119,7 @@ impl Admission<'_> {
                     .help("lower max_entries"),
             );
         }
-        uses
+        (uses, entries)
     }
 
     fn check_map(&mut self, spec: &MapSpec) {

@@ -5,7 +5,7 @@ use bpf::program::MapIndex;
 use bpf::verifier::{AtomicSeen, Conflict, Detail, Kind, Pointer, PointerSeen, SlotSeen};
 
 use super::maps::Use;
-use super::{Admission, Hook, opcode};
+use super::{Hook, Visit, opcode};
 use crate::action::{Action, Addend, Field, PacketAt, Sink, Source, StackAt};
 use crate::refusal::{Refusal, Rule};
 
@@ -16,7 +16,7 @@ const SKB_FIELDS: &[(i64, Field)] = &[(0, Field::Length), (76, Field::Data), (80
 /// `rx_queue_index` of `struct xdp_md`.
 const XDP_QUEUE: i64 = 16;
 
-impl Admission<'_> {
+impl Visit<'_> {
     #[allow(clippy::too_many_arguments, reason = "the fields of one instruction, and where it stands")]
     pub(super) fn load(
         &mut self,

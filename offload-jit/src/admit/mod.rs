@@ -24,13 +24,14 @@ pub(crate) use frames::{FRAME_ALIGN, Frame};
 pub(crate) use maps::MapUse;
 
 use crate::action::{Action, Step};
+use crate::budget::Budget;
 use crate::image::{Fault, Note};
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::{Cause, Refusal, Rule};
 
 /// A device's MTU unless set otherwise (Linux, `ETH_DATA_LEN`), which caps a program's reach into the packet.
 const DEFAULT_MTU: u32 = 1500;
 
-/// A program the card takes, but for its length, with every instruction's meaning settled.
+/// A program that can be translated, with every instruction's meaning settled.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     /// By slot of the original program.
@@ -39,12 +40,8 @@ pub(crate) struct Admitted {
     pub hook: Hook,
     /// Functions, by first slot, ascending; the first is the main one.
     pub frames: Vec<Frame>,
-    /// Bytes of stack of the deepest call chain.
-    pub stack: u32,
     /// Limits of `bpf_xdp_adjust_head`.
     pub head: HeadLimits,
-    /// The maps the program names.
-    pub maps: Vec<MapUse>,
     /// What is known to go wrong.
     pub notes: Vec<Note>,
 }
@@ -67,8 +64,21 @@ pub(crate) struct HeadLimits {
     pub most: u8,
 }
 
+/// What admission came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    /// The program with its meaning settled; nothing where a feature is missing.
+    pub admitted: Option<Admitted>,
+    /// Every reason against the program, but for its length.
+    pub refusals: Vec<Refusal>,
+    /// The maps the program names.
+    pub maps: Vec<MapUse>,
+    /// What it needs; its length is not known yet.
+    pub budget: Budget,
+}
+
 /// One admission under way.
-struct Admission<'a> {
+struct Visit<'a> {
     program: &'a Program,
     explored: &'a Explored,
     card: &'a Capabilities,
@@ -80,9 +90,9 @@ struct Admission<'a> {
 }
 
 /// Holds a program against a card.
-pub(crate) fn admit(program: &Program, explored: &Explored, card: &Capabilities) -> Result<Admitted, Vec<Refusal>> {
+pub(crate) fn admit(program: &Program, explored: &Explored, card: &Capabilities) -> Admission {
     let hook = if program.ty == ProgType::Xdp { Hook::Xdp } else { Hook::Tc };
-    let mut admission = Admission {
+    let mut visit = Visit {
         program,
         explored,
         card,
@@ -92,24 +102,26 @@ pub(crate) fn admit(program: &Program, explored: &Explored, card: &Capabilities)
         words: maps::WordUses::new(program),
         head: call::HeadCalls::default(),
     };
-    admission.check_type();
+    visit.check_type();
     let mut steps: Vec<Step> =
-        (0..program.insns.len()).map(|slot| Step { action: admission.slot(slot), target: false }).collect();
+        (0..program.insns.len()).map(|slot| Step { action: visit.slot(slot), target: false }).collect();
     mark_targets(program, &mut steps);
-    admission.settle_head(&mut steps);
+    visit.settle_head(&mut steps);
     let frames = frames::frames(program, explored);
-    let stack = admission.check_stack(&frames);
-    admission.check_reach();
-    let maps = admission.check_maps();
-    if admission.refusals.is_empty() {
+    let stack = visit.check_stack(&frames);
+    let packet_reach = visit.check_reach();
+    let (maps, map_entries) = visit.check_maps();
+    let on_card = maps.iter().filter(|used| used.on_card).count();
+    let budget = Budget { words: None, stack, packet_reach, maps: on_card as u32, map_entries };
+    let Visit { refusals, notes, .. } = visit;
+    let admitted = refusals.iter().all(|refusal| refusal.rule.cause() == Cause::Size).then(|| {
         let head = card.adjust_head.as_ref().map_or_else(HeadLimits::default, |limits| HeadLimits {
             least: limits.offset_min,
             most: limits.offset_max,
         });
-        Ok(Admitted { steps, hook, frames, stack, head, maps, notes: admission.notes })
-    } else {
-        Err(admission.refusals)
-    }
+        Admitted { steps, hook, frames, head, notes }
+    });
+    Admission { admitted, refusals, maps, budget }
 }
 
 /// Marks the slots that jumps and calls go to. Dead ones count: the driver marks them before anything is verified.
@@ -125,7 +137,7 @@ fn mark_targets(program: &Program, steps: &mut [Step]) {
     }
 }
 
-impl Admission<'_> {
+impl Visit<'_> {
     /// The driver's translator has epilogues for two types; the card may take fewer.
     fn check_type(&mut self) {
         let ty = self.program.ty;
@@ -289,7 +301,7 @@ impl Admission<'_> {
     }
 
     /// Packet data beyond what the firmware keeps in packet memory cannot be reached.
-    fn check_reach(&mut self) {
+    fn check_reach(&mut self) -> u32 {
         let reach = self.explored.max_packet_offset().min(DEFAULT_MTU);
         let limit = self.card.packet_reach.value.0;
         if u64::from(reach) > limit {
@@ -300,6 +312,7 @@ impl Admission<'_> {
                     .help("bound the offsets the program computes, or set a smaller MTU"),
             );
         }
+        reach
     }
 }
 

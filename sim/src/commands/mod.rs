@@ -1,7 +1,8 @@
 //! The command line: each command thin, exit codes the same for all.
 //!
-//! 0: good. 1: an expectation of the scenario or a baseline failed. 2: bad input. 3: a mistake of ours.
+//! 0: good. 1: an expectation of the scenario or a baseline failed, or a card refuses a program. 2: bad input. 3: a mistake of ours.
 
+mod check;
 mod nic;
 mod regress;
 mod run;
@@ -17,8 +18,10 @@ use crate::trouble::Trouble;
 pub enum Ending {
     /// Everything holds.
     Good,
-    /// An expectation or a baseline does not hold.
+    /// An expectation or a baseline does not hold, or a card refuses a program.
     Failed,
+    /// Some input could not be read; it has been said which.
+    BadInput,
 }
 
 /// Simulates a network card that runs BPF programs, beside the same programs at the host's XDP and tc hooks.
@@ -29,7 +32,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 good, 1 an expectation or a baseline failed, 2 bad input, 3 internal error.";
+const EXIT_CODES: &str = "Exit codes: 0 good, 1 an expectation or a baseline failed or a card refuses a program, 2 bad input, 3 internal error.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -37,6 +40,8 @@ enum Command {
     Run(run::Args),
     /// Run every scenario of a directory and hold the results against their baselines.
     Regress(regress::Args),
+    /// Say of each program whether a card takes it, what it needs, and every reason why not.
+    Check(check::Args),
     /// The cards there are.
     #[command(subcommand)]
     Nic(nic::Command),
@@ -70,6 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ended = std::panic::catch_unwind(|| match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Regress(args) => regress::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Nic(command) => nic::run(&command),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
@@ -80,6 +86,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match ended {
         Ok(Ok(Ending::Good)) => ExitCode::SUCCESS,
         Ok(Ok(Ending::Failed)) => ExitCode::from(1),
+        Ok(Ok(Ending::BadInput)) => ExitCode::from(2),
         Ok(Err(Trouble::Input(diagnostic))) => {
             eprint!("error: {diagnostic}");
             ExitCode::from(2)
