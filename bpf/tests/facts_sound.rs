@@ -5,6 +5,7 @@ mod support;
 
 use bpf::env::FixedEnv;
 use bpf::facts::{Facts, Kinds, Maps, RegFacts};
+use bpf::helpers::signature;
 use bpf::insn::{Callee, Insn, Reg, RegSet};
 use bpf::interp::{
     Code, ContextInput, Engine, EngineConfig, MemAccess, MemAccessKind, NoObserver, Observer, RunInput, SkbFields,
@@ -96,10 +97,7 @@ impl Observer for Watch<'_> {
         self.steps += 1;
         let insn = &self.program.insns[slot];
         let read = match *insn {
-            Insn::Call { callee: Callee::Helper(id) } => {
-                let proto = bpf::helpers::proto(id).expect("an accepted program calls helpers of the table");
-                (1..=proto.arity()).filter_map(|n| Reg::new(n as u8)).collect()
-            }
+            Insn::Call { callee: Callee::Helper(id) } => signature::arguments(id, self.program.ty),
             // What a function leaves in R0, or reads of its arguments, depends on the function.
             Insn::Call { .. } | Insn::Exit => RegSet::EMPTY,
             _ => insn.uses(),

@@ -1,8 +1,8 @@
 //! Which registers are read before they are written, from each slot on; backwards over the program.
 
-use crate::helpers;
-use crate::insn::{AluOp, Callee, Insn, Operand, Reg, RegSet, Size, Width};
-use crate::program::Program;
+use crate::helpers::signature;
+use crate::insn::{AluOp, Callee, Insn, Operand, RegSet, Size, Width};
+use crate::program::{ProgType, Program};
 
 /// Registers live before a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +40,7 @@ pub(super) fn live(program: &Program) -> Vec<Live> {
                 Insn::Call { callee: Callee::Local(_) } => insn.function(slot).and_then(|f| live.get(f as usize)),
                 _ => None,
             };
-            let before = before(insn, after, entry.copied());
+            let before = before(insn, program.ty, after, entry.copied());
             changed |= live[slot] != before;
             live[slot] = before;
         }
@@ -50,11 +50,11 @@ pub(super) fn live(program: &Program) -> Vec<Live> {
 }
 
 /// What is live before an instruction; `entry` is what is live where a called function starts.
-fn before(insn: &Insn, after: Live, entry: Option<Live>) -> Live {
+fn before(insn: &Insn, ty: ProgType, after: Live, entry: Option<Live>) -> Live {
     let defs = insn.defs();
     let (any, high) = match entry {
         Some(entry) => (entry.any.minus(NOT_ARGS), entry.high.minus(NOT_ARGS)),
-        None => uses(insn),
+        None => uses(insn, ty),
     };
     // The upper half of a copy's source is read only if that of the copy is.
     let high = match *insn {
@@ -75,7 +75,7 @@ fn low_from_low(op: AluOp) -> bool {
 }
 
 /// Registers an instruction reads, and those of which it reads the upper half.
-fn uses(insn: &Insn) -> (RegSet, RegSet) {
+fn uses(insn: &Insn, ty: ProgType) -> (RegSet, RegSet) {
     let operand = |o: Operand| o.reg().map_or(RegSet::EMPTY, RegSet::of);
     let all = insn.uses();
     let high = match *insn {
@@ -94,15 +94,11 @@ fn uses(insn: &Insn) -> (RegSet, RegSet) {
         Insn::Store { size, base, src, .. } if size != Size::D => all.minus(operand(src)).union(RegSet::of(base)),
         Insn::StoreRelease { size, base, .. } if size != Size::D => RegSet::of(base),
         Insn::Atomic { size: Size::W, base, .. } => RegSet::of(base),
-        Insn::Call { callee: Callee::Helper(id) } => return arguments(id),
+        Insn::Call { callee: Callee::Helper(id) } => {
+            let arguments = signature::arguments(id, ty);
+            return (arguments, arguments);
+        }
         _ => all,
     };
     (all, high)
-}
-
-/// The registers a helper's arguments are in.
-fn arguments(id: u32) -> (RegSet, RegSet) {
-    let Some(proto) = helpers::proto(id) else { return (RegSet::ARGS, RegSet::ARGS) };
-    let regs: RegSet = (1..=proto.arity()).filter_map(|n| Reg::new(n as u8)).collect();
-    (regs, regs)
 }

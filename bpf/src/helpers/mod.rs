@@ -1,7 +1,7 @@
-//! Helpers: one table of prototypes that verifier, engines and JITs read, and one body each.
+//! Helpers: one table of signatures that verifier, facts and engines read, and one of bodies.
 //!
-//! A row of [`HELPERS`] says what the verifier demands of the arguments, what comes back, which program types may call it,
-//! and holds the body. A body sees the machine through [`HelperCx`] alone, so interpreter, host JIT and card share it.
+//! A row of [`signature`] says what the verifier demands of the arguments, what comes back and which program types may
+//! call it. A row of [`HELPERS`] says what kind of work it is, and holds the body. A body sees the machine through [`HelperCx`] alone, so interpreter, host JIT and card share it.
 //! Semantics are Linux 6.18's: flags, limits, error numbers.
 
 mod bodies;
@@ -16,5 +16,5 @@ mod table;
 
 pub use cx::{CURRENT_CPU, HelperCx, Redirect, Room};
 pub use names::{call_text, name, number};
-pub use proto::{ArgKind, CostClass, HelperBody, HelperOutcome, HelperProto, ProgTypes, ReturnKind};
+pub use proto::{CostClass, HelperBody, HelperOutcome, HelperProto};
 pub use table::{HELPERS, proto};

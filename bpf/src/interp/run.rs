@@ -15,6 +15,7 @@ use super::observer::{HelperCall, Observer};
 use super::rounds::{Round, Rounds};
 use crate::env::Env;
 use crate::helpers::HELPERS;
+use crate::helpers::signature::signature;
 use crate::memory::{Fault, FaultKind};
 use crate::program::{Endian, ProgId, ProgType};
 
@@ -158,7 +159,7 @@ impl<O: Observer> Run<'_, O> {
 
     fn helper(&mut self, row: usize) -> Result<(), Fault> {
         let proto = &HELPERS[row];
-        if !proto.types.contains(self.ty) {
+        if !signature(proto.id, self.ty).is_some_and(|row| row.allows(self.ty)) {
             return Err(self.fault(FaultKind::WrongContext(proto.id)));
         }
         let slot = self.code.slot_of(self.cpu.pc - 1);

@@ -1,7 +1,7 @@
 //! Which registers may be read after an instruction before they are written, in its own function: states need only
 //! agree on those. As in Linux it follows the shape of the program alone, not the paths that were walked.
 
-use crate::helpers::signature::signature;
+use crate::helpers::signature;
 use crate::insn::{Callee, Insn, Operand, Reg, RegSet, Size, Width};
 use crate::program::{ProgType, Program};
 
@@ -53,9 +53,7 @@ struct Effect {
 /// The registers in which a call passes arguments.
 fn arguments(callee: Callee, ty: ProgType) -> RegSet {
     match callee {
-        Callee::Helper(id) => {
-            signature(id, ty).map_or(RegSet::ARGS, |s| (1..=s.args.len()).filter_map(|n| Reg::new(n as u8)).collect())
-        }
+        Callee::Helper(id) => signature::arguments(id, ty),
         _ => RegSet::ARGS,
     }
 }
