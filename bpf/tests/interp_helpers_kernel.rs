@@ -294,8 +294,8 @@ fn the_table_says_what_the_kernel_says() {
     };
     let usual = |_: usize, _: Arg| None;
     for body in &HELPERS {
-        let callers = ProgType::ALL.into_iter().filter(|&ty| signature(body.id, ty).is_some_and(|row| row.allows(ty)));
-        let ty = callers.last().unwrap();
+        let calls = |ty: &ProgType| signature(body.id, *ty).is_some_and(|row| row.allows(*ty));
+        let ty = ProgType::ALL.into_iter().rfind(calls).unwrap();
         let row = signature(body.id, ty).unwrap();
         if !stands_alone(row) {
             continue;
