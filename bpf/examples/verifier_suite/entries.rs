@@ -1,6 +1,6 @@
 //! The tables' entries: what each asks to be loaded.
 
-use crate::c::{self, Definitions, Token};
+use crate::linux::c::{self, Definitions, Machine, Node, Parser, Token};
 use Token::{Name, Sign, Text};
 
 /// An entry of a table.
@@ -72,30 +72,20 @@ fn entry(definitions: &Definitions, file: &str, body: &[Token]) -> Entry {
 
 /// The slots of a brace of instructions.
 fn instructions(definitions: &Definitions, value: &[Token]) -> Result<Vec<[u8; 8]>, String> {
+    let slot = definitions.structure("bpf_insn").ok_or("there is no struct bpf_insn")?;
     let expanded = definitions.expand(value);
-    let body = expanded.get(1..expanded.len().max(2) - 1).unwrap_or_default();
-    c::split(body).into_iter().map(|item| instruction(definitions, item)).collect()
-}
-
-fn instruction(definitions: &Definitions, item: &[Token]) -> Result<[u8; 8], String> {
-    // ((struct bpf_insn) { ... }), or the braces alone.
-    let open = item.iter().position(|t| *t == Sign("{")).ok_or_else(|| format!("an instruction reads {item:?}"))?;
-    let fields = c::split(&item[open + 1..c::closed(item, open) - 1]);
-    let (mut code, mut dst, mut src, mut off, mut imm) = (0, 0, 0, 0, 0);
-    for field in fields {
-        let [Sign("."), Name(name), Sign("="), value @ ..] = field else { continue };
-        let value = definitions.value(value).ok_or_else(|| format!("{name} reads {value:?}"))?;
-        match name.as_str() {
-            "code" => code = value,
-            "dst_reg" => dst = value,
-            "src_reg" => src = value,
-            "off" => off = value,
-            "imm" => imm = value,
-            _ => {}
-        }
-    }
-    let mut out = [code as u8, (dst & 15) as u8 | (src << 4) as u8, 0, 0, 0, 0, 0, 0];
-    out[2..4].copy_from_slice(&(off as i16).to_le_bytes());
-    out[4..8].copy_from_slice(&(imm as i32).to_le_bytes());
-    Ok(out)
+    let all = Parser::new(definitions, &expanded).braces(c::Type::Array(slot.clone().into(), 0))?;
+    let (Node::Aggregate(cells), c::Type::Array(_, count)) = (all.node, all.ty) else {
+        return Err("instructions without braces".to_owned());
+    };
+    let image = Machine::new(definitions).image(&cells)?;
+    let slot = |at: usize| {
+        let [code, dst, src, off, imm] =
+            [0, 1, 2, 3, 4].map(|cell| image.get(&(at * slot.cells() + cell)).copied().unwrap_or(0));
+        let mut out = [code as u8, (dst & 15) as u8 | (src << 4) as u8, 0, 0, 0, 0, 0, 0];
+        out[2..4].copy_from_slice(&(off as i16).to_le_bytes());
+        out[4..8].copy_from_slice(&(imm as i32).to_le_bytes());
+        out
+    };
+    Ok((0..count).map(slot).collect())
 }

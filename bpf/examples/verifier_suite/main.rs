@@ -8,25 +8,26 @@
 //! data: the C initialisers are parsed, nothing of them is compiled. Each entry is verified here and loaded on the running
 //! kernel. An entry passes when the verdicts agree. `NAME` picks entries whose name contains it, and shows both logs.
 
-mod c;
 mod entries;
 #[path = "../../tests/support/kernel.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod kernel;
+#[path = "../linux/mod.rs"]
+mod linux;
 mod maps;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use bpf::insn::{RawInsn, decode};
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Verdict, verify_logged};
-use c::Definitions;
 use entries::Entry;
 use kernel::{Kernel, KernelMap, LoadRequest};
+use linux::c::Definitions;
+use linux::tree::{self, Tree};
 
-const ARCHIVE: &str = "/usr/src/linux-source-6.1.tar.xz";
 /// Flags of the tables (`F_*`).
 const NEEDS_UNALIGNED: u32 = 1;
 const STRICT_ALIGNMENT: u32 = 2;
@@ -57,26 +58,6 @@ struct Tally {
     worded: u32,
     otherwise: Vec<(String, String, String)>,
     unsupported: BTreeMap<String, u32>,
-}
-
-/// A tree: the directory given, or what the archive unpacks to.
-fn tree(given: &Path) -> Result<(PathBuf, Option<PathBuf>), String> {
-    if given.is_dir() {
-        return Ok((given.to_owned(), None));
-    }
-    let into = std::env::temp_dir().join(format!("verifier-suite-{}", std::process::id()));
-    std::fs::create_dir_all(&into).map_err(|e| format!("{}: {e}", into.display()))?;
-    let mut tar = Command::new("tar");
-    tar.arg("xf").arg(given).arg("-C").arg(&into).arg("--wildcards");
-    for name in HEADERS.iter().chain([&TABLES]) {
-        tar.arg(format!("*/{name}{}", if *name == TABLES { "/*" } else { "" }));
-    }
-    let unpacked = tar.status().map_err(|e| format!("tar: {e}"))?;
-    let inside = std::fs::read_dir(&into).ok().and_then(|mut d| d.next()).and_then(Result::ok);
-    match inside {
-        Some(entry) if unpacked.success() => Ok((entry.path(), Some(into))),
-        _ => Err(format!("{}: no tree of Linux in it", given.display())),
-    }
 }
 
 fn read(tree: &Path) -> Result<Vec<Entry>, String> {
@@ -230,21 +211,18 @@ impl Suite {
 fn run() -> Result<bool, String> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let list = args.iter().position(|a| a == "--list").map(|at| args.remove(at)).is_some();
-    let given = args.first().map_or(ARCHIVE, String::as_str);
+    let given = args.first().map_or(tree::ARCHIVE, String::as_str);
     let wanted = args.get(1);
     let Some(kernel) = kernel::kernel("verifier_suite") else {
         return Err("the running kernel does not let us load programs".to_owned());
     };
-    let (tree, temporary) = tree(Path::new(given))?;
-    let entries = read(&tree);
-    if let Some(dir) = temporary {
-        let _ = std::fs::remove_dir_all(dir);
-    }
+    let all = format!("{TABLES}/*");
+    let entries = read(Tree::open(Path::new(given), &[&HEADERS[..], &[&all]].concat())?.path())?;
     let types = maps::types();
     let types_fd = kernel.load_btf(&types.bytes).map_err(|e| format!("the kernel does not take types: errno {e}"))?;
     let suite = Suite { kernel, types, types_fd };
     let mut tally = Tally::default();
-    for entry in entries? {
+    for entry in entries {
         if wanted.is_some_and(|w| !entry.name.contains(w.as_str())) {
             continue;
         }

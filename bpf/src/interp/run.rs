@@ -197,7 +197,8 @@ impl<O: Observer> Run<'_, O> {
     }
 
     /// Puts a program in the place of the running function; `false`, and nothing done, if there were too many before, or if
-    /// it is of another type, which Linux sees to when it loads programs.
+    /// it is of another type, which Linux sees to when it loads programs. Registers stay as they are: R1 is the context
+    /// that the helper was given.
     fn tail_call(&mut self, program: ProgId) -> bool {
         let same_kind = |code: &Arc<Code>| code.prog_type() == self.code.prog_type();
         if self.tail_calls == MAX_TAIL_CALLS || !self.programs.get(program.0 as usize).is_some_and(same_kind) {
@@ -206,7 +207,6 @@ impl<O: Observer> Run<'_, O> {
         self.tail_calls += 1;
         self.switch(Some(program));
         self.first = self.callers.len();
-        self.cpu.r[1] = u64::from(self.machine.context_address());
         self.begin(0);
         true
     }

@@ -1,69 +1,13 @@
-//! As much of C as tables of initialisers need: tokens, macros, enumerations, layouts of structures, constant expressions.
+//! What headers define, and what text becomes by it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-/// A token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
-    Name(String),
-    Number(i128),
-    Text(String),
-    Sign(&'static str),
-}
+use super::parser::Parser;
+use super::tokens::{Token, closed, split, tokens, written};
+use super::types::Type;
 
 use Token::{Name, Number, Sign, Text};
-
-/// Signs, longest first.
-const SIGNS: [&str; 42] = [
-    "...", "<<=", ">>=", "##", "<<", ">>", "&&", "||", "==", "!=", "<=", ">=", "->", "++", "--", "+=", "-=", "|=", "{",
-    "}", "(", ")", "[", "]", ",", ";", ".", "=", "+", "-", "*", "/", "%", "&", "|", "^", "~", "!", "<", ">", "?", ":",
-];
-
-/// Cuts text into tokens; comments and what is no C are left out.
-pub fn tokens(text: &str) -> Vec<Token> {
-    let bytes = text.as_bytes();
-    let mut out: Vec<Token> = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &text[at..];
-        let c = bytes[at];
-        if rest.starts_with("/*") {
-            at += rest.find("*/").map_or(rest.len(), |end| end + 2);
-        } else if rest.starts_with("//") {
-            at += rest.find('\n').unwrap_or(rest.len());
-        } else if c.is_ascii_alphabetic() || c == b'_' {
-            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-            out.push(Name(rest[..len].to_owned()));
-            at += len;
-        } else if c.is_ascii_digit() {
-            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric()).count();
-            let digits = rest[..len].trim_end_matches(['u', 'U', 'l', 'L']);
-            let value = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-                Some(hex) => i128::from_str_radix(hex, 16),
-                None => digits.parse(),
-            };
-            out.push(Number(value.unwrap_or(0)));
-            at += len;
-        } else if c == b'"' {
-            let mut end = at + 1;
-            while end < bytes.len() && bytes[end] != b'"' {
-                end += if bytes[end] == b'\\' { 2 } else { 1 };
-            }
-            let text = text[at + 1..end.min(bytes.len())].replace("\\n", "\n").replace("\\t", "\t");
-            match out.last_mut() {
-                Some(Text(before)) => *before += &text,
-                _ => out.push(Text(text)),
-            }
-            at = end + 1;
-        } else if let Some(sign) = SIGNS.iter().find(|s| rest.starts_with(**s)) {
-            out.push(Sign(sign));
-            at += sign.len();
-        } else {
-            at += rest.chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    out
-}
 
 struct Macro {
     /// None for one that is not called.
@@ -80,50 +24,37 @@ pub struct Definitions {
     macros: HashMap<String, Macro>,
     constants: HashMap<String, i128>,
     structs: HashMap<String, (Vec<Member>, i128)>,
+    types: HashMap<String, Type>,
+    /// By name, in order: a function's place is what a pointer to it holds, less one.
+    functions: Vec<(String, Source)>,
+    tables: HashMap<String, Table>,
 }
 
-/// Splits at commas outside brackets.
-pub fn split(tokens: &[Token]) -> Vec<&[Token]> {
-    let (mut out, mut start, mut depth) = (Vec::new(), 0, 0);
-    for (i, token) in tokens.iter().enumerate() {
-        match token {
-            Sign("(" | "{" | "[") => depth += 1,
-            Sign(")" | "}" | "]") => depth -= 1,
-            Sign(",") if depth == 0 => {
-                out.push(&tokens[start..i]);
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    if start < tokens.len() {
-        out.push(&tokens[start..]);
-    }
-    out
+/// A function as it is written.
+pub struct Source {
+    pub returns: Vec<Token>,
+    pub params: Vec<Token>,
+    pub body: Vec<Token>,
 }
 
-/// The index behind the bracket that closes the one at `open`.
-pub fn closed(tokens: &[Token], open: usize) -> usize {
-    let mut depth = 0;
-    for (i, token) in tokens.iter().enumerate().skip(open) {
-        match token {
-            Sign("(" | "{" | "[") => depth += 1,
-            Sign(")" | "}" | "]") => {
-                depth -= 1;
-                if depth == 0 {
-                    return i + 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    tokens.len()
+/// An array with its initialiser, as it is written.
+pub struct Table {
+    /// The words before its name.
+    pub of: Vec<Token>,
+    /// What stands between its braces.
+    pub items: Vec<Token>,
 }
+
+/// Macros that a little-endian machine of 64 bits does not define.
+const UNDEFINED: [&str; 2] = ["__BIG_ENDIAN", "CONFIG_32BIT"];
+/// Macros of headers that are made of what this C does not have.
+const OWN: [&str; 3] = ["ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))", "BIT(n) (1UL << (n))", "__LINE__ 1000"];
 
 impl Definitions {
-    /// Takes the macros of a file, and gives its text without directives. Of alternatives the first is taken: tables ask
-    /// for nothing but the byte order.
+    /// Takes the macros of a file, and gives its text without directives. Of alternatives the first is taken that does not
+    /// ask for another machine: tables ask for nothing but the byte order and the width.
     pub fn preprocess(&mut self, text: &str) -> String {
+        OWN.iter().for_each(|own| self.define(own));
         let joined = text.replace("\\\n", " ");
         let mut out = String::new();
         let mut skipping: Vec<bool> = Vec::new();
@@ -137,10 +68,12 @@ impl Definitions {
                 continue;
             };
             let directive = directive.trim_start();
-            if directive.starts_with("if") {
-                skipping.push(false);
+            if let Some(condition) = directive.strip_prefix("if") {
+                let name = condition.strip_prefix("def").unwrap_or_default().trim();
+                skipping.push(UNDEFINED.contains(&name));
             } else if directive.starts_with("el") {
-                skipping.iter_mut().last().into_iter().for_each(|s| *s = true);
+                // Not another one once there was one.
+                skipping.iter_mut().last().into_iter().for_each(|s| *s = !*s);
             } else if directive.starts_with("endif") {
                 skipping.pop();
             } else if let Some(rest) = directive.strip_prefix("define").filter(|_| !skipping.contains(&true)) {
@@ -189,15 +122,77 @@ impl Definitions {
                 self.enumerate(body);
             } else {
                 let layout = self.layout(body);
-                self.structs.insert(name, layout);
+                self.structs.insert(name.clone(), layout);
+                let expanded = self.expand(body);
+                if let Ok(cells) = Parser::new(self, &expanded).members() {
+                    self.types.insert(name, Type::Struct(Rc::new(cells)));
+                }
             }
             at = end;
         }
     }
 
+    /// Takes functions and arrays; none of them is read before it is asked for.
+    pub fn outline(&mut self, text: &str) {
+        let tokens = tokens(text);
+        let (mut start, mut at) = (0, 0);
+        while at < tokens.len() {
+            match &tokens[at] {
+                Sign("(") => {
+                    let end = closed(&tokens, at);
+                    if let (Some(Name(name)), Some(Sign("{"))) = (tokens[..at].last(), tokens.get(end)) {
+                        let behind = closed(&tokens, end);
+                        let source = Source {
+                            returns: tokens[start..at - 1].to_vec(),
+                            params: tokens[at + 1..end - 1].to_vec(),
+                            body: tokens[end..behind].to_vec(),
+                        };
+                        self.functions.push((name.clone(), source));
+                        start = behind;
+                    }
+                    at = end.max(start);
+                }
+                Sign("{") => {
+                    let end = closed(&tokens, at);
+                    let brackets = tokens[start..at].iter().position(|t| *t == Sign("["));
+                    if let (Some(Sign("=")), Some(open)) = (tokens[..at].last(), brackets)
+                        && let Some(Name(name)) = tokens[start..start + open].last()
+                    {
+                        let of = tokens[start..start + open - 1].to_vec();
+                        self.tables.insert(name.clone(), Table { of, items: tokens[at + 1..end - 1].to_vec() });
+                    }
+                    at = end;
+                }
+                Sign(";") => {
+                    at += 1;
+                    start = at;
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// A function's place in the list of them.
+    pub fn function_named(&self, name: &str) -> Option<usize> {
+        self.functions.iter().position(|(own, _)| own == name)
+    }
+
+    pub fn function(&self, place: usize) -> Option<&(String, Source)> {
+        self.functions.get(place)
+    }
+
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.get(name)
+    }
+
+    /// A structure by its name.
+    pub fn structure(&self, name: &str) -> Option<&Type> {
+        self.types.get(name)
+    }
+
     fn enumerate(&mut self, body: &[Token]) {
         let mut next = 0;
-        for item in split(body) {
+        for item in split(&self.expand(body)) {
             let Some(Name(name)) = item.first() else { continue };
             if let Some(Sign("=")) = item.get(1) {
                 next = self.value(&item[2..]).unwrap_or(next);
@@ -230,8 +225,8 @@ impl Definitions {
                 [Name(pointer), Sign("("), .., Name(name), Sign(")")] if pointer == "__bpf_md_ptr" => {
                     (name.clone(), 8, 1)
                 }
-                [Name(ty), Sign(":"), Number(width)] if size_of(ty).is_some() => {
-                    bits += width;
+                [Name(ty), Sign(":"), Number(width, _)] if size_of(ty).is_some() => {
+                    bits += i128::from(*width);
                     at += bits / 8;
                     bits %= 8;
                     continue;
@@ -298,6 +293,16 @@ impl Definitions {
                 paste = true;
                 continue;
             }
+            if *token == Sign("#") {
+                continue;
+            }
+            if i > 0
+                && found.body[i - 1] == Sign("#")
+                && let Some(tokens) = argument(token)
+            {
+                out.push(Text(written(tokens)));
+                continue;
+            }
             let pasted_next = found.body.get(i + 1) == Some(&Sign("##"));
             let piece = match argument(token) {
                 Some(tokens) if paste || pasted_next => tokens.to_vec(),
@@ -320,15 +325,23 @@ impl Definitions {
     /// The value of a constant expression, before macros are replaced.
     pub fn value(&self, tokens: &[Token]) -> Option<i128> {
         let tokens = self.expand(tokens);
-        let mut parser = Parser { definitions: self, tokens: &tokens, at: 0 };
-        let value = parser.ternary()?;
-        (parser.at == tokens.len()).then_some(value)
+        let (value, ty) = Parser::new(self, &tokens).constant()?;
+        Some(if ty.signed { i128::from(value as i64) } else { i128::from(value) })
     }
 
-    fn constant(&self, name: &str) -> Option<i128> {
+    /// The value of a name that is neither a macro nor a variable.
+    pub fn constant(&self, name: &str) -> Option<i128> {
         match name {
             "BPF_FUNC_unspec" => return Some(0),
             "EINVAL" => return Some(22),
+            "ENOMEM" => return Some(12),
+            "NULL" | "GFP_KERNEL" | "false" => return Some(0),
+            "true" => return Some(1),
+            "S16_MAX" => return Some(i16::MAX.into()),
+            "S64_MAX" => return Some(i64::MAX.into()),
+            "S32_MIN" => return Some(i32::MIN.into()),
+            "S32_MAX" => return Some(i32::MAX.into()),
+            "U32_MAX" => return Some(u32::MAX.into()),
             "SHRT_MIN" => return Some(i16::MIN.into()),
             "SHRT_MAX" => return Some(i16::MAX.into()),
             "INT_MIN" => return Some(i32::MIN.into()),
@@ -345,7 +358,7 @@ impl Definitions {
     }
 
     /// Bytes of a type, and the place of a member in it.
-    fn place(&self, ty: &[Token], member: Option<&[Token]>) -> Option<(i128, i128)> {
+    pub fn place(&self, ty: &[Token], member: Option<&[Token]>) -> Option<(i128, i128)> {
         let name = ty.iter().rev().find_map(|t| match t {
             Name(n) => Some(n.as_str()),
             _ => None,
@@ -369,154 +382,4 @@ impl Definitions {
             _ => None,
         }
     }
-}
-
-struct Parser<'a> {
-    definitions: &'a Definitions,
-    tokens: &'a [Token],
-    at: usize,
-}
-
-/// Operators by how loosely they bind.
-const LEVELS: [&[&str]; 10] = [
-    &["||"],
-    &["&&"],
-    &["|"],
-    &["^"],
-    &["&"],
-    &["==", "!="],
-    &["<", ">", "<=", ">="],
-    &["<<", ">>"],
-    &["+", "-"],
-    &["*", "/", "%"],
-];
-
-impl Parser<'_> {
-    fn ternary(&mut self) -> Option<i128> {
-        let value = self.binary(0)?;
-        if !self.take("?") {
-            return Some(value);
-        }
-        let yes = self.ternary()?;
-        self.take(":").then_some(())?;
-        let no = self.ternary()?;
-        Some(if value != 0 { yes } else { no })
-    }
-
-    fn take(&mut self, sign: &str) -> bool {
-        let found = matches!(self.tokens.get(self.at), Some(Sign(s)) if *s == sign);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn binary(&mut self, level: usize) -> Option<i128> {
-        let Some(signs) = LEVELS.get(level) else { return self.unary() };
-        let mut left = self.binary(level + 1)?;
-        while let Some(Sign(sign)) = self.tokens.get(self.at)
-            && signs.contains(sign)
-        {
-            self.at += 1;
-            let right = self.binary(level + 1)?;
-            let truth = |b: bool| i128::from(b);
-            left = match *sign {
-                "||" => truth(left != 0 || right != 0),
-                "&&" => truth(left != 0 && right != 0),
-                "|" => left | right,
-                "^" => left ^ right,
-                "&" => left & right,
-                "==" => truth(left == right),
-                "!=" => truth(left != right),
-                "<" => truth(left < right),
-                ">" => truth(left > right),
-                "<=" => truth(left <= right),
-                ">=" => truth(left >= right),
-                "<<" => left.checked_shl(u32::try_from(right).ok()?)?,
-                ">>" => left >> u32::try_from(right).ok()?,
-                "+" => left + right,
-                "-" => left - right,
-                "*" => left.checked_mul(right)?,
-                "/" => left.checked_div(right)?,
-                _ => left.checked_rem(right)?,
-            };
-        }
-        Some(left)
-    }
-
-    fn unary(&mut self) -> Option<i128> {
-        if self.take("-") {
-            return Some(-self.unary()?);
-        }
-        if self.take("~") {
-            return Some(!self.unary()?);
-        }
-        if self.take("!") {
-            return Some(i128::from(self.unary()? == 0));
-        }
-        if self.take("+") {
-            return self.unary();
-        }
-        match self.tokens.get(self.at)? {
-            Number(n) => {
-                self.at += 1;
-                Some(*n)
-            }
-            Sign("(") => {
-                let end = closed(self.tokens, self.at);
-                let inner = &self.tokens[self.at + 1..end - 1];
-                if let Some(bits) = cast(inner) {
-                    self.at = end;
-                    let value = self.unary()?;
-                    return Some(narrowed(value, bits));
-                }
-                self.at = end;
-                self.definitions.value(inner)
-            }
-            Name(name) if matches!(name.as_str(), "offsetof" | "offsetofend" | "sizeof" | "sizeof_field") => {
-                self.at += 1;
-                let end = match self.tokens.get(self.at) {
-                    Some(Sign("(")) => closed(self.tokens, self.at),
-                    _ => return None,
-                };
-                let inner = split(&self.tokens[self.at + 1..end - 1]);
-                self.at = end;
-                let (off, size) = self.definitions.place(inner.first()?, inner.get(1).copied())?;
-                Some(match name.as_str() {
-                    "offsetof" => off,
-                    "offsetofend" => off + size,
-                    _ => size,
-                })
-            }
-            Name(name) => {
-                self.at += 1;
-                self.definitions.constant(name)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Bits and sign of the type that a pair of parentheses names, if it holds one.
-fn cast(tokens: &[Token]) -> Option<(u32, bool)> {
-    let names: Option<Vec<&str>> = tokens
-        .iter()
-        .map(|t| match t {
-            Name(n) => Some(n.as_str()),
-            _ => None,
-        })
-        .collect();
-    match names?.as_slice() {
-        ["__u8" | "u8" | "uint8_t"] => Some((8, false)),
-        ["__s16"] => Some((16, true)),
-        ["__u16"] => Some((16, false)),
-        ["__s32" | "int"] => Some((32, true)),
-        ["__u32" | "u32" | "unsigned"] | ["unsigned", "int"] => Some((32, false)),
-        ["__s64"] => Some((64, true)),
-        ["__u64" | "u64" | "uint64_t"] => Some((64, false)),
-        _ => None,
-    }
-}
-
-fn narrowed(value: i128, (bits, signed): (u32, bool)) -> i128 {
-    let low = value & ((1 << bits) - 1);
-    if signed && low >> (bits - 1) & 1 == 1 { low - (1 << bits) } else { low }
 }
