@@ -36,9 +36,8 @@ impl Flags {
         self.0 >> 31 & 1 != 0
     }
 
-    /// Whether a branch on `cond` is taken. Not inlined: the inner loop would work all conditions out before each
-    /// instruction.
-    #[inline(never)]
+    /// Whether a branch on `cond` is taken.
+    #[inline]
     pub(super) const fn holds(self, cond: Cond) -> bool {
         let zero = self.result() == 0;
         let less = self.negative() != self.overflow();

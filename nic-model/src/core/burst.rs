@@ -31,6 +31,7 @@ impl From<Halt> for End {
 
 impl Machine {
     /// Executes the current context from the machine's cycle on. Afterwards the cycle is that at which the burst ended.
+    #[inline(never)]
     pub(super) fn burst(&mut self, code: &CodeStore, firmware: &Firmware) -> End {
         let begin = self.cycle;
         let executed = self.context().executed;
@@ -158,6 +159,7 @@ impl Machine {
         }
         context.state = State::Waiting;
         context.waiting_since = cycle;
+        self.note_wait(self.current);
         Some(End::Wait)
     }
 

@@ -2,7 +2,7 @@
 
 use bpf::diag::{At, Diagnostic};
 
-use super::micro::{Micro, Ready};
+use super::micro::{Micro, Ready, join_constants};
 use crate::firmware::{CodeLayout, Entry};
 use crate::isa::{ContextMode, Op, check_ecc, decode};
 
@@ -70,6 +70,7 @@ impl CodeStore {
                     *micro = ready.micro(op);
                 }
             }
+            join_constants(micros);
         }
         code.constants = ready.constants;
         Ok(code)

@@ -243,6 +243,12 @@ impl Context {
         }
     }
 
+    /// The same for the instruction after so many.
+    #[cold]
+    pub(super) fn settle_pointers_at(&mut self, executed: u64) {
+        self.act_until(executed);
+    }
+
     /// Whether no write of a pointer register is on its way.
     pub(super) fn pointers_settled(&self) -> bool {
         self.pointer_writes_len == 0

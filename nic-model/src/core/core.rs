@@ -33,8 +33,8 @@ pub struct Core {
     last: usize,
     /// Cycle at which the latest burst ended or is to be continued.
     busy_until: u64,
-    /// Cycle of the event at which the core goes on, if one is scheduled. An earlier one makes a later one stale.
-    resume: Option<u64>,
+    /// Cycle and time of the event at which the core goes on, if one is scheduled. An earlier one makes a later one stale.
+    resume: Option<(u64, Time)>,
 }
 
 impl Core {
@@ -123,19 +123,15 @@ impl Core {
         self.machine.random_log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// A command under way.
-    pub fn command(&self, flight: FlightId) -> MemCommand {
-        self.machine.flights.get(flight).command
-    }
-
-    /// What travels with a command of this core, for the engine that it reaches now.
-    pub fn cargo(&mut self, flight: FlightId) -> Cargo<'_> {
+    /// A command of this core that reaches its engine now, and what travels with it.
+    #[inline]
+    pub fn command(&mut self, flight: FlightId) -> (MemCommand, Cargo<'_>) {
         self.machine.pull(flight);
         let Machine { flights, contexts, .. } = &mut self.machine;
-        let Flight { command, .. } = flights.get(flight);
+        let Flight { command, .. } = *flights.get(flight);
         let context = usize::from(command.context.0 & 7);
         let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
-        Cargo { words: flights.words_mut(flight), call }
+        (command, Cargo { words: flights.words_mut(flight), call })
     }
 
     /// How the latest packet of a context ended, until it gets the next.
@@ -161,21 +157,22 @@ impl Core {
     }
 
     /// The core is to look at its contexts at that cycle, if not earlier.
-    fn schedule(&mut self, cycle: u64, outbox: &mut dyn Outbox<Resume, CoreOut>) {
-        if self.resume.is_none_or(|resume| cycle < resume) {
-            self.resume = Some(cycle);
-            outbox.wake(self.machine.clock.time(cycle), Priority::Core, self.machine.config.source, Resume);
+    fn schedule(&mut self, cycle: u64, outbox: &mut impl Outbox<Resume, CoreOut>) {
+        if self.resume.is_none_or(|(resume, _)| cycle < resume) {
+            let time = self.machine.clock.time(cycle);
+            self.resume = Some((cycle, time));
+            outbox.wake(time, Priority::Core, self.machine.config.source, Resume);
         }
     }
 
     /// Schedules the next look after the event of cycle `now`, given what is known by then.
-    fn plan(&mut self, now: u64, outbox: &mut dyn Outbox<Resume, CoreOut>) {
+    fn plan(&mut self, now: u64, outbox: &mut impl Outbox<Resume, CoreOut>) {
         let machine = &self.machine;
         let earliest = self.busy_until.max(now);
         let from = |time: Time| machine.clock.cycle(time).max(earliest);
         let next = if self.running.is_some() {
             if self.stalled { machine.queue.next_free().map(from) } else { Some(earliest) }
-        } else if self.contexts().any(|context| self.could_run(context)) {
+        } else if machine.ready | machine.met != 0 {
             Some(earliest)
         } else {
             let first = machine.flights.due().find(|&(_, id)| self.wakes(machine.flights.get(id)));
@@ -187,12 +184,15 @@ impl Core {
     }
 
     /// The same after an engine has said when a command is taken and answered; nothing else has changed.
-    fn plan_answer(&mut self, wakes: bool, answer: Answer, outbox: &mut dyn Outbox<Resume, CoreOut>) {
+    fn plan_answer(&mut self, wakes: bool, answer: Answer, outbox: &mut impl Outbox<Resume, CoreOut>) {
         let time = match self.running {
             Some(_) if self.stalled => answer.taken,
             None if wakes => answer.back,
             _ => return,
         };
+        if self.resume.is_some_and(|(_, resume)| resume <= time) {
+            return;
+        }
         self.schedule(self.machine.clock.cycle(time).max(self.busy_until), outbox);
     }
 
@@ -200,30 +200,6 @@ impl Core {
     fn wakes(&self, flight: &Flight) -> bool {
         let state = self.machine.contexts[flight.context()].state;
         flight.pending && flight.signal != 0 && !flight.orphan && state == State::Waiting
-    }
-
-    /// Whether a context is ready, or waits for what it has already.
-    fn could_run(&self, context: usize) -> bool {
-        self.machine.contexts[context].state == State::Ready || self.satisfied(context)
-    }
-
-    fn contexts(&self) -> std::ops::Range<usize> {
-        0..usize::from(self.machine.config.contexts)
-    }
-
-    /// Whether a waiting context has what it waits for already.
-    fn satisfied(&self, context: usize) -> bool {
-        let context = &self.machine.contexts[context];
-        context.state == State::Waiting && context.wake.met_by(context.signals)
-    }
-
-    /// Wakes a context that has what it waits for; the signals it waited for are consumed.
-    fn wake_if_satisfied(&mut self, context: usize) {
-        if self.satisfied(context) {
-            let context = &mut self.machine.contexts[context];
-            context.signals &= !context.wake.signals;
-            context.state = State::Ready;
-        }
     }
 
     /// Lets everything reach its context that reaches it by `now`, in order of time, and wakes those that have what they
@@ -235,22 +211,24 @@ impl Core {
             let context = self.machine.flights.get(id).context();
             let began = self.machine.clock.time(self.machine.contexts[context].waiting_since);
             if back > began {
-                self.wake_if_satisfied(context);
+                self.machine.wake_if_met(context);
             }
             self.machine.deliver(id);
             if back > began {
-                self.wake_if_satisfied(context);
+                self.machine.wake_if_met(context);
             }
         }
-        for context in self.contexts() {
-            self.wake_if_satisfied(context);
+        while self.machine.met != 0 {
+            self.machine.wake_if_met(self.machine.met.trailing_zeros() as usize);
         }
     }
 
     /// The next ready context after the one that had the core last.
     fn choose(&self) -> Option<usize> {
-        let ready = |context: &usize| self.machine.contexts[*context].state == State::Ready;
-        (self.last + 1..self.contexts().end).find(ready).or_else(|| (0..=self.last).find(ready))
+        let ready = self.machine.ready;
+        let behind = ready & (!1u8 << self.last);
+        let chosen = if behind != 0 { behind } else { ready };
+        (chosen != 0).then(|| chosen.trailing_zeros() as usize)
     }
 
     /// The event of this cycle: a burst goes on or a new one begins.
@@ -269,6 +247,7 @@ impl Core {
                 let Some(context) = self.choose() else { return };
                 self.last = context;
                 self.machine.current = context;
+                self.machine.ready &= !(1 << context);
                 self.machine.contexts[context].state = State::Running;
                 let costs = &self.machine.config.costs;
                 let between = if cycle == self.busy_until { costs.switch } else { costs.wake };
@@ -289,13 +268,14 @@ impl Component for Core {
     type Wake = Resume;
     type Out = CoreOut;
 
-    fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut dyn Outbox<Resume, CoreOut>) {
+    fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut impl Outbox<Resume, CoreOut>) {
         match event {
             CoreIn::Begin { context, task } => {
                 if !self.is_free(context) {
                     return;
                 }
                 self.machine.contexts[usize::from(context.0 & 7)].begin(task);
+                self.machine.ready |= 1 << (context.0 & 7);
                 self.plan(self.machine.clock.cycle(now), outbox);
             }
             CoreIn::Answer { flight, answer } => {
@@ -307,9 +287,9 @@ impl Component for Core {
         }
     }
 
-    fn wake(&mut self, now: Time, _: Resume, outbox: &mut dyn Outbox<Resume, CoreOut>) {
-        let cycle = self.machine.clock.cycle(now);
-        if self.resume != Some(cycle) {
+    fn wake(&mut self, now: Time, _: Resume, outbox: &mut impl Outbox<Resume, CoreOut>) {
+        let Some((cycle, time)) = self.resume else { return };
+        if time != now {
             return;
         }
         self.resume = None;

@@ -7,6 +7,21 @@ use crate::isa::Csr;
 /// Cycles in which the time stamp counts one (NFP-6000: 16).
 const TIMESTAMP_CYCLES: u64 = 16;
 
+/// The pointer registers, by the local CSR that writes them.
+pub(super) const POINTERS: [(Csr, Pointer); 11] = [
+    (Csr::LM_ADDR0, Pointer::Local(0)),
+    (Csr::LM_ADDR1, Pointer::Local(1)),
+    (Csr::LM_ADDR2, Pointer::Local(2)),
+    (Csr::LM_ADDR3, Pointer::Local(3)),
+    (Csr::LM_ADDR0_BYTE, Pointer::LocalAndByte(0)),
+    (Csr::LM_ADDR1_BYTE, Pointer::LocalAndByte(1)),
+    (Csr::LM_ADDR2_BYTE, Pointer::LocalAndByte(2)),
+    (Csr::LM_ADDR3_BYTE, Pointer::LocalAndByte(3)),
+    (Csr::BYTE_INDEX, Pointer::Byte),
+    (Csr::XFER_INDEX, Pointer::Transfer),
+    (Csr::XFER_AND_BYTE_INDEX, Pointer::TransferAndByte),
+];
+
 impl Machine {
     /// What a read of a local CSR finds.
     pub(super) fn read_csr(&mut self, csr: Csr) -> Result<u32, Halt> {
@@ -38,25 +53,11 @@ impl Machine {
 
     /// Writes a local CSR; pointers act some instructions later.
     pub(super) fn write_csr(&mut self, csr: Csr, value: u32) -> Result<(), Halt> {
-        let pointer = match csr {
-            Csr::LM_ADDR0 => Pointer::Local(0),
-            Csr::LM_ADDR1 => Pointer::Local(1),
-            Csr::LM_ADDR2 => Pointer::Local(2),
-            Csr::LM_ADDR3 => Pointer::Local(3),
-            Csr::LM_ADDR0_BYTE => Pointer::LocalAndByte(0),
-            Csr::LM_ADDR1_BYTE => Pointer::LocalAndByte(1),
-            Csr::LM_ADDR2_BYTE => Pointer::LocalAndByte(2),
-            Csr::LM_ADDR3_BYTE => Pointer::LocalAndByte(3),
-            Csr::BYTE_INDEX => Pointer::Byte,
-            Csr::XFER_INDEX => Pointer::Transfer,
-            Csr::XFER_AND_BYTE_INDEX => Pointer::TransferAndByte,
-            Csr::RANDOM => {
-                self.random = value.into();
-                return Ok(());
-            }
-            _ => return Err(self.unsupported("writing this local CSR")),
-        };
-        self.context().write_pointer(pointer, value);
+        match POINTERS.iter().find(|(written, _)| *written == csr) {
+            Some(&(_, pointer)) => self.context().write_pointer(pointer, value),
+            None if csr == Csr::RANDOM => self.random = value.into(),
+            None => return Err(self.unsupported("writing this local CSR")),
+        }
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! A core's outstanding memory commands.
 
-use super::FlightId;
+use super::{ContextId, CoreId, FlightId, PacketId};
 use crate::des::Time;
-use crate::memory::{MAX_WORDS, MemCommand};
+use crate::memory::{Action, EngineId, MAX_WORDS, MemCommand};
 
 /// The signal of firmware commands. Programs cannot name it: theirs are 1 to 15.
 pub(super) const FIRMWARE_SIGNAL: u16 = 1;
@@ -43,9 +43,33 @@ pub(super) struct Flight {
     pub pending: bool,
     /// The packet it was issued for is done: its data and signal go nowhere.
     pub orphan: bool,
+    /// How many were issued before.
+    pub number: u64,
 }
 
 impl Flight {
+    /// In a place that has not been used yet.
+    const NONE: Flight = Flight {
+        command: MemCommand {
+            core: CoreId(0),
+            context: ContextId(0),
+            packet: PacketId(0),
+            flight: FlightId(0),
+            engine: EngineId(0),
+            offset: 0,
+            bytes: 0,
+            action: Action::Map,
+        },
+        signal: 0,
+        push: Span { first: 0, count: 0 },
+        pull: Span { first: 0, count: 0 },
+        pull_cycle: 0,
+        back: None,
+        pending: false,
+        orphan: false,
+        number: 0,
+    };
+
     /// For which context.
     #[inline]
     pub(super) fn context(&self) -> usize {
@@ -59,13 +83,12 @@ pub(super) struct Flights {
     slots: Vec<Flight>,
     words: Vec<[u32; MAX_WORDS]>,
     free: Vec<u16>,
-    /// All, in order of issue.
-    order: Vec<u16>,
-    /// Those whose data or signal is on its way, by the time they come; those of one time in order of issue.
+    /// For each context its own, in order of issue.
+    of: [Vec<u16>; 8],
+    /// Those whose data or signal is on its way, by the time they come, the last to come first; those of one time in order
+    /// of issue from the end.
     due: Vec<Due>,
     issued: u64,
-    /// For each slot, how many were issued before.
-    numbers: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,44 +100,47 @@ struct Due {
 
 impl Flights {
     /// A new one, last in order. Its words are those of whoever had its place before.
-    pub(super) fn add(&mut self, flight: impl FnOnce(FlightId) -> Flight) -> FlightId {
+    #[inline]
+    pub(super) fn add(&mut self, flight: impl FnOnce(FlightId, u64) -> Flight) -> FlightId {
+        let number = self.issued;
+        self.issued += 1;
         let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[usize::from(id)] = flight(FlightId(id));
-                id
-            }
+            Some(id) => id,
             None => {
                 let id =
                     u16::try_from(self.slots.len()).expect("commands under way are fewer than the cycles they take");
-                self.slots.push(flight(FlightId(id)));
+                self.slots.push(Flight::NONE);
                 self.words.push([0; MAX_WORDS]);
-                self.numbers.push(0);
                 id
             }
         };
-        self.numbers[usize::from(id)] = self.issued;
-        self.issued += 1;
-        self.order.push(id);
+        let slot = &mut self.slots[usize::from(id)];
+        *slot = flight(FlightId(id), number);
+        self.of[slot.context()].push(id);
         FlightId(id)
     }
 
     /// An engine says when data and signal are back.
+    #[inline]
     pub(super) fn answered(&mut self, id: FlightId, back: Time) {
-        let slot = usize::from(id.0);
-        let flight = &mut self.slots[slot];
+        let flight = &mut self.slots[usize::from(id.0)];
         flight.back = Some(back);
         if !flight.pending {
             return self.end(id);
         }
-        let due = Due { back, number: self.numbers[slot], id: id.0 };
-        let at = self.due.iter().rposition(|other| *other < due).map_or(0, |before| before + 1);
-        self.due.insert(at, due);
+        let due = Due { back, number: flight.number, id: id.0 };
+        let sooner = self.due.iter().rev().take_while(|other| **other < due).count();
+        if sooner == 0 {
+            self.due.push(due);
+        } else {
+            self.due.insert(self.due.len() - sooner, due);
+        }
     }
 
     /// What comes next of those whose data and signal are on their way.
     #[inline]
     pub(super) fn due(&self) -> impl Iterator<Item = (Time, FlightId)> {
-        self.due.iter().map(|due| (due.back, FlightId(due.id)))
+        self.due.iter().rev().map(|due| (due.back, FlightId(due.id)))
     }
 
     /// The first of them, of one context or of all.
@@ -124,17 +150,16 @@ impl Flights {
     }
 
     /// Data and signal of one have come, and nothing more will.
+    #[inline]
     pub(super) fn delivered(&mut self, id: FlightId) {
-        if let Some(at) = self.due.iter().position(|due| due.id == id.0) {
-            self.due.remove(at);
-        }
+        remove(&mut self.due, |due| due.id == id.0);
         self.end(id);
     }
 
+    #[inline]
     fn end(&mut self, id: FlightId) {
-        if let Some(at) = self.order.iter().position(|&other| other == id.0) {
-            self.order.remove(at);
-        }
+        let context = self.get(id).context();
+        remove(&mut self.of[context], |&other| other == id.0);
         self.free.push(id.0);
     }
 
@@ -163,16 +188,24 @@ impl Flights {
     /// Those of one context under way, in order of issue.
     #[inline]
     pub(super) fn of(&self, context: usize) -> impl Iterator<Item = (FlightId, &Flight)> {
-        let all = self.order.iter().map(|&id| (FlightId(id), &self.slots[usize::from(id)]));
-        all.filter(move |(_, flight)| flight.context() == context)
+        self.of[context & 7].iter().map(|&id| (FlightId(id), &self.slots[usize::from(id)]))
     }
 
     /// The packet of a context is done: what comes for it goes nowhere.
     pub(super) fn orphan(&mut self, context: usize) {
-        for &id in &self.order {
-            let flight = &mut self.slots[usize::from(id)];
-            flight.orphan |= flight.context() == context;
+        for &id in &self.of[context & 7] {
+            self.slots[usize::from(id)].orphan = true;
         }
+    }
+}
+
+/// Takes the last element out for which that holds; it is mostly the last of all.
+#[inline]
+fn remove<T>(from: &mut Vec<T>, is: impl Fn(&T) -> bool) {
+    match from.iter().rposition(is) {
+        Some(at) if at + 1 == from.len() => drop(from.pop()),
+        Some(at) => drop(from.remove(at)),
+        None => {}
     }
 }
 

@@ -177,7 +177,7 @@ impl Machine {
         let pull_cycle = self.cycle + u64::from(self.config.costs.pull);
         let pending = request.signal != 0 || request.push.count != 0;
         let core = self.config.id;
-        let flight = self.flights.add(|flight| Flight {
+        let flight = self.flights.add(|flight, number| Flight {
             command: MemCommand {
                 core,
                 context,
@@ -195,6 +195,7 @@ impl Machine {
             back: None,
             pending,
             orphan: false,
+            number,
         });
         if let Action::Atomic { wide, .. } = request.action
             && request.pull.count == 0

@@ -1,7 +1,7 @@
 //! Registers and memory of a core, and how instructions get at them.
 
 use super::clock::Clock;
-use super::context::Context;
+use super::context::{Context, State};
 use super::flight::{CommandQueue, FIRMWARE_SIGNAL, Flight, Flights};
 use super::registers::{Registers, mirror};
 use super::units::{Cam, Running};
@@ -37,6 +37,10 @@ pub(super) struct Machine {
     pub registers: Registers,
     pub local: Box<[u32; LOCAL_WORDS]>,
     pub contexts: [Context; 8],
+    /// Contexts that are ready, one bit each.
+    pub ready: u8,
+    /// Contexts that wait for what they have already.
+    pub met: u8,
     pub flights: Flights,
     pub queue: CommandQueue,
     pub cam: Cam,
@@ -69,6 +73,8 @@ impl Machine {
             registers: Registers::new(mode),
             local: Box::new([0; LOCAL_WORDS]),
             contexts: std::array::from_fn(|_| Context::new()),
+            ready: 0,
+            met: 0,
             flights: Flights::default(),
             queue: CommandQueue::default(),
             cam: Cam::default(),
@@ -193,11 +199,33 @@ impl Machine {
         if signal == FIRMWARE_SIGNAL {
             // Firmware waits for several commands together.
             context.firmware_commands -= 1;
-            if context.firmware_commands == 0 {
-                context.signals |= signal;
+            if context.firmware_commands != 0 {
+                return;
             }
-        } else {
-            context.signals |= signal;
+        }
+        context.signals |= signal;
+        self.note_wait(index);
+    }
+
+    /// Notes whether a context waits for what it has already. Called where a wait begins and where a signal arrives.
+    #[inline]
+    pub(super) fn note_wait(&mut self, index: usize) {
+        let context = &self.contexts[index & 7];
+        if context.state == State::Waiting && context.wake.met_by(context.signals) {
+            self.met |= 1 << (index & 7);
+        }
+    }
+
+    /// Wakes a context that has what it waits for; the signals it waited for are consumed.
+    #[inline]
+    pub(super) fn wake_if_met(&mut self, index: usize) {
+        let bit = 1 << (index & 7);
+        if self.met & bit != 0 {
+            let context = &mut self.contexts[index & 7];
+            context.signals &= !context.wake.signals;
+            context.state = State::Ready;
+            self.met &= !bit;
+            self.ready |= bit;
         }
     }
 

@@ -8,6 +8,7 @@
 
 use super::alu::{self, Flags};
 use super::context::{BRANCH_SLOTS, Context, Then};
+use super::csr::POINTERS;
 use super::machine::{LOCAL_WORDS, Machine};
 use super::registers::{CONSTANTS, FILE, FIRST_CONSTANT, NOWHERE, Registers, TRANSFERS, mirror};
 use crate::isa::*;
@@ -19,6 +20,8 @@ enum Kind {
     Other,
     /// The result is `value`.
     Constant,
+    /// The same, and `amount` of them follow each other, this one among them.
+    Constants,
     Add,
     AddCarry,
     Sub,
@@ -42,6 +45,10 @@ enum Kind {
     FieldRight,
     FieldLeftIndirect,
     FieldRightIndirect,
+    /// The word of local memory behind pointer `defer`, `value` words further, with the bytes `keep` from `rhs` moved.
+    LocalField(By),
+    /// The pointer register number `amount` of [`POINTERS`] is written.
+    Point,
     /// From and to local memory behind pointer `amount`, `value` words further.
     FromLocal,
     ToLocal,
@@ -52,6 +59,44 @@ enum Kind {
     BranchSet,
     BranchClear,
 }
+
+/// How far a field is moved, by `amount` or by what the instruction before says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Rotate,
+    Left,
+    Right,
+    LeftIndirect,
+    RightIndirect,
+}
+
+impl By {
+    fn of(shift: Shift) -> (By, u8) {
+        match shift {
+            Shift::Rotate(n) => (By::Rotate, n),
+            Shift::Left(n) => (By::Left, n),
+            Shift::Right(n) => (By::Right, n),
+            Shift::LeftIndirect => (By::LeftIndirect, 0),
+            Shift::RightIndirect => (By::RightIndirect, 0),
+        }
+    }
+
+    /// `word` moved; `left` is the left operand of the instruction before.
+    fn moved(self, word: u32, amount: u32, left: u32) -> u32 {
+        match self {
+            By::Rotate => word.rotate_right(amount),
+            By::Left => word << (amount & 31),
+            By::Right => word >> (amount & 31),
+            By::LeftIndirect => word << (left & 31),
+            By::RightIndirect => word >> (left & 31),
+        }
+    }
+}
+
+/// It reads transfer registers that data comes in by.
+const READS_TRANSFERS: u8 = 1;
+/// It writes transfer registers that data goes out by.
+const WRITES_TRANSFERS: u8 = 2;
 
 /// An instruction made ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +115,8 @@ pub(super) struct Micro {
     defer: u8,
     /// Whether it sets the condition codes.
     cc: bool,
-    /// Whether it reads or writes transfer registers.
-    transfers: bool,
+    /// [`READS_TRANSFERS`], [`WRITES_TRANSFERS`].
+    transfers: u8,
     value: u32,
 }
 
@@ -87,7 +132,7 @@ impl Micro {
         amount: 0,
         defer: 0,
         cc: false,
-        transfers: false,
+        transfers: 0,
         value: 0,
     };
 
@@ -223,17 +268,23 @@ impl Ready {
     }
 
     fn field(&mut self, merge: &Merge, bytes: u8, shift: Shift, cc: LoadCc, clear: bool) -> Option<Micro> {
+        let (by, amount) = By::of(shift);
         let keep = match merge.dst {
+            Reg::Local { pointer, offset } if !clear => {
+                let local = Micro::of(Kind::LocalField(by), cc == LoadCc::Set);
+                let local = Micro { keep: bytes & 0xf, amount, value: offset.into(), defer: pointer & 3, ..local };
+                return Some(local.operands(self.constant(0)?, self.source(merge.src)?));
+            }
             _ if clear => self.constant(0)?,
             reg @ Reg::Gpr(..) => self.source(reg.into())?,
             _ => return None,
         };
-        let (kind, amount) = match shift {
-            Shift::Rotate(n) => (Kind::FieldRotate, n),
-            Shift::Left(n) => (Kind::FieldLeft, n),
-            Shift::Right(n) => (Kind::FieldRight, n),
-            Shift::LeftIndirect => (Kind::FieldLeftIndirect, 0),
-            Shift::RightIndirect => (Kind::FieldRightIndirect, 0),
+        let kind = match by {
+            By::Rotate => Kind::FieldRotate,
+            By::Left => Kind::FieldLeft,
+            By::Right => Kind::FieldRight,
+            By::LeftIndirect => Kind::FieldLeftIndirect,
+            By::RightIndirect => Kind::FieldRightIndirect,
         };
         let micro = Micro { keep, amount, value: byte_mask(bytes), ..Micro::of(kind, cc == LoadCc::Set) };
         Some(micro.to(self.target(merge.target())?).operands(self.constant(0)?, self.source(merge.src)?))
@@ -250,6 +301,10 @@ impl Ready {
             Op::ShfMove(op) if !op.predicate && op.op == ShiftMove::Copy => self.shift(op),
             Op::LdField(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, false),
             Op::LdFieldClear(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, true),
+            Op::CsrWrite(op) => POINTERS.iter().position(|(csr, _)| *csr == op.csr).and_then(|number| {
+                let from = self.source(op.src.reg.into())?;
+                Some(Micro { amount: number as u8, ..Micro::of(Kind::Point, false) }.operands(NOWHERE, from))
+            }),
             Op::Br(op) => Some(branch(Kind::Branch, op.to, op.defer)),
             Op::BrCond(op) => Some(branch(Kind::BranchIf(op.cond), op.to, op.defer)),
             Op::BrBit(op) => self.source(op.test.reg.into()).map(|from| {
@@ -259,9 +314,23 @@ impl Ready {
             _ => None,
         };
         let micro = ready.unwrap_or(Micro::OTHER);
-        let transfer = |slot: u8| TRANSFERS.contains(&slot);
-        let transfers = [micro.to, micro.also, micro.lhs, micro.rhs, micro.keep].into_iter().any(transfer);
+        let keep = if matches!(micro.kind, Kind::LocalField(_)) { NOWHERE } else { micro.keep };
+        let reads = [micro.lhs, micro.rhs, keep].iter().any(|slot| TRANSFERS.contains(slot));
+        let writes = [micro.to, micro.also].iter().any(|slot| TRANSFERS.contains(slot));
+        let transfers = if reads { READS_TRANSFERS } else { 0 } | if writes { WRITES_TRANSFERS } else { 0 };
         Micro { transfers, ..micro }
+    }
+}
+
+/// Marks constants, idle instructions among them, that follow each other: they are executed together.
+pub(super) fn join_constants(micros: &mut [Micro]) {
+    let mut together = 0u8;
+    for micro in micros.iter_mut().rev() {
+        let constant = micro.kind == Kind::Constant && micro.transfers == 0;
+        together = if constant { together.saturating_add(1) } else { 0 };
+        if together > 1 {
+            (micro.kind, micro.amount) = (Kind::Constants, together);
+        }
     }
 }
 
@@ -272,144 +341,174 @@ const fn byte_mask(bytes: u8) -> u32 {
 }
 
 impl Context {
-    /// Index of a word of local memory behind a pointer; `None` if the visitor is to look.
-    #[inline]
-    fn local_word(&self, pointer: u32, offset: u32) -> Option<usize> {
-        let index = (self.local[(pointer & 3) as usize] >> 2 | offset) as usize;
-        (self.pointers_settled() && index < LOCAL_WORDS).then_some(index)
-    }
-
-    /// Program counter and slots left after a deferred slot; after the last one the branch takes effect.
-    #[inline]
-    fn after_slot(&mut self, pc: usize, slots: u8, cycle: &mut u64) -> (usize, u8) {
-        match (slots, self.then) {
-            (1, Then::Jump { to, penalty, empty }) => {
-                *cycle += u64::from(penalty);
-                self.land(to, empty);
-                (usize::from(to), 0)
-            }
-            _ => (pc, slots - 1),
+    /// Index of a word of local memory behind a pointer, for the instruction after so many; `None` if the visitor is to
+    /// trap.
+    #[inline(always)]
+    fn local_word(&mut self, pointer: u32, offset: u32, executed: u64) -> Option<usize> {
+        if !self.pointers_settled() {
+            self.settle_pointers_at(executed);
         }
+        let index = (self.local[(pointer & 3) as usize] >> 2 | offset) as usize;
+        (index < LOCAL_WORDS).then_some(index)
     }
 }
 
 impl Machine {
     /// Executes instructions made ready from the program counter on, and stops before the first that is not.
+    // Not inlined: alone it keeps most of its state in registers.
+    #[inline(never)]
     pub(super) fn run_ready(&mut self, micros: &[Micro]) {
-        let costs = &self.config.costs;
-        let current = self.current & 7;
-        let context = &mut self.contexts[current];
+        let context = &mut self.contexts[self.current & 7];
         // A local CSR whose value the next instruction receives, a wait that deferred slots lead to: the visitor knows what
-        // to do.
+        // to do. It also counts out the budget where that could end before the next branch.
         if context.csr_value.is_some_and(|(at, _)| at == context.executed)
             || (context.slots != 0 && context.then == Then::Wait)
         {
             return;
         }
-        // And with transfer registers while data for one is under way.
-        let transfers_busy = context.pushing | context.pulling != 0;
-        let file: &mut [u32; FILE] = &mut self.registers.files[current];
-        let fuel = self.config.budget.saturating_sub(context.executed);
-        let mut left_to_run = fuel;
-        let (mut pc, mut slots) = (usize::from(context.pc), context.slots);
+        let most = self.config.budget.saturating_sub(micros.len() as u64);
+        let costs = &self.config.costs;
+        let local = &mut self.local;
+        let file: &mut [u32; FILE] = &mut self.registers.files[self.current & 7];
+        // And it knows what a transfer register holds while data for it may be under way.
+        let busy = if context.pushing != 0 { READS_TRANSFERS } else { 0 }
+            | if context.pulling != 0 { WRITES_TRANSFERS } else { 0 };
         let (mut flags, mut previous, mut left) = (context.flags, context.previous, context.previous_left);
+        let (mut cycles, before) = (0u64, context.executed);
+        let mut pc = usize::from(context.pc);
+        // Where the instructions end that are executed without a look at anything else: behind the code, or behind the
+        // deferred slots of a branch that has been taken.
+        let mut landing = context.slots != 0;
+        let mut end = if landing { pc + usize::from(context.slots) } else { micros.len() };
+        if end > micros.len() {
+            return;
+        }
+        // Instructions executed, when `pc` is added.
+        let mut executed = context.executed.wrapping_sub(pc as u64);
 
-        while left_to_run > 0
-            && let Some(micro) = micros.get(pc)
-        {
-            if micro.transfers && transfers_busy {
-                break;
-            }
-            let (lhs, rhs) = (file[usize::from(micro.lhs)], file[usize::from(micro.rhs)]);
-            let amount = u32::from(micro.amount);
-            let field = |moved: u32| Flags::of(file[usize::from(micro.keep)] & !micro.value | moved & micro.value);
-            let after = match micro.kind {
-                Kind::Other => break,
-                Kind::Constant => Flags::of(micro.value),
-                Kind::Add => alu::alu(AluOp::Add, lhs, rhs, false),
-                Kind::AddCarry => alu::alu(AluOp::AddCarry, lhs, rhs, flags.carry()),
-                Kind::Sub => alu::alu(AluOp::Sub, lhs, rhs, false),
-                Kind::SubCarry => alu::alu(AluOp::SubCarry, lhs, rhs, flags.carry()),
-                Kind::And => Flags::of(lhs & rhs),
-                Kind::Or => Flags::of(lhs | rhs),
-                Kind::Xor => Flags::of(lhs ^ rhs),
-                Kind::Alu(op) => alu::alu(op, lhs, rhs, flags.carry()),
-                Kind::Copy => Flags::of(rhs),
-                Kind::Not => Flags::of(!rhs),
-                Kind::Rotate => Flags::of(rhs.rotate_right(amount)),
-                Kind::Left => Flags::of(rhs << (amount & 31)),
-                Kind::Right => Flags::of(rhs >> (amount & 31)),
-                Kind::LeftIndirect => Flags::of(rhs << (left & 31)),
-                Kind::RightIndirect => Flags::of(rhs >> (left & 31)),
-                Kind::FieldRotate => field(rhs.rotate_right(amount)),
-                Kind::FieldLeft => field(rhs << (amount & 31)),
-                Kind::FieldRight => field(rhs >> (amount & 31)),
-                Kind::FieldLeftIndirect => field(rhs << (left & 31)),
-                Kind::FieldRightIndirect => field(rhs >> (left & 31)),
-                Kind::FromLocal => match context.local_word(amount, micro.value) {
-                    Some(index) => Flags::of(self.local[index]),
-                    None => break,
-                },
-                Kind::ToLocal => match context.local_word(amount, micro.value) {
-                    Some(index) => {
-                        self.local[index] = rhs;
-                        Flags::of(rhs)
-                    }
-                    None => break,
-                },
-                kind @ (Kind::Branch | Kind::BranchIf(_) | Kind::BranchSet | Kind::BranchClear) => {
-                    let (taken, penalty) = match kind {
-                        Kind::BranchIf(cond) => (flags.holds(cond), costs.branch),
-                        Kind::BranchSet => (rhs >> (amount & 31) & 1 != 0, costs.branch_bit),
-                        Kind::BranchClear => (rhs >> (amount & 31) & 1 == 0, costs.branch_bit),
-                        _ => (true, costs.branch),
-                    };
-                    if taken {
-                        if slots != 0 {
-                            // A trap: left to the visitor.
-                            break;
+        'run: while executed.wrapping_add(pc as u64) < most {
+            while pc < end {
+                let micro = &micros[pc];
+                if micro.transfers & busy != 0 {
+                    break 'run;
+                }
+                let (lhs, rhs) = (file[usize::from(micro.lhs)], file[usize::from(micro.rhs)]);
+                let amount = u32::from(micro.amount);
+                let field = |moved: u32| Flags::of(file[usize::from(micro.keep)] & !micro.value | moved & micro.value);
+                let after = match micro.kind {
+                    Kind::Other => break 'run,
+                    Kind::Constant => Flags::of(micro.value),
+                    Kind::Constants => {
+                        let last = (pc + usize::from(micro.amount)).min(end) - 1;
+                        for micro in &micros[pc..=last] {
+                            file[usize::from(micro.to)] = micro.value;
+                            file[usize::from(micro.also)] = micro.value;
                         }
-                        let (to, defer) = (micro.value as u16, micro.defer);
-                        let penalty = penalty.saturating_sub(u32::from(defer));
-                        let empty = BRANCH_SLOTS.saturating_sub(defer);
-                        left_to_run -= 1;
-                        if defer == 0 {
-                            self.cycle += u64::from(penalty);
-                            context.land(to, empty);
-                            pc = usize::from(to);
-                        } else {
-                            context.then = Then::Jump { to, penalty, empty };
-                            pc += 1;
-                            slots = defer;
-                        }
+                        (left, previous) = (lhs, micros[last].value);
+                        pc = last + 1;
                         continue;
                     }
-                    // One that is not taken leaves no result.
-                    left_to_run -= 1;
-                    pc += 1;
-                    if slots != 0 {
-                        (pc, slots) = context.after_slot(pc, slots, &mut self.cycle);
+                    Kind::Add => alu::alu(AluOp::Add, lhs, rhs, false),
+                    Kind::AddCarry => alu::alu(AluOp::AddCarry, lhs, rhs, flags.carry()),
+                    Kind::Sub => alu::alu(AluOp::Sub, lhs, rhs, false),
+                    Kind::SubCarry => alu::alu(AluOp::SubCarry, lhs, rhs, flags.carry()),
+                    Kind::And => Flags::of(lhs & rhs),
+                    Kind::Or => Flags::of(lhs | rhs),
+                    Kind::Xor => Flags::of(lhs ^ rhs),
+                    Kind::Alu(op) => alu::alu(op, lhs, rhs, flags.carry()),
+                    Kind::Copy => Flags::of(rhs),
+                    Kind::Not => Flags::of(!rhs),
+                    Kind::Rotate => Flags::of(rhs.rotate_right(amount)),
+                    Kind::Left => Flags::of(rhs << (amount & 31)),
+                    Kind::Right => Flags::of(rhs >> (amount & 31)),
+                    Kind::LeftIndirect => Flags::of(rhs << (left & 31)),
+                    Kind::RightIndirect => Flags::of(rhs >> (left & 31)),
+                    Kind::FieldRotate => field(rhs.rotate_right(amount)),
+                    Kind::FieldLeft => field(rhs << (amount & 31)),
+                    Kind::FieldRight => field(rhs >> (amount & 31)),
+                    Kind::FieldLeftIndirect => field(rhs << (left & 31)),
+                    Kind::FieldRightIndirect => field(rhs >> (left & 31)),
+                    Kind::LocalField(by) => {
+                        let pointer = u32::from(micro.defer);
+                        match context.local_word(pointer, micro.value, executed.wrapping_add(pc as u64)) {
+                            Some(index) => {
+                                let mask = byte_mask(micro.keep);
+                                let merged = local[index] & !mask | by.moved(rhs, amount, left) & mask;
+                                local[index] = merged;
+                                Flags::of(merged)
+                            }
+                            None => break 'run,
+                        }
                     }
-                    continue;
+                    Kind::Point => {
+                        context.executed = executed.wrapping_add(pc as u64);
+                        context.write_pointer(POINTERS[usize::from(micro.amount) % POINTERS.len()].1, rhs);
+                        // It leaves no result.
+                        pc += 1;
+                        continue;
+                    }
+                    Kind::FromLocal => {
+                        match context.local_word(amount, micro.value, executed.wrapping_add(pc as u64)) {
+                            Some(index) => Flags::of(local[index]),
+                            None => break 'run,
+                        }
+                    }
+                    Kind::ToLocal => match context.local_word(amount, micro.value, executed.wrapping_add(pc as u64)) {
+                        Some(index) => {
+                            local[index] = rhs;
+                            Flags::of(rhs)
+                        }
+                        None => break 'run,
+                    },
+                    kind @ (Kind::Branch | Kind::BranchIf(_) | Kind::BranchSet | Kind::BranchClear) => {
+                        let (taken, penalty) = match kind {
+                            Kind::BranchIf(cond) => (flags.holds(cond), costs.branch),
+                            Kind::BranchSet => (rhs >> (amount & 31) & 1 != 0, costs.branch_bit),
+                            Kind::BranchClear => (rhs >> (amount & 31) & 1 == 0, costs.branch_bit),
+                            _ => (true, costs.branch),
+                        };
+                        // One that is not taken leaves no result.
+                        if !taken {
+                            pc += 1;
+                            continue;
+                        }
+                        let (to, defer) = (micro.value as u16, micro.defer);
+                        let slots_end = pc + 1 + usize::from(defer);
+                        if landing || slots_end > micros.len() {
+                            // A trap: left to the visitor.
+                            break 'run;
+                        }
+                        let penalty = penalty.saturating_sub(u32::from(defer));
+                        let empty = BRANCH_SLOTS.saturating_sub(defer);
+                        context.then = Then::Jump { to, penalty, empty };
+                        pc += 1;
+                        (landing, end) = (true, slots_end);
+                        continue;
+                    }
+                };
+                file[usize::from(micro.to)] = after.result();
+                file[usize::from(micro.also)] = after.result();
+                (left, previous) = (lhs, after.result());
+                if micro.cc {
+                    flags = after;
                 }
-            };
-            file[usize::from(micro.to)] = after.result();
-            file[usize::from(micro.also)] = after.result();
-            (left, previous) = (lhs, after.result());
-            if micro.cc {
-                flags = after;
+                pc += 1;
             }
-            left_to_run -= 1;
-            pc += 1;
-            if slots != 0 {
-                (pc, slots) = context.after_slot(pc, slots, &mut self.cycle);
+            if !landing {
+                break;
             }
+            let Then::Jump { to, penalty, empty } = context.then else { break };
+            cycles += u64::from(penalty);
+            context.land(to, empty);
+            executed = executed.wrapping_add(pc as u64).wrapping_sub(u64::from(to));
+            pc = usize::from(to);
+            (landing, end) = (false, micros.len());
         }
 
-        let executed = fuel - left_to_run;
-        self.cycle += executed * u64::from(costs.instruction);
-        context.executed += executed;
-        (context.pc, context.slots, context.flags) = (pc as u16, slots, flags);
+        let executed = executed.wrapping_add(pc as u64);
+        self.cycle += cycles + (executed - before) * u64::from(costs.instruction);
+        context.executed = executed;
+        (context.pc, context.slots, context.flags) = (pc as u16, if landing { (end - pc) as u8 } else { 0 }, flags);
         (context.previous, context.previous_left) = (previous, left);
     }
 }

@@ -15,10 +15,10 @@ pub trait Component {
     type Out;
 
     /// Takes what reaches it at `now`.
-    fn handle(&mut self, now: Time, event: Self::In, outbox: &mut dyn Outbox<Self::Wake, Self::Out>);
+    fn handle(&mut self, now: Time, event: Self::In, outbox: &mut impl Outbox<Self::Wake, Self::Out>);
 
     /// Takes what it scheduled for `now`.
-    fn wake(&mut self, now: Time, event: Self::Wake, outbox: &mut dyn Outbox<Self::Wake, Self::Out>);
+    fn wake(&mut self, now: Time, event: Self::Wake, outbox: &mut impl Outbox<Self::Wake, Self::Out>);
 }
 
 /// Where a component puts what it wants done while it takes an event. The owner decides what becomes of it, at once or

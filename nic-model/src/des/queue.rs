@@ -73,7 +73,8 @@ pub struct EventQueue<E> {
     words: u64,
     /// Key and slot of what was further away than a turn when it was entered.
     far: BinaryHeap<Reverse<(u128, u32)>>,
-    sequences: Vec<u64>,
+    /// Events entered so far. Each source's own are in order among them, and only those are ever compared by it.
+    entered: u64,
     now: Time,
     popped: u64,
     len: usize,
@@ -88,7 +89,7 @@ impl<E> Default for EventQueue<E> {
             filled: Box::new([0; WORDS]),
             words: 0,
             far: BinaryHeap::new(),
-            sequences: Vec::new(),
+            entered: 0,
             now: Time::ZERO,
             popped: 0,
             len: 0,
@@ -102,13 +103,8 @@ impl<E> EventQueue<E> {
     #[inline(always)]
     pub fn push(&mut self, at: Time, priority: Priority, source: Source, event: E) {
         debug_assert!(at >= self.now, "event at {at} scheduled at {}", self.now);
-        let index = usize::from(source.0);
-        if self.sequences.len() <= index {
-            self.meet(index);
-        }
-        let sequence = self.sequences[index];
-        self.sequences[index] = sequence + 1;
-        let order = u64::from(priority as u8) << 56 | u64::from(source.0) << 40 | sequence & ((1 << 40) - 1);
+        let order = u64::from(priority as u8) << 56 | u64::from(source.0) << 40 | self.entered & ((1 << 40) - 1);
+        self.entered += 1;
         self.len += 1;
         let slot = self.place(at.ps(), order, event);
         let bucket = at.ps() >> SHIFT;
@@ -130,12 +126,6 @@ impl<E> EventQueue<E> {
         (slot.time, slot.order, slot.next) = (time, order, NONE);
         slot.event = Some(event);
         number
-    }
-
-    /// A source that has not been seen before.
-    #[cold]
-    fn meet(&mut self, source: usize) {
-        self.sequences.resize(source + 1, 0);
     }
 
     /// One more free slot.

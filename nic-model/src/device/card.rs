@@ -19,8 +19,10 @@ use crate::memory::Memories;
 use crate::profile::CardProfile;
 use crate::rings::{Queue, Rss};
 
-/// What goes into and out of a card.
-pub(super) type Post<'a> = dyn Outbox<Inner, Out> + 'a;
+/// Where a card puts what it wants done.
+pub(super) trait Post: Outbox<Inner, Out> {}
+
+impl<O: Outbox<Inner, Out>> Post for O {}
 
 /// How a packet leaves once its turn has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +224,7 @@ impl Device {
         PortId((queue.0 / self.host.queues.max(1)) as u8)
     }
 
-    pub(super) fn end(&mut self, frame: &Frame, fate: Fate, post: &mut Post<'_>) {
+    pub(super) fn end(&mut self, frame: &Frame, fate: Fate, post: &mut impl Post) {
         match fate {
             Fate::Dropped => self.counts.dropped += 1,
             Fate::Aborted => self.counts.aborted += 1,
@@ -232,7 +234,7 @@ impl Device {
     }
 
     /// A frame's last bit is at a port.
-    fn receive(&mut self, now: Time, port: PortId, frame: Frame, post: &mut Post<'_>) {
+    fn receive(&mut self, now: Time, port: PortId, frame: Frame, post: &mut impl Post) {
         self.counts.from_wire += 1;
         match self.rx[usize::from(port.0)].take(now, frame.bytes.len()) {
             Ok(()) => {
@@ -261,7 +263,7 @@ impl Device {
     }
 
     /// Lets frames into packet memory, as many as can go now.
-    pub(super) fn admit(&mut self, now: Time, post: &mut Post<'_>) {
+    pub(super) fn admit(&mut self, now: Time, post: &mut impl Post) {
         while let Some(first) = self.waiting.front() {
             if self.ingress.free_at() > now {
                 return self.look_at(self.ingress.free_at(), post);
@@ -292,7 +294,7 @@ impl Device {
     }
 
     /// Schedules a look at what waits, unless there is one no later.
-    pub(super) fn look_at(&mut self, at: Time, post: &mut Post<'_>) {
+    pub(super) fn look_at(&mut self, at: Time, post: &mut impl Post) {
         if at < self.look {
             self.look = at;
             post.wake(at, Priority::Timer, self.source(part::LOOK), Inner::Look);
@@ -300,7 +302,7 @@ impl Device {
     }
 
     /// A packet is in its buffer: a context takes it, or it waits for one of its island.
-    pub(super) fn assign(&mut self, now: Time, slot: Slot, post: &mut Post<'_>) {
+    pub(super) fn assign(&mut self, now: Time, slot: Slot, post: &mut impl Post) {
         let island = match self.packets.get(slot).place {
             Place::Wire(buffer) => buffer.island,
             Place::Host(island) => island,
@@ -311,14 +313,14 @@ impl Device {
         }
     }
 
-    fn begin(&mut self, now: Time, worker: Worker, slot: Slot, post: &mut Post<'_>) {
+    fn begin(&mut self, now: Time, worker: Worker, slot: Slot, post: &mut impl Post) {
         let packet = self.packets.get(slot);
         let buffers = &self.room.wire;
         self.workers.begin(now, worker, slot, packet, buffers, post);
     }
 
     /// A context is free: it takes the packet of its island that waits longest.
-    pub(super) fn free(&mut self, now: Time, worker: Worker, post: &mut Post<'_>) {
+    pub(super) fn free(&mut self, now: Time, worker: Worker, post: &mut impl Post) {
         self.contexts.give_back(worker);
         let island = self.card.island_of(worker.core.0);
         if let Some(slot) = self.ready[usize::from(island)].pop_front() {
@@ -333,14 +335,14 @@ impl Component for Device {
     type Wake = Inner;
     type Out = Out;
 
-    fn handle(&mut self, now: Time, event: In, post: &mut Post<'_>) {
+    fn handle(&mut self, now: Time, event: In, post: &mut impl Outbox<Inner, Out>) {
         match event {
             In::Wire { port, frame } => self.receive(now, port, frame, post),
             In::Pcie(message) => self.cross(now, message, post),
         }
     }
 
-    fn wake(&mut self, now: Time, event: Inner, post: &mut Post<'_>) {
+    fn wake(&mut self, now: Time, event: Inner, post: &mut impl Outbox<Inner, Out>) {
         match event {
             Inner::Look => {
                 if self.look <= now {

@@ -22,7 +22,7 @@ const COMPLETION: u64 = 4;
 
 impl Device {
     /// The host issues a message: it goes over the link.
-    pub(super) fn cross(&mut self, now: Time, message: HostToCard, post: &mut Post<'_>) {
+    pub(super) fn cross(&mut self, now: Time, message: HostToCard, post: &mut impl Post) {
         let rings = &self.card.rings;
         let at = match &message {
             HostToCard::RxDoorbell { .. } | HostToCard::TxDoorbell { .. } | HostToCard::ArmInterrupt { .. } => {
@@ -40,7 +40,7 @@ impl Device {
     }
 
     /// A message of the host's is in the card.
-    pub(super) fn crossed(&mut self, now: Time, message: HostToCard, post: &mut Post<'_>) {
+    pub(super) fn crossed(&mut self, now: Time, message: HostToCard, post: &mut impl Post) {
         match message {
             HostToCard::RxDoorbell { queue, count } => {
                 self.queues[usize::from(queue.0)].rx_doorbell(count);
@@ -74,7 +74,7 @@ impl Device {
     }
 
     /// Keeps receive descriptors at hand.
-    pub(super) fn fetch_rx(&mut self, now: Time, queue: QueueId, post: &mut Post<'_>) {
+    pub(super) fn fetch_rx(&mut self, now: Time, queue: QueueId, post: &mut impl Post) {
         while let Some(count) = self.queues[usize::from(queue.0)].ask_rx() {
             let at = self.dma.request(now, u64::from(count) * self.card.rings.rx_descriptor.0);
             let message = CardToHost::ReadRxDescriptors { queue, count };
@@ -83,7 +83,7 @@ impl Device {
     }
 
     /// Reads descriptors and frames that the host wants sent, queue after queue, as far as the card has room for them.
-    pub(super) fn read_frames(&mut self, now: Time, post: &mut Post<'_>) {
+    pub(super) fn read_frames(&mut self, now: Time, post: &mut impl Post) {
         if !self.tx_wanted {
             return;
         }
@@ -98,7 +98,7 @@ impl Device {
     }
 
     /// One step of one queue; whether there was one.
-    fn read_one(&mut self, now: Time, queue: QueueId, post: &mut Post<'_>) -> bool {
+    fn read_one(&mut self, now: Time, queue: QueueId, post: &mut impl Post) -> bool {
         let index = usize::from(queue.0);
         let reads = *self.card.dma.reads;
         if self.reads >= reads {
@@ -138,7 +138,7 @@ impl Device {
     }
 
     /// A frame of the host's is in its buffer.
-    fn host_frame(&mut self, now: Time, queue: QueueId, frame: Frame, post: &mut Post<'_>) {
+    fn host_frame(&mut self, now: Time, queue: QueueId, frame: Frame, post: &mut impl Post) {
         let index = usize::from(queue.0);
         let completed = self.queues[index].tx_data().expect("the host answers what it was asked");
         if let Some(count) = completed {
@@ -162,14 +162,14 @@ impl Device {
     }
 
     /// Something will be visible to the host at `at`: interrupts it, if it wants that.
-    pub(super) fn notify(&mut self, now: Time, queue: QueueId, at: Time, post: &mut Post<'_>) {
+    pub(super) fn notify(&mut self, now: Time, queue: QueueId, at: Time, post: &mut impl Post) {
         if self.queues[usize::from(queue.0)].notify() {
             self.interrupt(now, queue, at, post);
         }
     }
 
     /// The interrupt follows what it speaks of.
-    fn interrupt(&mut self, now: Time, queue: QueueId, after: Time, post: &mut Post<'_>) {
+    fn interrupt(&mut self, now: Time, queue: QueueId, after: Time, post: &mut impl Post) {
         let at = self.dma.interrupt(now).max(after);
         post.send(self.source(part::PCIE), Out::Pcie { at, message: CardToHost::Interrupt { queue } });
     }

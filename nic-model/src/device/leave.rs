@@ -13,7 +13,7 @@ use crate::rings::Take;
 
 impl Device {
     /// A context is done with its packet.
-    pub(super) fn finished(&mut self, now: Time, worker: Worker, post: &mut Post<'_>) {
+    pub(super) fn finished(&mut self, now: Time, worker: Worker, post: &mut impl Post) {
         let (slot, since, outcome) = self.workers.release(worker);
         self.occupied += now - since;
         let stream = self.stream_of(slot);
@@ -68,13 +68,13 @@ impl Device {
     }
 
     /// A packet ends here and now.
-    pub(super) fn give_up(&mut self, packet: &Packet, fate: Fate, post: &mut Post<'_>) {
+    pub(super) fn give_up(&mut self, packet: &Packet, fate: Fate, post: &mut impl Post) {
         self.room.free(packet.place);
         self.end(&packet.frame, fate, post);
     }
 
     /// A packet's turn has come to leave by its port.
-    fn transmit(&mut self, now: Time, packet: Packet, post: &mut Post<'_>) {
+    fn transmit(&mut self, now: Time, packet: Packet, post: &mut impl Post) {
         let port = usize::from(packet.port.0);
         if packet.kind == TaskKind::Transmit {
             self.host_frames[port] -= 1;
@@ -94,7 +94,7 @@ impl Device {
     }
 
     /// A packet's turn has come to go to the host.
-    fn deliver(&mut self, now: Time, packet: Packet, post: &mut Post<'_>) {
+    fn deliver(&mut self, now: Time, packet: Packet, post: &mut impl Post) {
         let queues = self.host.queues;
         // A queue that the port does not have is no choice (assumed: the firmware checks the range).
         let chosen = packet.queue.map(u16::from).filter(|q| *q < queues);

@@ -219,7 +219,7 @@ impl Workers {
         slot: Slot,
         packet: &Packet,
         buffers: &Buffers,
-        post: &mut Post<'_>,
+        post: &mut impl Post,
     ) {
         let len = packet.frame.bytes.len();
         let number = match packet.place {
@@ -273,26 +273,26 @@ impl Workers {
     }
 
     /// A core goes on.
-    pub(super) fn resume(&mut self, now: Time, core: CoreId, post: &mut Post<'_>) {
+    pub(super) fn resume(&mut self, now: Time, core: CoreId, post: &mut impl Post) {
         self.cores[usize::from(core.0)].wake(now, Resume, &mut CorePost { core, post });
     }
 
     /// A command reaches its engine.
-    pub(super) fn memory(&mut self, now: Time, id: CoreId, flight: FlightId, post: &mut Post<'_>) {
+    pub(super) fn memory(&mut self, now: Time, id: CoreId, flight: FlightId, post: &mut impl Post) {
         let core = &mut self.cores[usize::from(id.0)];
-        let command = core.command(flight);
-        let answer = self.memories.serve(now, &command, core.cargo(flight));
+        let (command, cargo) = core.command(flight);
+        let answer = self.memories.serve(now, &command, cargo);
         core.handle(now, CoreIn::Answer { flight, answer }, &mut CorePost { core: id, post });
     }
 }
 
 /// What a core wants becomes events of the card's.
-struct CorePost<'a, 'b> {
+struct CorePost<'a, P> {
     core: CoreId,
-    post: &'a mut Post<'b>,
+    post: &'a mut P,
 }
 
-impl Outbox<Resume, CoreOut> for CorePost<'_, '_> {
+impl<P: Post> Outbox<Resume, CoreOut> for CorePost<'_, P> {
     fn send(&mut self, source: Source, out: CoreOut) {
         match out {
             CoreOut::Command { arrives, flight } => {

@@ -214,10 +214,11 @@ impl Bench {
                 self.forward(core);
             }
             Event::Memory(core, flight) => {
-                let command = self.cores[core].command(flight);
-                let answer = self.memories.serve(now, &command, self.cores[core].cargo(flight));
+                let (command, cargo) = self.cores[core].command(flight);
+                let answer = self.memories.serve(now, &command, cargo);
                 if let Some(arrivals) = &mut self.arrivals {
-                    arrivals.push(Arrival::new(now, &command, self.cores[core].cargo(flight).words));
+                    let (_, cargo) = self.cores[core].command(flight);
+                    arrivals.push(Arrival::new(now, &command, cargo.words));
                 }
                 self.tell(now, core, CoreIn::Answer { flight, answer });
             }

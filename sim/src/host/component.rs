@@ -142,7 +142,10 @@ impl Queue {
 /// Most packets whose buffers are given back by one doorbell in the middle of a poll.
 const REFILL_BATCH: u32 = 32;
 
-type Posts<'a> = &'a mut dyn Outbox<Inner, Out>;
+/// Where the host puts what it wants done.
+trait Posts: Outbox<Inner, Out> {}
+
+impl<O: Outbox<Inner, Out>> Posts for O {}
 
 /// A host with `per_port` receive queues a port; the queues of one number, of all ports, share a core.
 pub struct Host {
@@ -191,7 +194,7 @@ impl Host {
         Source(self.first_source + queue.0)
     }
 
-    fn wake_at(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: Posts) {
+    fn wake_at(&self, at: Time, priority: Priority, queue: QueueId, event: Inner, outbox: &mut impl Posts) {
         outbox.wake(at, priority, self.source(queue), event);
     }
 
@@ -207,7 +210,7 @@ impl Host {
         &mut self.queues[usize::from(queue.0)]
     }
 
-    fn start(&mut self, outbox: Posts) {
+    fn start(&mut self, outbox: &mut impl Posts) {
         // One descriptor stays free, so that a full ring differs from an empty one.
         let count = self.costs.rx_descriptors.saturating_sub(1);
         for queue in (0..self.queues.len() as u16).map(QueueId) {
@@ -217,7 +220,7 @@ impl Host {
         }
     }
 
-    fn hear(&mut self, now: Time, message: CardToHost, outbox: Posts) {
+    fn hear(&mut self, now: Time, message: CardToHost, outbox: &mut impl Posts) {
         let answer_at = now + self.costs.dma_read;
         match message {
             CardToHost::RxPacket { queue, frame, meta } => self.queue(queue).received.push_back((frame, meta)),
@@ -245,7 +248,7 @@ impl Host {
         }
     }
 
-    fn interrupt(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+    fn interrupt(&mut self, now: Time, queue: QueueId, outbox: &mut impl Posts) {
         let (interrupt, moderation) = (self.costs.interrupt, self.costs.moderation);
         let q = self.queue(queue);
         if q.napi != Napi::Idle {
@@ -257,7 +260,7 @@ impl Host {
         self.wake_at(fires + interrupt, Priority::Timer, queue, Inner::Poll(queue), outbox);
     }
 
-    fn poll(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+    fn poll(&mut self, now: Time, queue: QueueId, outbox: &mut impl Posts) {
         let (budget, poll) = (self.costs.napi_budget, self.costs.poll);
         let q = self.queue(queue);
         q.napi = Napi::Polling(budget);
@@ -270,7 +273,7 @@ impl Host {
     }
 
     /// Ends the packet in work, then takes the next or ends the poll.
-    fn step(&mut self, now: Time, queue: QueueId, outbox: Posts) {
+    fn step(&mut self, now: Time, queue: QueueId, outbox: &mut impl Posts) {
         if let Some(work) = self.queue(queue).work.take() {
             self.finish(queue, work, outbox);
         }
@@ -307,14 +310,14 @@ impl Host {
         outbox.send(source, Out::Pcie(HostToCard::ArmInterrupt { queue, rx_seen, tx_seen }));
     }
 
-    fn take(&mut self, now: Time, queue: QueueId, mut frame: Frame, meta: &RxMeta, outbox: Posts) {
+    fn take(&mut self, now: Time, queue: QueueId, mut frame: Frame, meta: &RxMeta, outbox: &mut impl Posts) {
         let processed = self.hooks.process(now, queue, &mut frame, meta, &self.costs);
         self.queue(queue).work = Some(Work { frame, verdict: processed.verdict });
         let done = self.spend(now, queue, processed.cost);
         self.wake_at(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
-    fn finish(&mut self, queue: QueueId, work: Work, outbox: Posts) {
+    fn finish(&mut self, queue: QueueId, work: Work, outbox: &mut impl Posts) {
         let source = self.source(queue);
         let packet = work.frame.id;
         match work.verdict {
@@ -341,14 +344,14 @@ impl Host {
         }
     }
 
-    fn ring_receive(&mut self, queue: QueueId, outbox: Posts) {
+    fn ring_receive(&mut self, queue: QueueId, outbox: &mut impl Posts) {
         let count = std::mem::take(&mut self.queue(queue).refill);
         if count > 0 {
             outbox.send(self.source(queue), Out::Pcie(HostToCard::RxDoorbell { queue, count }));
         }
     }
 
-    fn ring_transmit(&mut self, queue: QueueId, outbox: Posts) {
+    fn ring_transmit(&mut self, queue: QueueId, outbox: &mut impl Posts) {
         let count = std::mem::take(&mut self.queue(queue).unannounced);
         if count > 0 {
             outbox.send(self.source(queue), Out::Pcie(HostToCard::TxDoorbell { queue, count }));
@@ -361,14 +364,14 @@ impl Component for Host {
     type Wake = Inner;
     type Out = Out;
 
-    fn handle(&mut self, now: Time, event: In, outbox: Posts) {
+    fn handle(&mut self, now: Time, event: In, outbox: &mut impl Outbox<Inner, Out>) {
         match event {
             In::Start => self.start(outbox),
             In::Pcie(message) => self.hear(now, message, outbox),
         }
     }
 
-    fn wake(&mut self, now: Time, event: Inner, outbox: Posts) {
+    fn wake(&mut self, now: Time, event: Inner, outbox: &mut impl Outbox<Inner, Out>) {
         match event {
             Inner::Answer { queue, message } => outbox.send(self.source(queue), Out::Pcie(*message)),
             Inner::Poll(queue) => self.poll(now, queue, outbox),
