@@ -22,6 +22,8 @@ pub struct Step {
 pub enum Action {
     /// Nothing: dead, done by a neighbour, or without effect.
     Nothing,
+    /// Several things, one behind the other.
+    Sequence(Vec<Action>),
     /// `dst = src`; of width 32 the upper half is always cleared.
     Move {
         /// Width.
@@ -151,6 +153,19 @@ pub enum Action {
         off: i16,
         /// Value.
         src: Reg,
+        /// What the address is in.
+        to: Sink,
+    },
+    /// `*(size *)(base + off) = value`
+    StoreConstant {
+        /// Size.
+        size: Size,
+        /// Address register.
+        base: Reg,
+        /// Byte offset.
+        off: i16,
+        /// Value.
+        value: u64,
         /// What the address is in.
         to: Sink,
     },
@@ -288,13 +303,15 @@ pub enum Source {
     MapValue,
 }
 
-/// What a store of a register writes.
+/// What a store writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sink {
     /// The packet.
     Packet(PacketAt),
     /// The stack.
     Stack(StackAt),
+    /// A value of a map.
+    MapValue,
 }
 
 /// A field of the context.

@@ -7,28 +7,11 @@ use nic_model::profile::Capabilities;
 
 use crate::admit::{self, Admission};
 use crate::budget::Budget;
+use crate::code::Code;
 use crate::image::{Image, MapPlacement};
+use crate::mode::Mode;
 use crate::refusal::Refusal;
-use crate::{certain, encode, lower, opt, place};
-
-/// Whose translation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mode {
-    /// The Linux nfp driver's, word for word.
-    Driver,
-}
-
-impl Mode {
-    /// Every mode.
-    pub const ALL: [Mode; 1] = [Mode::Driver];
-
-    /// Stable name for tools.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Mode::Driver => "driver",
-        }
-    }
-}
+use crate::{certain, encode, hints, lower, opt, place};
 
 /// What became of a program, and what it asks of the card whether or not the card takes it.
 #[derive(Debug, Clone)]
@@ -56,7 +39,7 @@ pub fn compile(
 
 /// As [`compile`], and says what the program needs even where the card refuses it.
 pub fn judge(program: &VerifiedProgram, facts: &Facts, card: &Capabilities, mode: Mode) -> Judgement {
-    let verdict = admit(program, card, mode);
+    let verdict = admit(program, facts, card, mode);
     let mut tables = vec![0; program.program().maps.len()];
     let (on_card, on_host): (Vec<_>, Vec<_>) = verdict.maps.iter().partition(|used| used.on_card);
     for (number, used) in (1..).zip(on_card.into_iter().chain(on_host)) {
@@ -64,7 +47,7 @@ pub fn judge(program: &VerifiedProgram, facts: &Facts, card: &Capabilities, mode
             *table = number;
         }
     }
-    translate(program, facts, verdict, card, &tables)
+    translate(program, facts, verdict, card, mode, &tables)
 }
 
 /// As [`compile`], with the card's number for each of the program's maps.
@@ -78,7 +61,7 @@ pub fn compile_for_tables(
     mode: Mode,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
-    translate(program, facts, admit(program, card, mode), card, tables).image
+    translate(program, facts, admit(program, facts, card, mode), card, mode, tables).image
 }
 
 /// Whether a register's value behind an instruction that goes on to the next may be read. `slot` is the original
@@ -88,9 +71,10 @@ fn is_read_behind(program: &VerifiedProgram, facts: &Facts, slot: usize, reg: Re
     next >= program.origin().len() || facts.live(next).contains(reg)
 }
 
-fn admit(program: &VerifiedProgram, card: &Capabilities, mode: Mode) -> Admission {
+fn admit(program: &VerifiedProgram, facts: &Facts, card: &Capabilities, mode: Mode) -> Admission {
     match mode {
         Mode::Driver => admit::admit(program.program(), program.explored(), card),
+        Mode::Best => admit::admit_best(program, facts, card),
     }
 }
 
@@ -99,14 +83,26 @@ fn translate(
     facts: &Facts,
     verdict: Admission,
     card: &Capabilities,
+    mode: Mode,
     tables: &[u32],
 ) -> Judgement {
     let source = program.program();
     let Admission { admitted, mut refusals, maps, mut budget } = verdict;
     let Some(mut admitted) = admitted else { return Judgement { image: Err(refusals), budget } };
-    admitted.notes.extend(certain::unseen_ranges(program, facts));
-    opt::rewrite(&mut admitted, &|slot, reg| is_read_behind(program, facts, slot, reg));
-    let assembly = lower::lower(&admitted, tables);
+    let is_read = |slot, reg| is_read_behind(program, facts, slot, reg);
+    let assembly = match mode {
+        Mode::Driver => {
+            admitted.notes.extend(certain::unseen_ranges(program, facts));
+            opt::rewrite(&mut admitted, &is_read);
+            lower::lower(&admitted, tables, mode)
+        }
+        Mode::Best => {
+            opt::rewrite_best(&mut admitted, &is_read);
+            let mut code = Code::of(lower::lower(&admitted, tables, mode));
+            code.optimise(&hints::hints(program, facts), &|code| lower::verdict(admitted.hook, code));
+            code.assemble()
+        }
+    };
     budget.words = Some(assembly.ops.len());
     refusals.extend(place::check_length(&assembly, &source.name, *card.max_instructions));
     if !refusals.is_empty() {

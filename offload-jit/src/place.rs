@@ -66,6 +66,7 @@ pub(crate) fn set_address(op: &mut Op, address: u16) {
         Op::Br(br) => br.to = CodeAddress(address),
         Op::BrCond(br) => br.to = CodeAddress(address),
         Op::BrBit(br) => br.to = CodeAddress(address),
+        Op::BrByte(br) => br.to = CodeAddress(address),
         Op::Immed(immed) => immed.load.value = address,
         other => unreachable!("{other} names no code address"),
     }

@@ -10,7 +10,7 @@ fn page() -> String {
         "# Why a card refuses a program\n\n\
          A program is held against every rule at once. Each refusal has the code `offload-` and the rule's name, the place, \
          the\nlimit, the value that broke it, and what would lift it. What the limits are is in the card's profile; what the \
-         translator\ncannot express is the same for every card in driver mode. A refusal by size is lifted by a card with a \
+         translator\ncannot express is the same for every card in one mode. A refusal by size is lifted by a card with a \
          larger number; one\nby feature needs other firmware, or another program.\n\n\
          | rule | about | by |\n|---|---|---|\n",
     );

@@ -46,10 +46,14 @@ pub fn device(profile: &CardProfile, queues: u16, seed: u64, first: Source) -> R
 ///
 /// # Errors
 /// What is wrong with the preload, or a limit of the simulated card itself.
-pub fn offload(device: &mut Device, program: &LoadedProgram) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
+pub fn offload(
+    device: &mut Device,
+    program: &LoadedProgram,
+    mode: Mode,
+) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
     let capabilities = &device.profile().capabilities;
     let facts = Facts::of(&program.verified);
-    let image = match offload_jit::compile(&program.verified, &facts, capabilities, Mode::Driver) {
+    let image = match offload_jit::compile(&program.verified, &facts, capabilities, mode) {
         Ok(image) => image,
         Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
     };

@@ -72,7 +72,7 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
         VariantResult { name: v.name.clone(), attach: attached(scenario, v), refusals: vec![], measured: None };
 
     let mut device = card::device(&scenario.nic, v.queues, scenario.seed, CARD_SOURCES)?;
-    let loaded = match offload.map(|program| card::offload(&mut device, program)).transpose()? {
+    let loaded = match offload.map(|program| card::offload(&mut device, program, v.mode)).transpose()? {
         Some(Ok(loaded)) => Some(loaded),
         Some(Err(refusals)) => {
             result.refusals = refusals;

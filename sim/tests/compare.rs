@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use offload_jit::Mode;
 use sim::compare::{self, Compared};
 use sim::scenario::Scenario;
 use sim::traffic::{Record, TraceReader};
@@ -20,18 +21,21 @@ fn packets(scenario: &Scenario) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Both ways, and the verdicts (dropped, passed, transmitted, aborted) that an independent count of the trace gives.
+/// Both ways and in both modes, and the verdicts (dropped, passed, transmitted, aborted) that an independent count of the trace gives.
 fn compare(name: &str, program: &str, verdicts: [u64; 4]) {
     let scenario = scenario(name);
     let packets = packets(&scenario);
     let program = &scenario.programs[program];
     let slices = || packets.iter().map(Vec::as_slice);
-    let alone = compare::alone(&scenario.nic, program, slices()).unwrap_or_else(|d| panic!("{name}, alone: {d}"));
     let expected = Compared { packets: 22_451, verdicts, events: 0 };
-    assert_eq!(alone, expected, "{name}");
-    let together = compare::together(&scenario.nic, program, slices());
-    let together = together.unwrap_or_else(|d| panic!("{name}, together: {d}"));
-    assert_eq!(Compared { events: 0, ..together }, expected, "{name}");
+    for mode in Mode::ALL {
+        let name = format!("{name}, mode {}", mode.id());
+        let alone = compare::alone(&scenario.nic, program, mode, slices());
+        assert_eq!(alone.unwrap_or_else(|d| panic!("{name}, alone: {d}")), expected, "{name}");
+        let together = compare::together(&scenario.nic, program, mode, slices());
+        let together = together.unwrap_or_else(|d| panic!("{name}, together: {d}"));
+        assert_eq!(Compared { events: 0, ..together }, expected, "{name}");
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Visit<'_> {
     }
 
     /// Whether the firmware has a helper, with what the translation of it needs.
-    fn firmware_has(&self, id: u32) -> bool {
+    pub(super) fn firmware_has(&self, id: u32) -> bool {
         let card = self.card;
         let feature = match id {
             7 => *card.random,
@@ -88,7 +88,7 @@ impl Visit<'_> {
         feature && card.takes_helper(id)
     }
 
-    fn firmware_lacks(&mut self, slot: usize, id: u32) -> Action {
+    pub(super) fn firmware_lacks(&mut self, slot: usize, id: u32) -> Action {
         let limit = self.card.helpers.join(", ");
         self.refuse(
             slot,
@@ -142,7 +142,7 @@ impl Visit<'_> {
             self.refuse(slot, refusal(&format!("offset {at}")));
         }
         // In a called function the base of the frame holds the return address, never a key.
-        let in_main = self.explored.functions().get(1).is_none_or(|second| slot < second.start);
+        let in_main = slot < self.callees;
         let fixed = in_main && !arg.varies && is_stack(arg.last.kind);
         arg.last.constant().filter(|_| fixed).map(|at| at as i32)
     }
@@ -196,7 +196,7 @@ impl Visit<'_> {
     }
 
     /// By how many bytes a packet's start can always move.
-    fn guaranteed(&self) -> RangeInclusive<i64> {
+    pub(super) fn guaranteed(&self) -> RangeInclusive<i64> {
         let limits = self.card.adjust_head.as_ref();
         limits.map_or(0..=0, |limits| -i64::from(limits.guaranteed_sub)..=i64::from(limits.guaranteed_add))
     }

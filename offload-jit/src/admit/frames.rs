@@ -32,23 +32,25 @@ pub(crate) struct Frame {
 
 /// Frames by first slot; the first is the main function's.
 pub(super) fn frames(program: &Program, explored: &Explored) -> Vec<Frame> {
-    explored
-        .functions()
-        .iter()
-        .enumerate()
-        .map(|(n, function)| {
-            let end = explored.functions().get(n + 1).map_or(program.insns.len(), |next| next.start);
-            let body = program.insns.get(function.start..end).unwrap_or(&[]);
-            let saves = body.iter().any(names_saved_register);
-            let own = match (n, saves) {
-                (0, _) => 0,
-                (_, false) => RETURN_ADDRESS,
-                (_, true) => RETURN_ADDRESS + SAVED_REGISTERS,
-            };
-            let depth = function.stack_depth.next_multiple_of(STACK_SLOT) + own;
-            Frame { start: function.start, depth, saves }
-        })
-        .collect()
+    let functions: Vec<_> =
+        explored.functions().iter().map(|function| (function.start, function.stack_depth)).collect();
+    of_functions(program, &functions)
+}
+
+/// Frames of functions, each with its first slot and the bytes of stack that it uses.
+pub(super) fn of_functions(program: &Program, functions: &[(usize, u32)]) -> Vec<Frame> {
+    let frame = |(n, &(start, stack)): (usize, &(usize, u32))| {
+        let end = functions.get(n + 1).map_or(program.insns.len(), |(next, _)| *next);
+        let body = program.insns.get(start..end).unwrap_or(&[]);
+        let saves = body.iter().any(names_saved_register);
+        let own = match (n, saves) {
+            (0, _) => 0,
+            (_, false) => RETURN_ADDRESS,
+            (_, true) => RETURN_ADDRESS + SAVED_REGISTERS,
+        };
+        Frame { start, depth: stack.next_multiple_of(STACK_SLOT) + own, saves }
+    };
+    functions.iter().enumerate().map(frame).collect()
 }
 
 /// Whether the instruction's destination field is one of R6 to R9. The driver looks at the field alone, so the address
@@ -78,8 +80,8 @@ fn names_saved_register(insn: &Insn) -> bool {
 
 impl Visit<'_> {
     /// Bytes of the deepest chain of calls, frames aligned.
-    pub(super) fn check_stack(&mut self, frames: &[Frame]) -> u32 {
-        let deepest = if frames.is_empty() { 0 } else { deepest(self.program, frames, 0, MAX_FRAMES) };
+    pub(super) fn check_stack(&mut self, program: &Program, frames: &[Frame]) -> u32 {
+        let deepest = if frames.is_empty() { 0 } else { deepest(program, frames, 0, MAX_FRAMES) };
         let limit = self.card.stack.value.0;
         if u64::from(deepest) > limit {
             self.refusals.push(

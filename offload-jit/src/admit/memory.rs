@@ -184,7 +184,7 @@ impl Visit<'_> {
     }
 
     /// A context field the card can compute; its size must be the field's.
-    fn context_field(&mut self, slot: usize, at: i64, size: Size) -> Option<Field> {
+    pub(super) fn context_field(&mut self, slot: usize, at: i64, size: Size) -> Option<Field> {
         let fields = if self.hook == Hook::Xdp { XDP_FIELDS } else { SKB_FIELDS };
         let found = fields.iter().find(|(off, _)| *off == at && size == Size::W);
         if found.is_none() {
@@ -199,7 +199,7 @@ impl Visit<'_> {
         found.map(|(_, field)| *field)
     }
 
-    fn store_context(&mut self, slot: usize, at: i64, size: Size, src: Reg) -> Action {
+    pub(super) fn store_context(&mut self, slot: usize, at: i64, size: Size, src: Reg) -> Action {
         if self.hook == Hook::Xdp && at == XDP_QUEUE && size == Size::W {
             if *self.card.queue_select {
                 return Action::SelectQueue { src };

@@ -9,6 +9,7 @@
 //! bits. Faults that show at particular values only are kept, and noted ([`Fault`]).
 
 mod alu;
+mod best;
 mod call;
 mod frames;
 mod maps;
@@ -20,6 +21,7 @@ use bpf::verifier::{Detail, Explored, Fate, SlotSeen};
 use nic_model::profile::Capabilities;
 
 pub(crate) use alu::amount;
+pub(crate) use best::admit as admit_best;
 pub(crate) use frames::{FRAME_ALIGN, Frame};
 pub(crate) use maps::MapUse;
 
@@ -80,48 +82,60 @@ pub(crate) struct Admission {
 /// One admission under way.
 struct Visit<'a> {
     program: &'a Program,
-    explored: &'a Explored,
     card: &'a Capabilities,
     hook: Hook,
     refusals: Vec<Refusal>,
     notes: Vec<Note>,
     words: maps::WordUses,
     head: call::HeadCalls,
+    /// First slot of the first called function.
+    callees: usize,
 }
 
-/// Holds a program against a card.
+/// Holds a program against a card as the Linux driver does.
 pub(crate) fn admit(program: &Program, explored: &Explored, card: &Capabilities) -> Admission {
-    let hook = if program.ty == ProgType::Xdp { Hook::Xdp } else { Hook::Tc };
-    let mut visit = Visit {
-        program,
-        explored,
-        card,
-        hook,
-        refusals: Vec::new(),
-        notes: Vec::new(),
-        words: maps::WordUses::new(program),
-        head: call::HeadCalls::default(),
-    };
+    let callees = explored.functions().get(1).map_or(usize::MAX, |second| second.start);
+    let mut visit = Visit::new(program, card, callees);
     visit.check_type();
     let mut steps: Vec<Step> =
-        (0..program.insns.len()).map(|slot| Step { action: visit.slot(slot), target: false }).collect();
+        (0..program.insns.len()).map(|slot| Step { action: visit.slot(explored, slot), target: false }).collect();
     mark_targets(program, &mut steps);
     visit.settle_head(&mut steps);
     let frames = frames::frames(program, explored);
-    let stack = visit.check_stack(&frames);
-    let packet_reach = visit.check_reach();
-    let (maps, map_entries) = visit.check_maps();
-    let on_card = maps.iter().filter(|used| used.on_card).count();
-    let budget = Budget { words: None, stack, packet_reach, maps: on_card as u32, map_entries };
-    let Visit { refusals, notes, .. } = visit;
-    let admitted = refusals.iter().all(|refusal| refusal.rule.cause() == Cause::Size).then(|| {
-        let head = card.adjust_head.as_ref().map_or_else(HeadLimits::default, |limits| HeadLimits {
-            least: limits.offset_min,
-            most: limits.offset_max,
+    visit.finish(program, steps, frames, explored.max_packet_offset())
+}
+
+impl<'a> Visit<'a> {
+    fn new(program: &'a Program, card: &'a Capabilities, callees: usize) -> Self {
+        Visit {
+            program,
+            card,
+            hook: if program.ty == ProgType::Xdp { Hook::Xdp } else { Hook::Tc },
+            refusals: Vec::new(),
+            notes: Vec::new(),
+            words: maps::WordUses::new(program),
+            head: call::HeadCalls::default(),
+            callees,
+        }
+    }
+
+    /// Holds the program as a whole against the card. `frames` are those of `running`'s functions.
+    fn finish(mut self, running: &Program, steps: Vec<Step>, frames: Vec<Frame>, reach: u32) -> Admission {
+        let stack = self.check_stack(running, &frames);
+        let packet_reach = self.check_reach(reach);
+        let (maps, map_entries) = self.check_maps();
+        let on_card = maps.iter().filter(|used| used.on_card).count();
+        let budget = Budget { words: None, stack, packet_reach, maps: on_card as u32, map_entries };
+        let Visit { refusals, notes, card, hook, .. } = self;
+        let admitted = refusals.iter().all(|refusal| refusal.rule.cause() == Cause::Size).then(|| {
+            let head = card.adjust_head.as_ref().map_or_else(HeadLimits::default, |limits| HeadLimits {
+                least: limits.offset_min,
+                most: limits.offset_max,
+            });
+            Admitted { steps, hook, frames, head, notes }
         });
-        Admitted { steps, hook, frames, head, notes }
-    });
-    Admission { admitted, refusals, maps, budget }
+        Admission { admitted, refusals, maps, budget }
+    }
 }
 
 /// Marks the slots that jumps and calls go to. Dead ones count: the driver marks them before anything is verified.
@@ -160,8 +174,7 @@ impl Visit<'_> {
     }
 
     /// What a slot asks for. Refused or dead slots ask for nothing.
-    fn slot(&mut self, slot: usize) -> Action {
-        let explored = self.explored;
+    fn slot(&mut self, explored: &Explored, slot: usize) -> Action {
         let Some(seen) = explored.slot(slot).filter(|seen| is_translated(seen)) else { return Action::Nothing };
         match self.program.insns[slot] {
             Insn::Alu { width, op, dst, src } => self.alu(slot, width, op, dst, src, seen),
@@ -301,8 +314,8 @@ impl Visit<'_> {
     }
 
     /// Packet data beyond what the firmware keeps in packet memory cannot be reached.
-    fn check_reach(&mut self) -> u32 {
-        let reach = self.explored.max_packet_offset().min(DEFAULT_MTU);
+    fn check_reach(&mut self, reach: u32) -> u32 {
+        let reach = reach.min(DEFAULT_MTU);
         let limit = self.card.packet_reach.value.0;
         if u64::from(reach) > limit {
             self.refusals.push(

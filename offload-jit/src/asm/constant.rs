@@ -1,6 +1,6 @@
 //! 32-bit constants out of 16-bit ones.
 
-use nic_model::isa::ImmedShift;
+use nic_model::isa::{Dst, Immed, ImmedShift, Load};
 
 /// How a constant is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,12 @@ pub(super) fn build(value: u32) -> Built {
         }
     }
     Built::Twice { low: value as u16, high: (value >> 16) as u16 }
+}
+
+/// A load of a constant by one instruction, if there is one.
+pub(crate) fn once(value: u32) -> Option<impl Fn(Dst) -> Immed> {
+    let Built::Once { value, shift, invert } = build(value) else { return None };
+    Some(move |dst| Immed { load: Load { dst, value }, invert, shift, predicate: false })
 }
 
 #[cfg(test)]

@@ -11,13 +11,21 @@
 mod constant;
 mod emit;
 
+pub(crate) use constant::once;
 pub(crate) use emit::{Command, Operand};
 
 use nic_model::isa::Op;
 
 /// A place in the program, bound or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Label(u32);
+
+impl Label {
+    /// The label with a number, as [`Assembly::labels`] counts them.
+    pub(crate) fn numbered(n: usize) -> Label {
+        Label(n as u32)
+    }
+}
 
 /// What a branch or address that is open refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +125,11 @@ impl Assembly {
     /// The address of a label; every label that is used is bound when a program is whole.
     pub(crate) fn address_of(&self, label: Label) -> usize {
         self.labels[label.0 as usize].expect("lowering binds every label it uses")
+    }
+
+    /// Whether a label stands somewhere.
+    pub(crate) fn is_bound(&self, label: Label) -> bool {
+        self.labels.get(label.0 as usize).is_some_and(Option::is_some)
     }
 
     fn push(&mut self, op: impl Into<Op>) {

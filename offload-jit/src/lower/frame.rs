@@ -12,6 +12,7 @@ use nic_model::isa::{AluOp, Cond, Dst, Reg, Shift, ShiftOp};
 
 use super::Lowering;
 use super::home::{Gpr, PACKET_LENGTH, VECTOR_LENGTH};
+use crate::admit::Hook;
 use crate::asm::{External, Operand};
 
 /// Bits of the vector's length word that are the length.
@@ -42,6 +43,18 @@ const CODE: Gpr = Gpr(0);
 const AMOUNT: Gpr = Gpr(1);
 const TABLE: Gpr = Gpr(2);
 const SECOND_TABLE: Gpr = Gpr(3);
+
+/// The verdict word of a return code, as the epilogue makes it.
+pub(crate) fn verdict(hook: Hook, code: u32) -> u32 {
+    let field = |table: u32, at: u32, bits: u32| u32::from((table >> (at * bits)) as u8) & ((1 << bits) - 1);
+    let action = match hook {
+        Hook::Xdp if code <= XDP_LARGEST.into() => field(XDP_ACTIONS, code, 8),
+        Hook::Xdp => ABORTED.into(),
+        Hook::Tc if code <= TC_LARGEST.into() => field(TC_ACTIONS, code, 4) | field(TC_STATISTICS, code, 4) << 4,
+        Hook::Tc => PASSED.into(),
+    };
+    action << 16
+}
 
 impl Lowering<'_> {
     /// Takes the packet's length out of the vector.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | Rn, n up to 9 | general purpose registers 2n (low half) and 2n+1, each mirrored in both banks |
 //! | scratch | registers 20 and 21 of both banks |
+//! | constants that are stored | registers 23 and 24 of both banks, in mode best |
 //! | stack of the running function | local memory from the address in register 22 of bank A; pointer 0 stands there |
 //! | length of the packet | register 22 of bank B |
 //! | packet vector | local memory pointer 1: word 0 length, 2 packet pointer, 4 flags, 6 queue |
@@ -64,6 +65,8 @@ pub(super) const ADDRESS: Gpr = Gpr(20);
 pub(super) const STACK_BASE: Reg = Reg::Gpr(Bank::A, 22);
 /// Length of the packet.
 pub(super) const PACKET_LENGTH: Reg = Reg::Gpr(Bank::B, 22);
+/// A constant on its way to memory; the firmware may use these registers, so nothing lasts there.
+pub(super) const CONSTANT: Home = Home { low: Gpr(23), high: Gpr(24) };
 /// Where a called function finds its return address.
 pub(super) const RETURN: Reg = SCRATCH.a();
 

@@ -1,7 +1,9 @@
 //! Lowering: actions become instructions of the card, one family a file.
 //!
 //! Every action is translated by itself, in the program's order; what crosses instructions was settled before
-//! ([`crate::opt`]). The order and choice of instructions is the Linux driver's.
+//! ([`crate::opt`]). The order and choice of instructions is the Linux driver's, whose words driver mode has; where the
+//! driver is wrong or knows no way, mode best has one of its own. What it finds to shorten, it shortens afterwards
+//! ([`crate::code`]).
 
 mod alu;
 mod call;
@@ -18,10 +20,13 @@ mod shift;
 mod stack;
 
 use bpf::program::MapIndex;
+pub(crate) use frame::verdict;
 
 use crate::action::{Action, Sink, Source};
 use crate::admit::{Admitted, Frame, HeadLimits, Hook};
 use crate::asm::{Assembly, External, Label, Origin};
+use crate::mode::Mode;
+use home::{CONSTANT, Home};
 
 /// A translation under way.
 struct Lowering<'a> {
@@ -32,12 +37,13 @@ struct Lowering<'a> {
     /// A label for every slot, and one after the last.
     slots: Vec<Label>,
     head: HeadLimits,
+    mode: Mode,
     /// Number of each map on the card, by the program's index.
     tables: &'a [u32],
 }
 
 /// Translates a program. `tables` has the card's number for each of the program's maps.
-pub(crate) fn lower(program: &Admitted, tables: &[u32]) -> Assembly {
+pub(crate) fn lower(program: &Admitted, tables: &[u32], mode: Mode) -> Assembly {
     let mut asm = Assembly::default();
     let slots = (0..=program.steps.len()).map(|_| asm.label()).collect();
     let main = Frame { start: 0, depth: 0, saves: false };
@@ -47,6 +53,7 @@ pub(crate) fn lower(program: &Admitted, tables: &[u32]) -> Assembly {
         frames: &program.frames,
         slots,
         head: program.head,
+        mode,
         tables,
     };
     lowering.asm.set_origin(Origin::Prologue);
@@ -77,6 +84,14 @@ pub(crate) fn table(tables: &[u32], map: MapIndex) -> u32 {
 }
 
 impl Lowering<'_> {
+    /// A constant in registers of its own.
+    fn constant_home(&mut self, value: u64) -> Home {
+        for (half, value) in CONSTANT.halves().into_iter().zip([value as u32, (value >> 32) as u32]) {
+            self.asm.constant(half.both(), value);
+        }
+        CONSTANT
+    }
+
     /// Goes over to another function where one begins.
     fn enter(&mut self, slot: usize) {
         if slot == 0 {
@@ -101,6 +116,7 @@ impl Lowering<'_> {
     fn action(&mut self, action: &Action) {
         match *action {
             Action::Nothing => {}
+            Action::Sequence(ref actions) => actions.iter().for_each(|action| self.action(action)),
             Action::Move { width, dst, src } => self.move_register(width, dst, src),
             Action::FrameTop { dst } => self.frame_top(dst),
             Action::Constant { dst, value } => self.constant(dst, value),
@@ -125,9 +141,18 @@ impl Lowering<'_> {
                 Source::MapValue => self.load_value(size, dst, base, off, zext),
             },
             Action::Store { size, base, off, src, to } => match to {
-                Sink::Packet(_) => self.store_packet(size, base, off, src),
-                Sink::Stack(at) => self.store_stack(size, base, off, src, at),
+                Sink::Packet(_) => self.store_packet(size, base, off, Home::of(src)),
+                Sink::Stack(at) => self.store_stack(size, base, off, Home::of(src), at),
+                Sink::MapValue => self.store_value(size, base, off, Home::of(src)),
             },
+            Action::StoreConstant { size, base, off, value, to } => {
+                let value = self.constant_home(value);
+                match to {
+                    Sink::Packet(_) => self.store_packet(size, base, off, value),
+                    Sink::Stack(at) => self.store_stack(size, base, off, value, at),
+                    Sink::MapValue => self.store_value(size, base, off, value),
+                }
+            }
             Action::Copy(ref run) => self.copy_run(run),
             Action::SelectQueue { src } => self.select_queue(src),
             Action::AtomicAdd { wide, base, off, src, addend } => self.atomic_add(wide, base, off, src, addend),

@@ -119,10 +119,10 @@ impl Lowering<'_> {
     }
 
     /// Bytes of a register to the packet.
-    pub(super) fn store_packet(&mut self, size: Size, base: BpfReg, off: i16, src: BpfReg) {
+    pub(super) fn store_packet(&mut self, size: Size, base: BpfReg, off: i16, src: Home) {
         let off = self.asm.narrow_operand(off as u32, SCRATCH.b());
         let words = size.bytes().div_ceil(u32::from(WORD)) as usize;
-        for (n, half) in (0..).zip(Home::of(src).halves().into_iter().take(words)) {
+        for (n, half) in (0..).zip(src.halves().into_iter().take(words)) {
             self.asm.copy(Dst::to(xfer(n)), half.a());
         }
         let address = Address::sum(Home::of(base).low.a(), off);

@@ -8,8 +8,9 @@ use bpf::insn::{Reg as BpfReg, Width};
 use nic_model::isa::{AluOp, Amount as By, Dst, Reg, Shift};
 
 use super::Lowering;
-use super::home::{Gpr, Home, SCRATCH};
+use super::home::{ADDRESS, Gpr, Home, SCRATCH};
 use crate::action::{Amount, ShiftKind};
+use crate::mode::Mode;
 
 /// Bit of an amount that says 32 or more.
 const BIT_OF_32: u8 = 5;
@@ -119,6 +120,16 @@ impl Lowering<'_> {
     fn first_below_32(&mut self, kind: ShiftKind, dst: Home, by: Gpr) {
         let Home { low, high } = dst;
         match kind {
+            ShiftKind::Left if self.mode == Mode::Best => {
+                // By 31 - n of what is shifted by 1 already: by 32 - n at once would be by 0 where n is 0.
+                self.asm.alu(SCRATCH.both(), 31u8, AluOp::Sub, by.b());
+                self.asm.shift(ADDRESS.both(), low.b(), Shift::Right(1));
+                self.note(SCRATCH.a());
+                self.asm.shift(ADDRESS.both(), ADDRESS.b(), Shift::RightIndirect);
+                self.note(by.a());
+                self.asm.shift(high.both(), high.b(), Shift::LeftIndirect);
+                self.asm.alu(high.both(), high.a(), AluOp::Or, ADDRESS.b());
+            }
             ShiftKind::Left => {
                 self.asm.alu(SCRATCH.both(), 32u8, AluOp::Sub, by.b());
                 self.note(SCRATCH.a());

@@ -89,12 +89,12 @@ impl Lowering<'_> {
     }
 
     /// Bytes of a register to the stack.
-    pub(super) fn store_stack(&mut self, size: Size, base: BpfReg, off: i16, src: BpfReg, at: StackAt) {
+    pub(super) fn store_stack(&mut self, size: Size, base: BpfReg, off: i16, src: Home, at: StackAt) {
         let (through, start) = self.stack_pointer(size, base, off, at);
         if through != Through::Base {
             self.asm.nops(POINTER_DELAY);
         }
-        for slice in slices(Home::of(src), start, size, through) {
+        for slice in slices(src, start, size, through) {
             self.store_slice(slice, through);
         }
     }

@@ -25,9 +25,9 @@ struct Pair {
     dst_at: PacketAt,
 }
 
-/// Replaces each run of two and more pairs by one copy at its first load. Returns the runs: where each ends, and what it
+/// Replaces each run of two and more pairs that `take` has nothing against by one copy at its first load. Returns the runs: where each ends, and what it
 /// became.
-pub(super) fn gather_copies(steps: &mut [Step]) -> Vec<(usize, CopyRun)> {
+pub(super) fn gather_copies(steps: &mut [Step], take: &dyn Fn(usize, &CopyRun) -> bool) -> Vec<(usize, CopyRun)> {
     let mut copies = Vec::new();
     let mut at = 0;
     while at + 1 < steps.len() {
@@ -47,6 +47,10 @@ pub(super) fn gather_copies(steps: &mut [Step]) -> Vec<(usize, CopyRun)> {
                 dst_off: lowest.dst_off,
                 descending,
             };
+            if !take(end - 1, &copy) {
+                at = end;
+                continue;
+            }
             copies.push((end - 1, copy));
             steps[at..end].iter_mut().for_each(|step| step.action = Action::Nothing);
             steps[at].action = Action::Copy(Box::new(copy));

@@ -14,6 +14,7 @@ mod tests;
 
 use bpf::insn::Reg;
 
+use crate::action::CopyRun;
 use crate::admit::Admitted;
 use crate::image::{Fault, Note};
 
@@ -24,11 +25,18 @@ pub(crate) fn rewrite(admitted: &mut Admitted, is_read: &dyn Fn(usize, Reg) -> b
     negate::negate_constants(steps);
     classic::drop_masks(steps);
     classic::drop_shifts(steps);
-    for (end, copy) in gather::gather_copies(steps) {
+    for (end, copy) in gather::gather_copies(steps, &|_, _| true) {
         let reg = copy.through;
         if !copy.leaves_last_value() && is_read(end, reg) {
             admitted.notes.push(Note { slot: end, fault: Fault::CopyLeavesOther { reg } });
         }
     }
     window::open_windows(steps);
+}
+
+/// Rewrites a program of mode best: copies that leave what the program reads afterwards, and windows.
+pub(crate) fn rewrite_best(admitted: &mut Admitted, is_read: &dyn Fn(usize, Reg) -> bool) {
+    let exact = |end: usize, copy: &CopyRun| copy.leaves_last_value() || !is_read(end, copy.through);
+    gather::gather_copies(&mut admitted.steps, &exact);
+    window::open_windows(&mut admitted.steps);
 }

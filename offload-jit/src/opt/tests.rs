@@ -32,7 +32,7 @@ fn copy(size: Size, n: i16, src: i16, dst: i16, down: bool) -> Vec<Step> {
 }
 
 fn gathered(mut steps: Vec<Step>) -> Vec<(usize, CopyRun)> {
-    gather::gather_copies(&mut steps);
+    gather::gather_copies(&mut steps, &|_, _| true);
     let runs = steps.into_iter().enumerate();
     runs.filter_map(|(at, step)| match step.action {
         Action::Copy(run) => Some((at, *run)),
@@ -94,7 +94,7 @@ proptest! {
         let mut expected: Vec<u8> = (0..=255).collect();
         let mut actual = expected.clone();
         let mut rewritten = pairs.clone();
-        gather::gather_copies(&mut rewritten);
+        gather::gather_copies(&mut rewritten, &|_, _| true);
         let run = |memory: &mut Vec<u8>, steps: &[Step]| {
             let mut value = Vec::new();
             for step in steps {

@@ -47,8 +47,10 @@ pub(super) fn open_windows(steps: &mut [Step]) {
             }
             // Other memory is read through the same transfer registers; a call may change the packet.
             Action::Load { .. }
-            | Action::Store { to: Sink::Packet(_), .. }
+            | Action::Store { to: Sink::Packet(_) | Sink::MapValue, .. }
+            | Action::StoreConstant { to: Sink::Packet(_) | Sink::MapValue, .. }
             | Action::Copy(_)
+            | Action::Sequence(_)
             | Action::Classic { .. }
             | Action::CallLocal { .. }
             | Action::CallMap { .. }

@@ -27,7 +27,7 @@ pub struct Card {
 impl Card {
     /// Whose translation decides what it takes.
     pub fn mode(&self) -> Mode {
-        Mode::Driver
+        Mode::of(&self.profile.capabilities)
     }
 
     /// What it has of what programs need.

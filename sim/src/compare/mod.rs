@@ -20,6 +20,7 @@ use nic_model::des::Time;
 use nic_model::device::{Fate, PortId, line_bytes};
 use nic_model::memory::{AtomicOp, Event, MapOp, Record, TableId};
 use nic_model::profile::CardProfile;
+use offload_jit::Mode;
 
 use self::bench::{Bench, End};
 use self::replay::Replay;
@@ -57,9 +58,9 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(card: &CardProfile, program: &LoadedProgram) -> Result<Self, Difference> {
+    fn new(card: &CardProfile, program: &LoadedProgram, mode: Mode) -> Result<Self, Difference> {
         let mut device = card::device(card, 1, 1, CARD_SOURCES).map_err(|d| d.to_string())?;
-        let offloaded = card::offload(&mut device, program).map_err(|d| d.to_string())?;
+        let offloaded = card::offload(&mut device, program, mode).map_err(|d| d.to_string())?;
         let offloaded = offloaded.map_err(|refusals| format!("the card refuses the program: {refusals:?}"))?;
         let xlated = program.verified.xlated();
         let cpus = u32::from(*card.cores) * u32::from(*card.contexts);
@@ -143,9 +144,10 @@ fn show(end: &End) -> String {
 pub fn alone<'a>(
     card: &CardProfile,
     program: &LoadedProgram,
+    mode: Mode,
     packets: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Compared, Difference> {
-    let mut pair = Pair::new(card, program)?;
+    let mut pair = Pair::new(card, program, mode)?;
     pair.bench.drain();
     let mut compared = Compared::default();
     for (number, packet) in packets.into_iter().enumerate() {
@@ -170,9 +172,10 @@ pub fn alone<'a>(
 pub fn together<'a>(
     card: &CardProfile,
     program: &LoadedProgram,
+    mode: Mode,
     packets: impl IntoIterator<Item = &'a [u8]> + Clone,
 ) -> Result<Compared, Difference> {
-    let mut pair = Pair::new(card, program)?;
+    let mut pair = Pair::new(card, program, mode)?;
     pair.bench.drain();
     pair.bench.device_mut().memories().start_log();
     let line = *card.mac.rate;

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use nic_model::device::PortId;
 use nic_model::profile::CardProfile;
 use nic_model::yaml::{self, Positions};
+use offload_jit::Mode;
 
 use super::expect::Expect;
 use super::profiles;
@@ -64,6 +65,8 @@ pub struct Variant {
     pub attach: written::Attach,
     /// Receive queues, at least 1 and at most the host's cores.
     pub queues: u16,
+    /// Whose translation puts the program on the card.
+    pub mode: Mode,
 }
 
 impl Variant {
@@ -111,7 +114,7 @@ impl Checker {
         let host = profiles::host(&s.host, &self.directory, &self.positions)?;
         let plays = self.plays(&s, *nic.mac.ports)?;
         let programs = self.programs(&s)?;
-        let variants = self.variants(&s, &programs, *host.cores)?;
+        let variants = self.variants(&s, &programs, *host.cores, Mode::of(&nic.capabilities))?;
         let names: Vec<_> = variants.iter().map(|v| v.name.as_str()).collect();
         let expect = s.expect.iter().enumerate().map(|(i, text)| {
             Expect::parse(text, &names).map_err(|e| self.wrong("scenario-expectation", &format!("expect[{i}]"), e))
@@ -272,6 +275,7 @@ impl Checker {
         s: &written::Scenario,
         programs: &IndexMap<String, LoadedProgram>,
         cores: u32,
+        mode: Mode,
     ) -> Result<Vec<Variant>, Diagnostic> {
         if s.variants.is_empty() || s.variants.len() > MAX_VARIANTS {
             return Err(self
@@ -291,7 +295,8 @@ impl Checker {
                     .limit(format!("1 to {cores} queues"), queues));
             }
             let queues = u16::try_from(queues).expect("no host has that many cores");
-            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues });
+            let mode = v.mode.map_or(mode, Mode::from);
+            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode });
         }
         Ok(variants)
     }

@@ -72,7 +72,8 @@ fn program(p: &written::Program) -> Value {
 
 fn variant(v: &Variant) -> Value {
     let attach = v.attach.hooks().into_iter().filter_map(|(hook, program)| Some((hook, program?.into())));
-    table([("attach", table(attach)), ("queues", v.queues.into())].into_iter())
+    let mode = v.attach.xdp_offload.is_some().then(|| ("mode", v.mode.id().into()));
+    table([("attach", table(attach)), ("queues", v.queues.into())].into_iter().chain(mode))
 }
 
 fn profile(name: &str, values: &[Provenance]) -> Value {

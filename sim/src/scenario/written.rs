@@ -121,6 +121,28 @@ pub struct Variant {
     /// Receive queues of the host, each with a core of its own.
     #[serde(default)]
     pub queues: Option<u32>,
+    /// Whose translation puts the program on the card; the card's own rules say, where it is left out.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+}
+
+/// Whose translation, by the names of [`offload_jit::Mode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveDeserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The Linux driver's.
+    Driver,
+    /// This project's.
+    Best,
+}
+
+impl From<Mode> for offload_jit::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Driver => offload_jit::Mode::Driver,
+            Mode::Best => offload_jit::Mode::Best,
+        }
+    }
 }
 
 /// Hooks, in the order a packet meets them.
