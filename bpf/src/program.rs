@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::btf::info::ProgramInfo;
 use crate::btf::{Btf, TypeId};
 use crate::diag::SourceLine;
 use crate::insn::Insn;
@@ -302,10 +303,13 @@ pub struct Program {
     pub maps: Vec<MapSpec>,
     /// Functions by first slot, ascending; never empty.
     pub functions: Vec<Function>,
-    /// Line information by first slot, ascending; empty where the object has none.
+    /// Lines of source by first slot, ascending; empty where the object has none. They come from `.BTF.ext`, and for
+    /// functions of which it says nothing from DWARF, which has no text.
     pub lines: Vec<LineEntry>,
     /// Types of functions and maps, where the object has them.
     pub btf: Option<Arc<Btf>>,
+    /// What the loader tells the kernel of functions and lines, as the object has it, for the kernel to check.
+    pub info: Option<Arc<ProgramInfo>>,
     /// What it is attached to.
     pub attach: Attach,
     /// Whether it takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`).
@@ -342,6 +346,7 @@ impl Program {
             functions: vec![Function::new(name, 0)],
             lines: Vec::new(),
             btf: None,
+            info: None,
             attach: Attach::Hook,
             frags: false,
             unresolved: Vec::new(),

@@ -20,8 +20,12 @@ pub struct Ext {
 pub struct ExtSection<T> {
     /// String: name of the code section.
     pub name: u32,
+    /// Bytes of a record in the file; what is behind those that are known is only looked at for being zero.
+    pub record_size: u32,
     /// Records, in the file's order.
     pub records: Vec<T>,
+    /// Records with something other than zeroes behind the bytes that are known, by place, ascending.
+    pub tails: Vec<usize>,
 }
 
 /// A function's type.
@@ -207,11 +211,15 @@ fn sections<'a, T>(
         let at = reader;
         let (name, count) = (reader.u32()?, reader.u32()?);
         check_string(at, btf, name)?;
-        let mut records = Vec::new();
-        for _ in 0..count {
-            records.push(one(&mut reader.take(size)?)?);
+        let (mut records, mut tails) = (Vec::new(), Vec::new());
+        for i in 0..count as usize {
+            let mut record = reader.take(size)?;
+            records.push(one(&mut record)?);
+            if !record.is_zero() {
+                tails.push(i);
+            }
         }
-        sections.push(ExtSection { name, records });
+        sections.push(ExtSection { name, record_size: size as u32, records, tails });
     }
     Ok(sections)
 }

@@ -12,6 +12,7 @@ pub mod check;
 pub mod co_re;
 pub mod dump;
 mod ext;
+pub mod info;
 mod layout;
 mod parse;
 mod types;

@@ -31,6 +31,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// Whether all that is left is zeroes.
+    pub(super) fn is_zero(&self) -> bool {
+        self.rest.iter().all(|&b| b == 0)
+    }
+
     pub(super) fn take(&mut self, len: usize) -> Result<Reader<'a>, BtfError> {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
             return self.fail(format!("{len} bytes are needed and {} are left", self.rest.len()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::elf::{Content, Elf};
-use crate::btf::{Btf, CoreRelocation, Ext, LineInfo, TypeId};
+use crate::btf::{Btf, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo, TypeId};
 
 /// What is known of the code in sections of one name, each list by offset.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +12,9 @@ pub(super) struct CodeInfo {
     functions: BTreeMap<u32, TypeId>,
     lines: Vec<LineInfo>,
     relocations: Vec<CoreRelocation>,
+    /// What libbpf hands on: the first sections of that name, as they are.
+    pub function_records: Option<ExtSection<FuncInfo>>,
+    pub line_records: Option<ExtSection<LineInfo>>,
 }
 
 impl CodeInfo {
@@ -44,11 +47,13 @@ pub(super) fn by_section(elf: &Elf, btf: &Btf, ext: &Ext) -> BTreeMap<String, Co
     for section in &ext.functions {
         if let Some(info) = all.get_mut(&*btf.string(section.name).unwrap_or_default()) {
             info.functions.extend(section.records.iter().map(|f| (f.offset, f.ty)));
+            info.function_records.get_or_insert_with(|| section.clone());
         }
     }
     for section in &ext.lines {
         if let Some(info) = all.get_mut(&*btf.string(section.name).unwrap_or_default()) {
             info.lines.extend(&section.records);
+            info.line_records.get_or_insert_with(|| section.clone());
         }
     }
     for section in &ext.relocations {

@@ -108,6 +108,11 @@ impl Externs {
         }
     }
 
+    /// First byte in the map, and bytes, of the variable of the configuration with that name.
+    pub fn extent(&self, name: &str) -> Option<(u32, u32)> {
+        self.variables.iter().find(|v| v.name == name).map(|v| (v.offset, v.size))
+    }
+
     /// What a symbol stands for, if BTF says so.
     pub fn get(&self, symbol: usize) -> Option<Extern> {
         self.by_symbol.get(&symbol).copied()

@@ -1,13 +1,15 @@
 //! Putting a program together: its function, the functions that it calls behind it, and what its instructions name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::elf::Section;
 use super::externs::KCONFIG;
 use super::functions::Function;
 use super::symbols::Reference;
 use super::{Kernel, Object, co_re, maps, sections};
-use crate::btf::{FuncLinkage, Kind};
+use crate::btf::info::ProgramInfo;
+use crate::btf::{FuncInfo, FuncLinkage, Kind, LineInfo};
 use crate::diag::{At, Diagnostic, SourceLine};
 use crate::insn::{self, RawInsn, SLOT};
 use crate::program::{Endian, Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program, SlotInit};
@@ -41,6 +43,7 @@ pub(super) struct Link<'a> {
     /// Slots that name a map, with the map's place in the object.
     names_map: Vec<(usize, usize)>,
     lines: Vec<LineEntry>,
+    info: ProgramInfo,
     /// What was made an invalid call of, by slot.
     unresolved: Vec<(usize, String)>,
 }
@@ -55,6 +58,7 @@ impl<'a> Link<'a> {
             slot_of: BTreeMap::new(),
             names_map: Vec::new(),
             lines: Vec::new(),
+            info: ProgramInfo::default(),
             unresolved: Vec::new(),
         }
     }
@@ -106,6 +110,7 @@ impl<'a> Link<'a> {
         };
         self.slots.extend(slots.iter().map(|&bytes| read(bytes)));
         self.put_lines(function, section, start);
+        self.put_info(function, section, start)?;
         self.relocate(index, start)
     }
 
@@ -121,6 +126,39 @@ impl<'a> Link<'a> {
             let (file, text) = (text(record.file), text(record.text));
             let line = SourceLine { file, line: record.line, column: record.column, text };
             self.lines.push(LineEntry { slot, line });
+        }
+    }
+
+    /// Takes over what the kernel is told of a function, as libbpf does: all functions that follow a main one with types
+    /// have them too, and so for lines.
+    fn put_info(&mut self, function: &Function, section: &Section, start: usize) -> Result<(), Diagnostic> {
+        let info = self.object.info.get(&section.name);
+        let (first, range) = (start == 0, function.start..function.end);
+        // What libbpf moves out of the function lands far behind the program, and the kernel refuses it.
+        let slot =
+            |byte: u32| (byte / SLOT as u32).wrapping_sub((function.start / SLOT) as u32).wrapping_add(start as u32);
+        let functions = info.and_then(|i| i.function_records.as_ref());
+        let has_type = functions.is_some_and(|records| {
+            let moved = |f: FuncInfo| (f.offset, FuncInfo { offset: slot(f.offset), ..f });
+            (first || !self.info.functions.list.is_empty()) && self.info.functions.take(records, &range, moved)
+        });
+        let lines = info.and_then(|i| i.line_records.as_ref());
+        let has_lines = lines.is_some_and(|records| {
+            let moved = |l: LineInfo| (l.offset, LineInfo { offset: slot(l.offset), ..l });
+            (first || !self.info.lines.list.is_empty()) && self.info.lines.take(records, &range, moved)
+        });
+        let missing = [
+            (has_type || self.info.functions.list.is_empty(), "type"),
+            (has_lines || self.info.lines.list.is_empty(), "lines"),
+        ];
+        match missing.iter().find(|(fine, _)| !fine) {
+            None => Ok(()),
+            Some((_, what)) => {
+                let reason = format!(".BTF.ext says no {what} of function {}, and does of the main one", function.name);
+                Err(Diagnostic::new("object-function-info", reason)
+                    .at(At::Named(function.name.clone()))
+                    .help("compile all functions with -g, or remove section .BTF.ext"))
+            }
         }
     }
 
@@ -245,6 +283,8 @@ impl<'a> Link<'a> {
             functions,
             lines: self.lines,
             btf: self.object.btf.clone(),
+            info: (!self.info.functions.list.is_empty() || !self.info.lines.list.is_empty())
+                .then(|| Arc::new(self.info)),
             attach,
             frags,
             unresolved: self.unresolved,

@@ -16,6 +16,7 @@ mod elf;
 mod externs;
 mod functions;
 mod kernel;
+mod kernel_btf;
 mod link;
 mod maps;
 mod sections;
@@ -48,6 +49,7 @@ pub struct Object {
     map_at: BTreeMap<(usize, Option<u64>), usize>,
     externs: Externs,
     btf: Option<Arc<Btf>>,
+    kernel_btf: Option<Vec<u8>>,
     info: BTreeMap<String, CodeInfo>,
     license: String,
     version: Option<u32>,
@@ -72,7 +74,8 @@ impl Object {
     ///
     /// # Errors
     /// A file that is not a 64-bit, relocatable BPF object; that is cut off or damaged; whose BTF or map
-    /// definitions are.
+    /// definitions are, or whose types Linux refuses (`btf-refused`). libbpf would go on without types then; here whoever
+    /// made the object is told.
     pub fn parse(bytes: &[u8]) -> Result<Object, Diagnostic> {
         let elf = Elf::parse(bytes)?;
         let btf = elf.section(".BTF").map(|s| Btf::parse(elf.data(s))).transpose()?.map(Arc::new);
@@ -85,6 +88,11 @@ impl Object {
         slots::fill(&elf, &functions, &mut maps);
         let externs = Externs::find(&elf, btf.as_deref());
         maps.extend(externs.map(btf.as_deref())?);
+        let kernel_btf = btf.as_deref().zip(elf.section(".BTF")).map(|(btf, section)| {
+            let bytes = kernel_btf::bytes(&elf, elf.data(section), btf, &externs);
+            kernel_btf::check(&bytes, btf).map(|()| bytes)
+        });
+        let kernel_btf = kernel_btf.transpose()?;
         let license = elf.section("license").map_or(String::new(), |s| {
             let bytes = elf.data(s);
             let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
@@ -93,7 +101,8 @@ impl Object {
         let version = elf.section("version").and_then(|s| elf.data(s).try_into().ok()).map(|word| elf.word(word));
         let map_at = maps.iter().enumerate().map(|(i, m)| ((m.section, m.offset), i)).collect();
         let (programs, name) = (Vec::new(), String::new());
-        let mut object = Object { elf, functions, maps, map_at, externs, btf, info, license, version, programs, name };
+        let mut object =
+            Object { elf, functions, maps, map_at, externs, btf, kernel_btf, info, license, version, programs, name };
         object.programs = object.find_programs();
         Ok(object)
     }
@@ -135,6 +144,12 @@ impl Object {
     /// Types, if the object has BTF.
     pub fn btf(&self) -> Option<&Btf> {
         self.btf.as_deref()
+    }
+
+    /// The object's types as libbpf hands them to the kernel (`BPF_BTF_LOAD`), if it has any: sections of variables laid
+    /// out, nothing from outside left in them. Linux takes them: an object whose types it refuses is not read.
+    pub fn kernel_btf(&self) -> Option<&[u8]> {
+        self.kernel_btf.as_deref()
     }
 
     /// Puts a program together.

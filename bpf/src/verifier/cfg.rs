@@ -2,6 +2,7 @@
 
 use super::prove::is_static;
 use super::verdict::{Proof, Stop};
+use crate::btf::info;
 use crate::errno::Errno;
 use crate::helpers::signature;
 use crate::insn::{Callee, Insn, Wide, encode};
@@ -102,6 +103,7 @@ pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
         return Err(Stop::invalid(format!("insn {}: {}", e.slot, e.reason)));
     }
     functions_are_closed(program)?;
+    type_info(program)?;
     classic_loads(program)?;
     references(program)?;
     reachable(program)
@@ -130,15 +132,41 @@ fn functions_are_closed(program: &Program) -> Proof {
     Ok(())
 }
 
-/// Packet access of classic heritage may end the program, which a function can do only if its type says that it returns
-/// a number.
+/// What the loader says of functions and lines fits the program. A program of bare instructions whose functions have
+/// types is taken at their word.
+fn type_info(program: &Program) -> Proof {
+    let subprogram = |function: usize| {
+        let insns = &program.insns[extent(program, function)];
+        let calls = |insn: &Insn| matches!(insn, Insn::Call { callee: Callee::Helper(signature::TAIL_CALL) });
+        info::Subprogram {
+            start: program.functions[function].start,
+            packet_load: insns.iter().any(|insn| matches!(insn, Insn::LoadPacket { .. })),
+            tail_call: insns.iter().any(calls),
+        }
+    };
+    let functions: Vec<_> = (0..program.functions.len()).map(subprogram).collect();
+    let is_second = |slot: usize| program.insns.get(slot) == Some(&Insn::Pad);
+    let checked = match (&program.info, &program.btf) {
+        (Some(told), Some(btf)) => info::check(told, btf, &functions, program.insns.len(), is_second),
+        _ if program.functions.iter().all(|f| f.btf.is_none()) => info::without_types(&functions),
+        _ => Ok(()),
+    };
+    checked.map_err(|why| Stop::refused(why.errno, why.reason))
+}
+
+/// What the loader says of functions is sound in itself.
+pub(super) fn type_info_early(program: &Program) -> Proof {
+    match (&program.info, &program.btf) {
+        (Some(told), Some(btf)) => info::early(told, btf).map_err(|why| Stop::refused(why.errno, why.reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Packet access of classic heritage may end the program.
 fn classic_loads(program: &Program) -> Proof {
     let main_ends = program.functions.get(1).map_or(program.insns.len(), |f| f.start);
     if !program.insns[main_ends..].iter().any(|insn| matches!(insn, Insn::LoadPacket { .. })) {
         return Ok(());
-    }
-    if program.lines.is_empty() {
-        return Err(Stop::invalid("LD_ABS is not allowed in subprogs without BTF"));
     }
     let reason = "a function other than the main one uses packet access of classic heritage";
     Err(Stop::unsupported("verifier-classic-load", reason))

@@ -289,8 +289,11 @@ impl Log {
         }
     }
 
-    /// Shows the line of source of an instruction, if it is another than before.
+    /// Shows the line of source of an instruction, if it is another than before. Linux knows only lines that it was told.
     fn source(&mut self, slot: usize, program: &Program) {
+        if program.info.as_ref().is_none_or(|told| told.lines.list.is_empty()) {
+            return;
+        }
         let Some(at) = program.lines.partition_point(|l| l.slot <= slot).checked_sub(1) else { return };
         if self.last_line.replace(at) == Some(at) {
             return;

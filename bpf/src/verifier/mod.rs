@@ -128,6 +128,9 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
         let stop = Stop::refused(Errno::E2BIG, format!("program has {actual} instructions"));
         return refuse(&program, Ended::early(stop));
     }
+    if let Err(stop) = cfg::type_info_early(&program) {
+        return refuse(&program, Ended::early(stop));
+    }
     let functions = match cfg::functions(&program) {
         Ok(functions) => functions,
         Err(stop) => return refuse(&program, Ended::early(stop)),

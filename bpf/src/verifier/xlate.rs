@@ -98,5 +98,6 @@ pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usiz
             lines.push(LineEntry { slot, line: l.line.clone() });
         }
     }
-    (Program { insns, functions, lines, ..program.clone() }, origin)
+    // What the kernel was told holds for the slots before.
+    (Program { insns, functions, lines, info: None, ..program.clone() }, origin)
 }

@@ -92,6 +92,15 @@ pub struct LoadRequest<'a> {
     pub types: Option<&'a KernelBtf>,
     /// With `types`: first slot and type of each function.
     pub functions: &'a [[u32; 2]],
+    /// With `types`, instead of `functions`: records as they are.
+    pub info: Option<RawInfo<'a>>,
+}
+
+/// Records about functions and lines; of each kind bytes of a record, records, and all their bytes.
+#[derive(Clone, Copy)]
+pub struct RawInfo<'a> {
+    pub functions: (u32, u32, &'a [u8]),
+    pub lines: (u32, u32, &'a [u8]),
 }
 
 impl Default for LoadRequest<'_> {
@@ -105,6 +114,7 @@ impl Default for LoadRequest<'_> {
             attach_type: 0,
             types: None,
             functions: &[],
+            info: None,
         }
     }
 }
@@ -205,6 +215,10 @@ impl Kernel {
                 .u32(76, size_of::<[u32; 2]>() as u32)
                 .ptr(80, request.functions.as_ptr())
                 .u32(88, request.functions.len() as u32);
+        }
+        if let (Some(types), Some(RawInfo { functions, lines })) = (request.types, request.info) {
+            attr = attr.fd(72, &types.0).u32(76, functions.0).ptr(80, functions.2.as_ptr()).u32(88, functions.1);
+            attr = attr.u32(92, lines.0).ptr(96, lines.2.as_ptr()).u32(104, lines.1);
         }
         let answer = attr.descriptor(cmd::PROG_LOAD);
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());

@@ -37,13 +37,13 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-type Checked<T = ()> = Result<T, Refused>;
+pub(super) type Checked<T = ()> = Result<T, Refused>;
 
-fn refuse<T>(id: u32, reason: impl Into<String>) -> Checked<T> {
+pub(super) fn refuse<T>(id: u32, reason: impl Into<String>) -> Checked<T> {
     refuse_as(Errno::EINVAL, id, reason)
 }
 
-fn refuse_as<T>(errno: Errno, id: u32, reason: impl Into<String>) -> Checked<T> {
+pub(super) fn refuse_as<T>(errno: Errno, id: u32, reason: impl Into<String>) -> Checked<T> {
     Err(Refused { errno, id, reason: reason.into() })
 }
 
