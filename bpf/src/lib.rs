@@ -11,6 +11,7 @@
 pub mod btf;
 pub mod cbpf;
 pub mod diag;
+pub mod dwarf;
 pub mod engines;
 pub mod env;
 pub mod errno;

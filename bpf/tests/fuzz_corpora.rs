@@ -59,3 +59,13 @@ fn object() {
 fn btf() {
     replay("btf", objects::btf);
 }
+
+#[test]
+fn ext() {
+    replay("ext", objects::ext);
+}
+
+#[test]
+fn debug() {
+    replay("debug", objects::debug);
+}

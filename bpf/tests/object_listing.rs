@@ -27,9 +27,15 @@ type Listing = BTreeMap<(String, usize), Listed>;
 fn listing(file: &Path) -> Option<Listing> {
     let plain = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file.file_name()?);
     let strip = Command::new("llvm-strip-19").arg("--strip-debug").arg(file).arg("-o").arg(&plain).status().ok()?;
+    assert!(strip.success());
+    whole_listing(&plain, false)
+}
+
+/// The listing of an object as it is: with DWARF, lines come from there.
+fn whole_listing(file: &Path, dwarf: bool) -> Option<Listing> {
     let args = ["-d", "-r", "-l", "--no-show-raw-insn", "--mcpu=v4"];
-    let output = Command::new("llvm-objdump-19").args(args).arg(&plain).output().ok()?;
-    assert!(strip.success() && output.status.success());
+    let output = Command::new("llvm-objdump-19").args(args).arg(file).output().ok()?;
+    assert!(output.status.success());
 
     let mut listing = Listing::new();
     let (mut function, mut start, mut line, mut last) = (String::new(), 0, None, None);
@@ -42,8 +48,13 @@ fn listing(file: &Path) -> Option<Listing> {
                 line = None;
             }
         } else if let Some(place) = text.strip_prefix("; ") {
-            // Without line information a function's name stands there.
-            line = (!place.ends_with("():")).then(|| place.to_owned());
+            // A function's name stands there, too: without line information nothing else, with DWARF in any case, and
+            // without a line where the code comes from none.
+            match place.ends_with("():") {
+                true if !dwarf => line = None,
+                true => {}
+                false => line = Some(place.to_owned()),
+            }
         } else if text.starts_with("\t\t") {
             // CO-RE relocations are listed too.
             if !text.contains("R_BPF_") {
@@ -137,6 +148,56 @@ fn instructions_lines_and_symbols_are_those_listed() {
         }
     }
     assert!(programs >= 20 && lines >= 500, "{programs} programs, {lines} instructions with a line");
+}
+
+/// A section by another name: nobody looks for it then.
+fn without(mut object: Vec<u8>, section: &str) -> Vec<u8> {
+    let name: Vec<u8> = format!("\0{section}\0").into_bytes();
+    // Names may share their ends: the section of relocations for this one keeps its own.
+    let rel: Vec<u8> = format!("\0.rel{section}\0").into_bytes();
+    let at = object.windows(rel.len()).position(|w| w == rel).map(|at| at + 5);
+    let at = at.or_else(|| object.windows(name.len()).position(|w| w == name).map(|at| at + 1));
+    object[at.expect("the section is there")] = b'X';
+    object
+}
+
+/// Without lines in BTF they come from DWARF, of version 5 in the objects that are here, and of 4 and for both orders of
+/// bytes where there is a compiler.
+#[test]
+fn lines_come_from_dwarf_where_btf_has_none() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("../scenarios/programs"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.to_string_lossy().ends_with(".bpf.o"))
+        .collect();
+    files.sort();
+    for (version, target) in [("-gdwarf-4", "bpfel"), ("-gdwarf-5", "bpfeb")] {
+        let source = root.join("tests/data/object/calls.bpf.c");
+        let object = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("calls{version}.{target}.o"));
+        let flags =
+            ["-O2", "-g", "-mcpu=v3", "-std=gnu11", "-idirafter", "/usr/include/x86_64-linux-gnu", version, "-c"];
+        let mut built = Command::new("clang-19");
+        built.args(["-target", target]).args(flags).arg(&source).arg("-o").arg(&object);
+        if built.status().is_ok_and(|status| status.success()) {
+            files.push(object);
+        }
+    }
+    let (mut programs, mut lines) = (0, 0);
+    for file in files {
+        let Some(listing) = whole_listing(&file, true) else {
+            eprintln!("skipped: lines_come_from_dwarf_where_btf_has_none: LLVM 19's tools are not installed");
+            return;
+        };
+        let object = Object::parse(&without(std::fs::read(&file).unwrap(), ".BTF.ext")).unwrap();
+        for entry in object.programs() {
+            let Ok(program) = object.program(Some(&entry.name), Some(ProgType::Xdp)) else { continue };
+            assert!(program.info.is_none());
+            lines += compare(&file, &program, &listing);
+            programs += 1;
+        }
+    }
+    assert!(programs >= 7 && lines >= 500, "{programs} programs, {lines} instructions with a line");
 }
 
 /// The committed scenarios' programs need no word about which program or type is meant.

@@ -8,6 +8,7 @@
 //!
 //! Format: the kernel's `Documentation/bpf/btf.rst`, in either byte order.
 
+pub mod build;
 pub mod check;
 pub mod co_re;
 pub mod dump;
@@ -16,6 +17,7 @@ pub mod info;
 mod layout;
 mod parse;
 mod types;
+mod unify;
 pub mod value;
 
 pub use ext::{CoreKind, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo};

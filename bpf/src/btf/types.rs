@@ -15,6 +15,11 @@ impl TypeId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NameOff(pub(super) u32);
 
+impl NameOff {
+    /// No name.
+    pub const NONE: NameOff = NameOff(0);
+}
+
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Type {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::elf::{Content, Elf};
+use super::functions::Function;
 use crate::btf::{Btf, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo, TypeId};
+use crate::dwarf::{DwarfError, Lines, Sections};
 
 /// What is known of the code in sections of one name, each list by offset.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,11 @@ impl CodeInfo {
     /// Lines of the bytes in a range.
     pub fn lines(&self, range: &Range<usize>) -> &[LineInfo] {
         within(&self.lines, range, |l| l.offset)
+    }
+
+    /// Whether there are lines at all.
+    pub fn has_lines(&self) -> bool {
+        !self.lines.is_empty()
     }
 
     /// CO-RE relocations of the bytes in a range.
@@ -66,4 +73,20 @@ pub(super) fn by_section(elf: &Elf, btf: &Btf, ext: &Ext) -> BTreeMap<String, Co
         info.relocations.sort_by_key(|r| r.offset);
     }
     all
+}
+
+/// Lines out of DWARF, where a section of code with functions has none in `.BTF.ext`. Nobody depends on them: what is
+/// damaged is left out.
+pub(super) fn dwarf_lines(elf: &Elf, functions: &[Function], info: &BTreeMap<String, CodeInfo>) -> Lines {
+    let has_lines = |f: &Function| info.get(&elf.sections[f.section].name).is_some_and(CodeInfo::has_lines);
+    if functions.iter().all(has_lines) {
+        return Lines::default();
+    }
+    sections(elf).map_or_else(|_| Lines::default(), |sections| Lines::read(&sections).0)
+}
+
+/// The debug sections, relocated.
+pub(super) fn sections(elf: &Elf) -> Result<Sections<'_>, DwarfError> {
+    let debug = elf.sections.iter().filter(|s| s.content == Content::Other && s.name.starts_with(".debug_"));
+    Sections::new(elf.byte_order, debug.map(|s| (s.name.clone(), elf.relocated(s))))
 }

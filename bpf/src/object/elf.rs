@@ -15,6 +15,11 @@ use crate::program::Endian;
 /// Longest name of a symbol or section, in bytes (the kernel's `KSYM_NAME_LEN` is 512, with the terminator).
 const NAME_MAX: usize = 511;
 
+/// Relocations of data (the kernel's `Documentation/bpf/llvm_reloc.rst`).
+const R_BPF_64_ABS64: u32 = 2;
+const R_BPF_64_ABS32: u32 = 3;
+const R_BPF_64_NODYLD32: u32 = 4;
+
 /// What a section holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
@@ -208,6 +213,42 @@ impl Elf {
         self.bytes.get(section.range.clone()).unwrap_or_default()
     }
 
+    /// A section of debug information with its relocations applied. Every section of code gets a range of addresses of its
+    /// own, which [`code_address`] tells.
+    pub fn relocated(&self, section: &Section) -> Cow<'_, [u8]> {
+        let mut bytes = Cow::Borrowed(self.data(section));
+        for relocation in &section.relocations {
+            let symbol = &self.symbols[relocation.symbol];
+            let base = match symbol.home {
+                Home::Section(home) if self.sections[home].content == Content::Code => code_address(home),
+                _ => 0,
+            };
+            let value = base.wrapping_add(symbol.value);
+            let Ok(at) = usize::try_from(relocation.offset) else { continue };
+            // Compilers before LLVM 13 wrote those of instructions here too. The addend stands in the place.
+            match relocation.kind {
+                1 | R_BPF_64_ABS64 => self.add::<8>(&mut bytes, at, value),
+                10 | R_BPF_64_ABS32 | R_BPF_64_NODYLD32 => self.add::<4>(&mut bytes, at, value),
+                _ => {}
+            }
+        }
+        bytes
+    }
+
+    /// Adds to a number of `N` bytes in the file's order.
+    fn add<const N: usize>(&self, bytes: &mut Cow<'_, [u8]>, at: usize, value: u64) {
+        let Some(place) = at.checked_add(N).and_then(|end| bytes.to_mut().get_mut(at..end)) else { return };
+        let big = self.byte_order == Endian::Big;
+        if big {
+            place.reverse();
+        }
+        let number = place.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)).wrapping_add(value);
+        place.copy_from_slice(&number.to_le_bytes()[..N]);
+        if big {
+            place.reverse();
+        }
+    }
+
     /// A word of 4 bytes in the file's order.
     pub fn word(&self, bytes: [u8; 4]) -> u32 {
         match self.byte_order {
@@ -243,6 +284,11 @@ impl Elf {
         }
         found
     }
+}
+
+/// Where the code of a section lies for its debug information.
+pub(super) fn code_address(section: usize) -> u64 {
+    (section as u64 + 1) << 32
 }
 
 /// The text up to the first zero byte, no longer than [`NAME_MAX`], as one line.

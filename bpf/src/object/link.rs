@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::elf::Section;
+use super::elf::{self, Section};
 use super::externs::KCONFIG;
 use super::functions::Function;
 use super::symbols::Reference;
@@ -31,6 +31,9 @@ const NO_FUNCTION: i32 = 2_002_000_000;
 /// Most maps that the instructions of a program may name (`MAX_USED_MAPS`).
 const MAPS_MAX: usize = 64;
 
+/// Most bytes of names of files and texts of lines in a program.
+const TEXT_MAX: usize = 64 << 20;
+
 /// A program being put together.
 pub(super) struct Link<'a> {
     pub object: &'a Object,
@@ -44,6 +47,8 @@ pub(super) struct Link<'a> {
     names_map: Vec<(usize, usize)>,
     lines: Vec<LineEntry>,
     info: ProgramInfo,
+    /// Bytes that texts of lines may still take.
+    text_left: usize,
     /// What was made an invalid call of, by slot.
     unresolved: Vec<(usize, String)>,
 }
@@ -59,6 +64,7 @@ impl<'a> Link<'a> {
             names_map: Vec::new(),
             lines: Vec::new(),
             info: ProgramInfo::default(),
+            text_left: TEXT_MAX,
             unresolved: Vec::new(),
         }
     }
@@ -109,13 +115,17 @@ impl<'a> Link<'a> {
             Endian::Big => RawInsn::from_be_bytes,
         };
         self.slots.extend(slots.iter().map(|&bytes| read(bytes)));
-        self.put_lines(function, section, start);
+        self.put_lines(index, start);
         self.put_info(function, section, start)?;
         self.relocate(index, start)
     }
 
-    fn put_lines(&mut self, function: &Function, section: &Section, start: usize) {
-        let Some((btf, info)) = self.object.btf.as_deref().zip(self.object.info.get(&section.name)) else { return };
+    fn put_lines(&mut self, index: usize, start: usize) {
+        let (function, section) = (self.function(index), self.section(index));
+        let known = self.object.btf.as_deref().zip(self.object.info.get(&section.name));
+        let Some((btf, info)) = known.filter(|(_, info)| info.has_lines()) else {
+            return self.put_dwarf_lines(function, start);
+        };
         let text = |off| btf.string(off).unwrap_or_default().into_owned();
         for record in info.lines(&(function.start..function.end)) {
             let byte = record.offset as usize - function.start;
@@ -124,9 +134,38 @@ impl<'a> Link<'a> {
                 continue;
             }
             let (file, text) = (text(record.file), text(record.text));
-            let line = SourceLine { file, line: record.line, column: record.column, text };
-            self.lines.push(LineEntry { slot, line });
+            self.put_line(slot, SourceLine { file, line: record.line, column: record.column, text });
         }
+    }
+
+    fn put_dwarf_lines(&mut self, function: &Function, start: usize) {
+        let base = elf::code_address(function.section) + function.start as u64;
+        let lines = &self.object.lines;
+        for &row in lines.within(base..base + (function.end - function.start) as u64) {
+            let slot = start + (row.address - base) as usize / SLOT;
+            // Of several rows at one place the last holds. Code that comes from no line counts to the line before.
+            if self.lines.last().is_some_and(|l| l.slot == slot) {
+                self.lines.pop();
+            }
+            if row.line == 0 {
+                continue;
+            }
+            let (file, text) = (lines.file(row).to_owned(), lines.text(row).to_owned());
+            self.put_line(slot, SourceLine { file, line: row.line, column: row.column, text });
+        }
+    }
+
+    /// Records may share long strings: once there is enough text, further lines have none.
+    fn put_line(&mut self, slot: usize, line: SourceLine) {
+        let bytes = line.file.len() + line.text.len();
+        let line = match self.text_left.checked_sub(bytes) {
+            Some(left) => {
+                self.text_left = left;
+                line
+            }
+            None => SourceLine { file: String::new(), text: String::new(), ..line },
+        };
+        self.lines.push(LineEntry { slot, line });
     }
 
     /// Takes over what the kernel is told of a function, as libbpf does: all functions that follow a main one with types

@@ -23,16 +23,19 @@ mod sections;
 mod select;
 mod slots;
 mod symbols;
+mod types;
 
 pub use kernel::Kernel;
 pub use maps::ObjectMap;
 pub use sections::TypeGuess;
+pub use types::{TypeSource, Types, types};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::btf::{Btf, Ext};
 use crate::diag::Diagnostic;
+use crate::dwarf::Lines;
 use crate::program::{Endian, ProgType, Program};
 use code_info::CodeInfo;
 use elf::Elf;
@@ -51,6 +54,7 @@ pub struct Object {
     btf: Option<Arc<Btf>>,
     kernel_btf: Option<Vec<u8>>,
     info: BTreeMap<String, CodeInfo>,
+    lines: Arc<Lines>,
     license: String,
     version: Option<u32>,
     programs: Vec<ProgramEntry>,
@@ -84,6 +88,7 @@ impl Object {
             _ => BTreeMap::new(),
         };
         let functions = functions::functions(&elf)?;
+        let lines = Arc::new(code_info::dwarf_lines(&elf, &functions, &info));
         let mut maps = maps::maps(&elf, btf.as_deref())?;
         slots::fill(&elf, &functions, &mut maps);
         let externs = Externs::find(&elf, btf.as_deref());
@@ -101,8 +106,21 @@ impl Object {
         let version = elf.section("version").and_then(|s| elf.data(s).try_into().ok()).map(|word| elf.word(word));
         let map_at = maps.iter().enumerate().map(|(i, m)| ((m.section, m.offset), i)).collect();
         let (programs, name) = (Vec::new(), String::new());
-        let mut object =
-            Object { elf, functions, maps, map_at, externs, btf, kernel_btf, info, license, version, programs, name };
+        let mut object = Object {
+            elf,
+            functions,
+            maps,
+            map_at,
+            externs,
+            btf,
+            kernel_btf,
+            info,
+            lines,
+            license,
+            version,
+            programs,
+            name,
+        };
         object.programs = object.find_programs();
         Ok(object)
     }

@@ -5,6 +5,7 @@
 pub mod arith;
 pub mod asm;
 pub mod both;
+pub mod c_types;
 pub mod executed;
 pub mod functions;
 pub mod generate;
