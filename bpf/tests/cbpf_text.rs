@@ -177,3 +177,22 @@ proptest! {
         }
     }
 }
+
+/// `ldx 4*([14]&0xf)`, of which six instructions come.
+const LONGEST: RawFilter = RawFilter { code: 0xb1, jt: 0, jf: 0, k: 14 };
+
+#[test]
+fn jumps_reach_across_the_longest_filter() {
+    let n = bpf::cbpf::MAX_INSNS;
+    let mut words = vec![LONGEST; n];
+    // Over all of them, forward from the first; a branch to the next instruction keeps what lies between reachable.
+    words[0] = RawFilter { code: 0x15, jt: 1, jf: 0, k: 0 };
+    words[1] = RawFilter { code: 0x05, jt: 0, jf: 0, k: n as u32 - 3 };
+    words[n - 1] = RawFilter { code: 0x06, jt: 0, jf: 0, k: 1 };
+    let program = check(&words, "longest").unwrap().program("longest").unwrap();
+    assert!(program.insns.len() > 6 * (n - 3), "{} instructions", program.insns.len());
+    let far = program.insns.iter().enumerate().filter_map(|(slot, insn)| Some((slot, insn.target(slot)?)));
+    let end = program.insns.len() as i64 - 2;
+    assert!(far.clone().any(|(_, target)| target == end), "the jump goes to the last instruction");
+    assert!(far.clone().all(|(slot, target)| target > slot as i64 && target <= end));
+}

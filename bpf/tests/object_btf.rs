@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bpf::btf::{Btf, Encoding, FuncLinkage, Kind, Member, Type, VarLinkage, dump};
+use bpf::btf::{Btf, Encoding, FuncLinkage, Kind, Member, Type, VarLinkage, dump, value};
 use serde_json::{Value, json};
 
 /// A type as bpftool writes it; enumerations of 32 and of 64 bits are one kind here.
@@ -242,7 +242,7 @@ fn values_are_written_by_their_types() {
     bytes[80..84].copy_from_slice(&1.5f32.to_le_bytes());
     bytes[104..108].copy_from_slice(&(-1i32).to_le_bytes());
     bytes[108] = 1;
-    let text = dump::value(btf, all, &bytes, bpf::insn::Endian::Little);
+    let text = value::text(btf, all, &bytes, bpf::insn::Endian::Little);
     for part in [
         "{\"a\": -1,\"b\": 9,\"p\": \"0x0\"",
         "\"grid\": [[-7,0,0,0],[0,0,0,0],[0,0,0,0]],\"real\": 1.5,",
@@ -252,5 +252,5 @@ fn values_are_written_by_their_types() {
         assert!(text.contains(part), "{part} in {text}");
     }
     // What is missing is null.
-    assert_eq!(dump::value(btf, all, &bytes[..100], bpf::insn::Endian::Little), "null");
+    assert_eq!(value::text(btf, all, &bytes[..100], bpf::insn::Endian::Little), "null");
 }

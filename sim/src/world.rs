@@ -76,7 +76,7 @@ impl World {
             match event {
                 Event::Arrive(source) => {
                     let Playing { port, line, ref mut next, .. } = self.sources[source];
-                    let arrival = next.take().expect("its event was entered with it");
+                    let arrival = next.take().expect("schedule_next enters the event with the arrival, one at a time");
                     let line_time = line.time_of(device::line_bytes(arrival.bytes.len()) * 8);
                     let id = self.tracker.arrive(now, arrival.bytes.len(), line_time);
                     let frame = Frame { id, bytes: arrival.bytes };

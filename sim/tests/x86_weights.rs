@@ -54,30 +54,12 @@ fn aside(insn: &Insn) -> u32 {
     }
 }
 
-const ALU: [AluOp; 13] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-];
-const CONDS: [Cond; 11] =
-    [Cond::Eq, Cond::Ne, Cond::Gt, Cond::Ge, Cond::Lt, Cond::Le, Cond::Set, Cond::Sgt, Cond::Sge, Cond::Slt, Cond::Sle];
-
 /// Every row whose instruction goes on to the next, with registers drawn.
 fn straight(rng: &mut Rng) -> Vec<Vec<Insn>> {
     let reg = |rng: &mut Rng| Reg::all().nth(rng.below(10) as usize).expect("ten registers can be written");
     let mut rows = Vec::new();
     for width in WIDTHS {
-        for op in ALU {
+        for op in AluOp::ALL {
             for src in [reg(rng).operand(), 3.operand(), (-1).operand()] {
                 let shift = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
                 if shift && src == Operand::Imm(-1) {
@@ -141,7 +123,7 @@ fn cases() -> Vec<Case> {
         cases.push(case(format!("mixture {seed}"), &body, aside));
     }
     for width in WIDTHS {
-        for cond in CONDS {
+        for cond in Cond::ALL {
             for src in [0.operand(), 3.operand(), R9.operand()] {
                 if src == Operand::Imm(0) && !matches!(cond, Cond::Eq | Cond::Ne) {
                     continue;

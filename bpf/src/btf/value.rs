@@ -1,4 +1,6 @@
-//! Bytes of a typed value from what a person writes: numbers, addresses, names, fields.
+//! Typed values and their bytes: [`encode`] makes bytes of what a person writes, [`text`] shows bytes as the kernel does.
+//!
+//! What a person writes are numbers, addresses, names and fields:
 //!
 //! | type | is written as |
 //! |---|---|
@@ -14,6 +16,10 @@
 //! address 6. A prefix such as `10.0.0.0/8` fits a structure of a 32-bit length and 4 or 16 bytes, as tries have for keys. A
 //! list of as many bytes as the type has, each a number or a text of hexadecimal digits, fits any type: that is how maps are
 //! dumped without types.
+
+mod text;
+
+pub use text::text;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

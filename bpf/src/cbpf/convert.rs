@@ -279,8 +279,7 @@ impl Code {
 
     fn link(mut self) -> Vec<Insn> {
         for (at, to) in self.jumps {
-            // A classic instruction becomes at most six, so the longest of 4096 jumps over less than 2^15.
-            let distance = i16::try_from(self.start_of[to] - at - 1).expect("a filter is shorter than a jump reaches");
+            let distance = i16::try_from(self.start_of[to] - at - 1).expect("at most 4,096 instructions become 6 each");
             match &mut self.insns[at] {
                 Insn::Jump { off, .. } => *off = distance.into(),
                 Insn::Branch { off, .. } => *off = distance,

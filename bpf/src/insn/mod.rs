@@ -147,6 +147,25 @@ pub enum AluOp {
     Arsh,
 }
 
+impl AluOp {
+    /// All of them, as declared.
+    pub const ALL: [AluOp; 13] = [
+        AluOp::Add,
+        AluOp::Sub,
+        AluOp::Mul,
+        AluOp::Div,
+        AluOp::Sdiv,
+        AluOp::Mod,
+        AluOp::Smod,
+        AluOp::Or,
+        AluOp::And,
+        AluOp::Xor,
+        AluOp::Lsh,
+        AluOp::Rsh,
+        AluOp::Arsh,
+    ];
+}
+
 /// Byte order operation (RFC 9669 §4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ByteOrder {
@@ -185,6 +204,23 @@ pub enum Cond {
     Sle,
 }
 
+impl Cond {
+    /// All of them, as declared.
+    pub const ALL: [Cond; 11] = [
+        Cond::Eq,
+        Cond::Ne,
+        Cond::Gt,
+        Cond::Ge,
+        Cond::Lt,
+        Cond::Le,
+        Cond::Set,
+        Cond::Sgt,
+        Cond::Sge,
+        Cond::Slt,
+        Cond::Sle,
+    ];
+}
+
 /// Atomic operation (RFC 9669 §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AtomicOp {
@@ -200,6 +236,12 @@ pub enum AtomicOp {
     Xchg,
     /// Compare R0 and exchange; always fetches, into R0.
     Cmpxchg,
+}
+
+impl AtomicOp {
+    /// All of them, as declared.
+    pub const ALL: [AtomicOp; 6] =
+        [AtomicOp::Add, AtomicOp::Or, AtomicOp::And, AtomicOp::Xor, AtomicOp::Xchg, AtomicOp::Cmpxchg];
 }
 
 /// What a wide load puts into its register (RFC 9669 §5.4).

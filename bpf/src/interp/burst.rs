@@ -248,7 +248,7 @@ pub(super) fn burst<O: Observer, const BIG: bool>(
                 let at = address(r[dst], &op);
                 let index = faulty!(place(guard, at, $size.bytes(), true));
                 let bytes = &mut mem[index..index + size_of::<$ty>()];
-                let mut old = u64::from(word!($ty, (&*bytes).try_into().expect("a slice of that size")));
+                let mut old = u64::from(word!($ty, (&*bytes).try_into().expect("sliced to size_of::<$ty>() above")));
                 if O::ACCESSES {
                     let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Atomic, at, $size);
                     old = observer.loaded(&access, Some(kind), old);

@@ -90,14 +90,11 @@ const FUNCTION: u64 = 1 << 32;
 
 /// The operand of an atomic opcode: which operation, and whether the old value comes back.
 pub(super) fn atomic_of(imm: u64) -> (AtomicOp, bool) {
-    (ATOMICS[(imm >> 1) as usize % ATOMICS.len()], imm & 1 != 0)
+    (AtomicOp::ALL[(imm >> 1) as usize % AtomicOp::ALL.len()], imm & 1 != 0)
 }
 
-const ATOMICS: [AtomicOp; 6] =
-    [AtomicOp::Add, AtomicOp::Or, AtomicOp::And, AtomicOp::Xor, AtomicOp::Xchg, AtomicOp::Cmpxchg];
-
 fn atomic_imm(op: AtomicOp, fetch: bool) -> u64 {
-    let at = ATOMICS.iter().position(|&row| row == op).expect("the list has all atomic operations");
+    let at = AtomicOp::ALL.iter().position(|&row| row == op).expect("the list has all atomic operations");
     (at as u64) << 1 | u64::from(fetch)
 }
 

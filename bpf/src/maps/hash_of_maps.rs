@@ -1,9 +1,10 @@
 //! `BPF_MAP_TYPE_HASH_OF_MAPS`: maps of one shape, by key. A value is a map's number.
 
-use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant, lock, unlock, walk};
+use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant};
 use super::kind::NO_ELEMENTS;
 use super::reference::check_inner;
-use super::{Batch, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
+use super::table::Table;
+use super::{Batch, Holds, Map, MapKind, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -19,7 +20,7 @@ pub(super) const KIND: MapKind = MapKind {
     inner: false,
     user_lookup: UserLookup::Value,
     user_take: false,
-    batch: Batch::Buckets(shape),
+    batch: Batch::Buckets(HashOfMaps::shape),
     adds_flags: 0,
     check: |spec| {
         if spec.value_size != 4 {
@@ -36,47 +37,14 @@ pub(super) const KIND: MapKind = MapKind {
 
 struct HashOfMaps;
 
-fn shape(map: &Map) -> Shape {
-    Shape::of(map.spec(), VARIANT)
-}
-
-impl MapOps for HashOfMaps {
-    fn lookup(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Option<u32> {
-        let shape = shape(map);
-        hash_table::find(tape, &shape, hash_key(key), key).map(|found| found.entry + shape.value_off)
+impl Table for HashOfMaps {
+    fn shape(map: &Map) -> Shape {
+        Shape::of(map.spec(), VARIANT)
     }
 
-    fn update(
-        &self,
-        map: &Map,
-        tape: &mut Tape<'_>,
-        _: Side,
-        key: &[u8],
-        value: &[u8],
-        flags: u64,
-    ) -> Result<(), Errno> {
+    fn update(map: &Map, tape: &mut Tape<'_>, _: Side, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         hash_table::check_flags(flags)?;
-        let (shape, hash) = (shape(map), hash_key(key));
-        let bucket = shape.bucket(hash);
-        lock(tape, bucket);
-        let head = tape.read_u32(bucket);
-        let old = walk(tape, &shape, head, hash, key);
-        let done = hash_table::check_presence(old.is_some(), flags).and_then(|()| match old {
-            Some(old) => {
-                tape.write(old.entry + shape.value_off, value, true);
-                Ok(())
-            }
-            None => hash_table::insert(tape, map, &shape, &NewEntry { hash, key, value }, bucket, head).map(|_| ()),
-        });
-        unlock(tape, bucket);
-        done
-    }
-
-    fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &shape(map), hash_key(key), key)
-    }
-
-    fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
+        let entry = NewEntry { hash: hash_key(key), key, value };
+        hash_table::put(tape, map, &Self::shape(map), &entry, flags)
     }
 }

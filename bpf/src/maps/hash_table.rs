@@ -156,6 +156,12 @@ impl Shape {
         keys
     }
 
+    /// Where the values in entries lie, of the size that user space knows.
+    pub(super) fn elements(&self, spec: &MapSpec) -> Elements {
+        let first = self.entries + self.value_off;
+        Elements { first, stride: self.stride, size: spec.value_size, count: self.total }
+    }
+
     /// Where per-CPU values lie.
     pub(super) fn cpu_elements(&self, spec: &MapSpec, cpus: u32) -> Elements {
         Elements { first: self.values, stride: self.value_stride, size: spec.value_size, count: self.total * cpus }
@@ -290,18 +296,59 @@ pub(super) fn unlink(tape: &mut Tape<'_>, bucket: u32, found: &Found) {
     }
 }
 
-/// Removes a key and puts its entry on the free list.
-pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, hash: u32, key: &[u8]) -> Result<(), Errno> {
+/// A key's bucket while a writer has its lock.
+pub(super) struct Held {
+    /// Offset of the bucket.
+    pub bucket: u32,
+    /// Link of its first entry.
+    pub head: u32,
+    /// The key's entry.
+    pub old: Option<Found>,
+}
+
+/// Changes the bucket of a key under its lock.
+pub(super) fn change<T>(
+    tape: &mut Tape<'_>,
+    shape: &Shape,
+    hash: u32,
+    key: &[u8],
+    work: impl FnOnce(&mut Tape<'_>, Held) -> T,
+) -> T {
     let bucket = shape.bucket(hash);
     lock(tape, bucket);
     let head = tape.read_u32(bucket);
-    let found = walk(tape, shape, head, hash, key);
-    if let Some(found) = &found {
-        unlink(tape, bucket, found);
-        give(tape, found.entry, found.link);
-    }
+    let old = walk(tape, shape, head, hash, key);
+    let done = work(tape, Held { bucket, head, old });
     unlock(tape, bucket);
-    found.map(|_| ()).ok_or(Errno::ENOENT)
+    done
+}
+
+/// Writes a key's value in place, or makes an entry for it.
+pub(super) fn put(
+    tape: &mut Tape<'_>,
+    map: &Map,
+    shape: &Shape,
+    entry: &NewEntry<'_>,
+    flags: u64,
+) -> Result<(), Errno> {
+    change(tape, shape, entry.hash, entry.key, |tape, held| {
+        check_presence(held.old.is_some(), flags)?;
+        match held.old {
+            Some(old) => tape.write(old.entry + shape.value_off, entry.value, true),
+            None => insert(tape, map, shape, entry, held.bucket, held.head).map(|_| ())?,
+        }
+        Ok(())
+    })
+}
+
+/// Removes a key and puts its entry on the free list.
+pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, hash: u32, key: &[u8]) -> Result<(), Errno> {
+    change(tape, shape, hash, key, |tape, held| {
+        let found = held.old.ok_or(Errno::ENOENT)?;
+        unlink(tape, held.bucket, &found);
+        give(tape, found.entry, found.link);
+        Ok(())
+    })
 }
 
 /// The entry of a key.

@@ -19,6 +19,7 @@
 
 use super::hash_table::{self, HEADER, Shape, Variant, lock, unlock};
 use super::{BPF_F_NO_COMMON_LRU, Map, Tape};
+use crate::errno::Errno;
 use crate::program::MapSpec;
 
 /// Bytes of an entry before its key.
@@ -77,6 +78,13 @@ pub(super) fn rounded_entries(spec: &MapSpec, cpus: u32) -> u32 {
         (true, _) => spec.max_entries,
         (false, Some(up)) => up,
         (false, None) => spec.max_entries / cpus.max(1) * cpus.max(1),
+    }
+}
+
+/// Marks an entry as used.
+pub(super) fn mark(tape: &mut Tape<'_>, entry: u32) {
+    if tape.follow_u32(entry + MARK) == 0 {
+        tape.write_u32(entry + MARK, 1, true);
     }
 }
 
@@ -169,13 +177,6 @@ impl<'m> Lru<'m> {
 
     fn marked(&self, tape: &mut Tape<'_>, link: u32) -> bool {
         self.shape.entry(link).is_some_and(|entry| tape.follow_u32(entry + MARK) != 0)
-    }
-
-    /// Marks an entry as used.
-    pub fn mark(&self, tape: &mut Tape<'_>, entry: u32) {
-        if tape.follow_u32(entry + MARK) == 0 {
-            tape.write_u32(entry + MARK, 1, true);
-        }
     }
 
     fn before(&self, tape: &mut Tape<'_>, link: u32) -> u32 {
@@ -428,18 +429,16 @@ impl<'m> Lru<'m> {
     }
 
     /// Removes a key.
-    pub fn remove(&self, tape: &mut Tape<'_>, hash: u32, key: &[u8]) -> bool {
-        let bucket = self.shape.bucket(hash);
-        lock(tape, bucket);
-        let head = tape.read_u32(bucket);
-        let found = hash_table::walk(tape, &self.shape, head, hash, key);
-        if let Some(found) = &found {
-            hash_table::unlink(tape, bucket, found);
-        }
-        unlock(tape, bucket);
-        if let Some(found) = &found {
-            self.give(tape, found.link);
-        }
-        found.is_some()
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub fn remove(&self, tape: &mut Tape<'_>, hash: u32, key: &[u8]) -> Result<(), Errno> {
+        let link = hash_table::change(tape, &self.shape, hash, key, |tape, held| {
+            let found = held.old.ok_or(Errno::ENOENT)?;
+            hash_table::unlink(tape, held.bucket, &found);
+            Ok(found.link)
+        })?;
+        self.give(tape, link);
+        Ok(())
     }
 }

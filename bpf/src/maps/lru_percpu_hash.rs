@@ -1,10 +1,11 @@
 //! `BPF_MAP_TYPE_LRU_PERCPU_HASH`: as `lru_hash.rs`, with a value for each processor, changed in place.
 
-use super::hash_table::{self, NewEntry, Shape, lock, unlock, walk};
+use super::hash_table::{self, Found, Held, NewEntry, Shape};
 use super::kind::KEYED_PERCPU;
 use super::lru::{self, Lru};
-use super::percpu_hash::write_values;
-use super::{BPF_EXIST, Batch, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
+use super::percpu_hash::{own_value, write_values};
+use super::table::Table;
+use super::{BPF_EXIST, Batch, Holds, Map, MapKind, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -16,7 +17,7 @@ pub(super) const KIND: MapKind = MapKind {
     inner: true,
     user_lookup: UserLookup::Value,
     user_take: true,
-    batch: Batch::Buckets(shape),
+    batch: Batch::Buckets(LruPercpuHash::shape),
     adds_flags: 0,
     check: |spec| hash_table::check_shape(spec, true, true),
     region_size: |spec, cpus| hash_table::region_size(spec, lru::variant(spec, cpus, true)),
@@ -27,33 +28,20 @@ pub(super) const KIND: MapKind = MapKind {
 
 struct LruPercpuHash;
 
-fn shape(map: &Map) -> Shape {
-    Lru::of(map, true).shape
-}
-
-impl MapOps for LruPercpuHash {
-    fn lookup(&self, map: &Map, tape: &mut Tape<'_>, cpu: u32, key: &[u8]) -> Option<u32> {
-        let lru = Lru::of(map, true);
-        let found = hash_table::find(tape, &lru.shape, hash_key(key), key)?;
-        lru.mark(tape, found.entry);
-        (cpu < map.cpus()).then(|| lru.shape.cpu_value(found.link, cpu))
+impl Table for LruPercpuHash {
+    fn shape(map: &Map) -> Shape {
+        Lru::of(map, true).shape
     }
 
-    fn find(&self, map: &Map, tape: &mut Tape<'_>, cpu: u32, key: &[u8]) -> Option<u32> {
-        let shape = shape(map);
-        let found = hash_table::find(tape, &shape, hash_key(key), key)?;
-        (cpu < map.cpus()).then(|| shape.cpu_value(found.link, cpu))
+    fn value(map: &Map, shape: &Shape, found: &Found, cpu: u32) -> Option<u32> {
+        own_value(map, shape, found, cpu)
     }
 
-    fn update(
-        &self,
-        map: &Map,
-        tape: &mut Tape<'_>,
-        side: Side,
-        key: &[u8],
-        value: &[u8],
-        flags: u64,
-    ) -> Result<(), Errno> {
+    fn used(tape: &mut Tape<'_>, found: &Found) {
+        lru::mark(tape, found.entry);
+    }
+
+    fn update(map: &Map, tape: &mut Tape<'_>, side: Side, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         if flags > BPF_EXIST || side.cpu() >= map.cpus() {
             return Err(Errno::EINVAL);
         }
@@ -63,37 +51,31 @@ impl MapOps for LruPercpuHash {
             BPF_EXIST => None,
             _ => Some(lru.pop(tape, side.cpu(), hash).ok_or(Errno::ENOMEM)?),
         };
-        let bucket = lru.shape.bucket(hash);
-        lock(tape, bucket);
-        let head = tape.read_u32(bucket);
-        let old = walk(tape, &lru.shape, head, hash, key);
-        let done = hash_table::check_presence(old.is_some(), flags);
         let mut unused = new;
-        match (&done, &old, new.and_then(|link| Some((link, lru.shape.entry(link)?)))) {
-            (Ok(()), Some(old), _) => {
-                lru.mark(tape, old.entry);
-                write_values(tape, map, &lru.shape, old.link, side, value, false);
+        let done = hash_table::change(tape, &lru.shape, hash, key, |tape, Held { bucket, head, old }| {
+            hash_table::check_presence(old.is_some(), flags)?;
+            match (&old, new.and_then(|link| Some((link, lru.shape.entry(link)?)))) {
+                (Some(old), _) => {
+                    lru::mark(tape, old.entry);
+                    write_values(tape, map, &lru.shape, old.link, side, value, false);
+                }
+                (None, Some((link, entry))) => {
+                    NewEntry { hash, key, value: &[] }.write(tape, entry, &lru.shape, head);
+                    tape.write_u32(bucket, link, false);
+                    write_values(tape, map, &lru.shape, link, side, value, true);
+                    unused = None;
+                }
+                (None, None) => {}
             }
-            (Ok(()), None, Some((link, entry))) => {
-                NewEntry { hash, key, value: &[] }.write(tape, entry, &lru.shape, head);
-                tape.write_u32(bucket, link, false);
-                write_values(tape, map, &lru.shape, link, side, value, true);
-                unused = None;
-            }
-            _ => {}
-        }
-        unlock(tape, bucket);
+            Ok(())
+        });
         if let Some(link) = unused {
             lru.give(tape, link);
         }
         done
     }
 
-    fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        if Lru::of(map, true).remove(tape, hash_key(key), key) { Ok(()) } else { Err(Errno::ENOENT) }
-    }
-
-    fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
+    fn delete(map: &Map, tape: &mut Tape<'_>, key: &[u8]) -> Result<(), Errno> {
+        Lru::of(map, true).remove(tape, hash_key(key), key)
     }
 }

@@ -60,6 +60,7 @@ mod sockhash;
 mod sockmap;
 mod stack;
 mod stack_trace;
+mod table;
 mod user;
 mod xskmap;
 

@@ -1,8 +1,9 @@
 //! `BPF_MAP_TYPE_PERCPU_HASH` (`hash_table.rs`): a key's value is one for each processor, and an update changes it in place.
 
-use super::hash_table::{self, ENTRY_HEAD, HEADER, NewEntry, Shape, Variant, lock, unlock, walk};
+use super::hash_table::{self, ENTRY_HEAD, Found, HEADER, Held, NewEntry, Shape, Variant};
 use super::kind::KEYED_PERCPU;
-use super::{Batch, Holds, Map, MapKind, MapOps, Side, Tape, UserLookup, hash_key};
+use super::table::Table;
+use super::{Batch, Holds, Map, MapKind, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -18,7 +19,7 @@ pub(super) const KIND: MapKind = MapKind {
     inner: true,
     user_lookup: UserLookup::Value,
     user_take: true,
-    batch: Batch::Buckets(shape),
+    batch: Batch::Buckets(PercpuHash::shape),
     adds_flags: 0,
     check: |spec| hash_table::check_shape(spec, false, true),
     region_size: |spec, cpus| hash_table::region_size(spec, variant(cpus)),
@@ -29,8 +30,9 @@ pub(super) const KIND: MapKind = MapKind {
 
 struct PercpuHash;
 
-fn shape(map: &Map) -> Shape {
-    Shape::of(map.spec(), variant(map.cpus()))
+/// Where a processor's value of an entry lies.
+pub(super) fn own_value(map: &Map, shape: &Shape, found: &Found, cpu: u32) -> Option<u32> {
+    (cpu < map.cpus()).then(|| shape.cpu_value(found.link, cpu))
 }
 
 /// Writes the values of an entry: those given, and for a new entry zeros on all other processors.
@@ -54,47 +56,28 @@ pub(super) fn write_values(
     }
 }
 
-impl MapOps for PercpuHash {
-    fn lookup(&self, map: &Map, tape: &mut Tape<'_>, cpu: u32, key: &[u8]) -> Option<u32> {
-        let shape = shape(map);
-        let found = hash_table::find(tape, &shape, hash_key(key), key)?;
-        (cpu < map.cpus()).then(|| shape.cpu_value(found.link, cpu))
+impl Table for PercpuHash {
+    fn shape(map: &Map) -> Shape {
+        Shape::of(map.spec(), variant(map.cpus()))
     }
 
-    fn update(
-        &self,
-        map: &Map,
-        tape: &mut Tape<'_>,
-        side: Side,
-        key: &[u8],
-        value: &[u8],
-        flags: u64,
-    ) -> Result<(), Errno> {
+    fn value(map: &Map, shape: &Shape, found: &Found, cpu: u32) -> Option<u32> {
+        own_value(map, shape, found, cpu)
+    }
+
+    fn update(map: &Map, tape: &mut Tape<'_>, side: Side, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         if flags > super::BPF_EXIST || side.cpu() >= map.cpus() {
             return Err(Errno::EINVAL);
         }
-        let (shape, hash) = (shape(map), hash_key(key));
-        let bucket = shape.bucket(hash);
-        lock(tape, bucket);
-        let head = tape.read_u32(bucket);
-        let old = walk(tape, &shape, head, hash, key).map(|found| found.link);
-        let done = hash_table::check_presence(old.is_some(), flags).and_then(|()| {
-            let link = match old {
-                Some(link) => link,
+        let (shape, hash) = (Self::shape(map), hash_key(key));
+        hash_table::change(tape, &shape, hash, key, |tape, Held { bucket, head, old }| {
+            hash_table::check_presence(old.is_some(), flags)?;
+            let link = match &old {
+                Some(old) => old.link,
                 None => hash_table::insert(tape, map, &shape, &NewEntry { hash, key, value: &[] }, bucket, head)?,
             };
             write_values(tape, map, &shape, link, side, value, old.is_none());
             Ok(())
-        });
-        unlock(tape, bucket);
-        done
-    }
-
-    fn delete(&self, map: &Map, tape: &mut Tape<'_>, _: u32, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &shape(map), hash_key(key), key)
-    }
-
-    fn next_key(&self, map: &Map, tape: &mut Tape<'_>, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        hash_table::next_key(tape, &shape(map), key.map(|key| (hash_key(key), key)), next)
+        })
     }
 }

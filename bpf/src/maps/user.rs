@@ -62,15 +62,20 @@ impl Map {
         key: &[u8],
         flags: u64,
     ) -> Result<Vec<u8>, Errno> {
+        self.may_look_up(Access::Read, key, flags)?;
+        self.value_of(mem, log, key)
+    }
+
+    /// What Linux checks of a look-up by key, in its order. No map here has a lock in its value.
+    fn may_look_up(&self, access: Access, key: &[u8], flags: u64) -> Result<(), Errno> {
         if flags & !BPF_F_LOCK != 0 {
             return Err(Errno::EINVAL);
         }
-        self.permit(Access::Read)?;
+        self.permit(access)?;
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
-        self.check_key(key)?;
-        self.value_of(mem, log, key)
+        self.check_key(key)
     }
 
     /// What a look-up finds, whoever may ask.
@@ -206,14 +211,7 @@ impl Map {
         key: &[u8],
         flags: u64,
     ) -> Result<Vec<u8>, Errno> {
-        if flags & !BPF_F_LOCK != 0 {
-            return Err(Errno::EINVAL);
-        }
-        self.permit(Access::ReadAndWrite)?;
-        if flags != 0 {
-            return Err(Errno::EINVAL);
-        }
-        self.check_key(key)?;
+        self.may_look_up(Access::ReadAndWrite, key, flags)?;
         if !self.kind().user_take {
             return Err(Errno::ENOTSUPP);
         }

@@ -23,7 +23,7 @@ pub struct Kernel {
 /// Made by `bpf/src/object/uapi/build.sh` from the C beside it.
 static UAPI: LazyLock<Arc<Btf>> = LazyLock::new(|| {
     let types = Btf::parse(include_bytes!("uapi/uapi.btf"));
-    Arc::new(types.expect("the committed types are sound, as a test says"))
+    Arc::new(types.expect("constant bytes, which a test parses"))
 });
 
 impl Default for Kernel {

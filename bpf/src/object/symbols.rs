@@ -128,7 +128,7 @@ impl Link<'_> {
                 let byte = self.object.externs.place(variable, self.kernel, elf.byte_order);
                 let byte = byte.map_err(|why| Diagnostic { at: Some(place()), ..why })?;
                 let map = self.object.maps.iter().position(|m| m.is_global_data() && m.spec.name == KCONFIG);
-                let map = map.expect("an object with variables of the configuration has their map");
+                let map = map.expect("Externs::map makes it as soon as there is one variable");
                 Ok(Reference::Data(map, byte as i32))
             }
             // Without BTF too, libbpf makes a weak symbol zero.

@@ -6,7 +6,7 @@ use crate::btf::info;
 use crate::errno::Errno;
 use crate::helpers::signature;
 use crate::insn::{Callee, Insn, Wide, encode};
-use crate::program::{Function, MapType, Program};
+use crate::program::{Function, MapSpec, MapType, Program};
 
 /// Most instructions a program may have, in slots (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub(super) const MAX_SLOTS: usize = 1_000_000;
@@ -185,7 +185,7 @@ fn references(program: &Program) -> Proof {
                     let line = format!("fd {} is not pointing to valid bpf_map", map.0);
                     return Err(Stop::refused(Errno(9), line));
                 };
-                if spec.ty == MapType(0) || spec.ty.name().is_none() {
+                if spec.ty == MapType(0) || spec.ty.name().is_none() || !template_is_sound(spec) {
                     let line = format!("fd {} is not pointing to valid bpf_map", map.0);
                     return Err(Stop::refused(Errno(9), line));
                 }
@@ -197,6 +197,12 @@ fn references(program: &Program) -> Proof {
         slot += insn.slots();
     }
     Ok(())
+}
+
+/// A map of maps has a template, which is of no maps of maps; Linux creates no others.
+fn template_is_sound(spec: &MapSpec) -> bool {
+    let of_maps = |spec: &MapSpec| matches!(spec.ty, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+    !of_maps(spec) || spec.inner.as_deref().is_some_and(|inner| !of_maps(inner))
 }
 
 /// Only an array of one entry has a value whose address is known when the program is loaded.
@@ -256,7 +262,7 @@ fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
                 points[slot].may_goto = true;
             }
             Insn::LoadImm64 { value: Wide::Func { .. }, .. } => {
-                let start = insn.function(slot).expect("a function's address names a function") as usize;
+                let start = insn.function(slot).expect("Insn::function names one for every Wide::Func") as usize;
                 points[slot].prune = true;
                 mark(&mut points, start);
                 todo.push(start);

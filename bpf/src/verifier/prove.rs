@@ -34,7 +34,8 @@ pub(super) struct Setting<'a> {
 impl<'a> Setting<'a> {
     /// A map that an instruction names, or one found in such a map; the static checks saw to it that there is one.
     pub(super) fn map(&self, map: MapIndex) -> &'a MapSpec {
-        map_spec(self.program, map).expect("maps are checked before instructions")
+        map_spec(self.program, map)
+            .expect("maps that instructions name, and templates, were found by the static checks")
     }
 
     /// The map that a look-up in a map of maps finds.

@@ -36,6 +36,7 @@ pub(super) fn check(program: &Program, depths: &[u32], asynchronous: &[bool]) ->
 }
 
 fn functions(program: &Program, depths: &[u32], asynchronous: &[bool]) -> Vec<Function> {
+    // The first function starts at slot 0: `cfg::functions` made the list.
     let index = |slot: usize| program.functions.partition_point(|f| f.start <= slot) - 1;
     let of = |&depth: &u32| Function { depth, tail_call: false, calls: Vec::new() };
     let mut functions: Vec<Function> = depths.iter().map(of).collect();

@@ -225,11 +225,15 @@ impl Tree {
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
-        self.nodes[id].as_ref().expect("a state stays while something refers to it")
+        self.nodes[id]
+            .as_ref()
+            .expect("freed only without open paths and backward edges, and nothing else keeps its number")
     }
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        self.nodes[id].as_mut().expect("a state stays while something refers to it")
+        self.nodes[id]
+            .as_mut()
+            .expect("freed only without open paths and backward edges, and nothing else keeps its number")
     }
 
     /// Adds to the trail that the current instruction is not found by stepping back, or what must be known of it then.
@@ -247,7 +251,7 @@ impl Tree {
             });
             self.has_step = true;
         }
-        change(self.trail.steps.last_mut().expect("there is an entry of the instruction"));
+        change(self.trail.steps.last_mut().expect("has_step is false, or an entry was pushed since the trail began"));
     }
 
     /// The place of states at `slot` in a frame entered by the call at `callsite`, as the kernel spreads them.

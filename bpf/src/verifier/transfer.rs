@@ -214,10 +214,11 @@ impl<'a> Walk<'a> {
                     Wide::Map(map) => Value::pointer(Kind::MapPtr(map)),
                     Wide::MapValue { map, off } => Value { off: off as i32, ..Value::pointer(Kind::MapValue(map)) },
                     Wide::Func { .. } => {
-                        let start = insn.function(slot).expect("a function's address names a function") as usize;
+                        let start =
+                            insn.function(slot).expect("Insn::function names one for every Wide::Func") as usize;
                         Value::pointer(Kind::Func(cfg::function_at(self.setting.program, start) as u32))
                     }
-                    Wide::Variable { .. } => unreachable!("its demand cannot be proved"),
+                    Wide::Variable { .. } => unreachable!("it demands Unmodelled, which is never proved"),
                 };
                 self.write(state, dst, value, None);
                 return Next::Goto(slot + 2);
@@ -288,7 +289,9 @@ impl<'a> Walk<'a> {
                 let here = slot.wrapping_add_signed(isize::from(off) + 1);
                 return Next::Turn { here, slot: slot + 1, state: round };
             }
-            Insn::Call { .. } | Insn::AddrSpaceCast { .. } => unreachable!("its demand cannot be proved"),
+            Insn::Call { .. } | Insn::AddrSpaceCast { .. } => {
+                unreachable!("they demand Never or Unmodelled, which are never proved")
+            }
             Insn::Exit => return self.exit(state),
         }
         Next::Goto(slot + 1)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bpf::btf::info::{self, ProgramInfo, Subprogram};
-use bpf::btf::{Btf, Ext, FuncInfo, LineInfo, check, co_re, dump};
+use bpf::btf::{Btf, Ext, FuncInfo, LineInfo, check, co_re, dump, value};
 use bpf::dwarf::{self, Lines, Sections};
 use bpf::insn::Endian;
 use bpf::object::{Kernel, Object, types};
@@ -44,7 +44,7 @@ pub fn btf(data: &[u8]) {
     let _ = dump::c(&btf);
     assert!(dump::raw(&btf).lines().count() + 1 >= btf.types().len());
     for (id, _) in btf.iter() {
-        assert!(!dump::value(&btf, id, data, Endian::Little).is_empty());
+        assert!(!value::text(&btf, id, data, Endian::Little).is_empty());
         let (size, align) = (btf.size_of(id), btf.align_of(id));
         if taken.is_ok() && size.is_some_and(|size| size > 0) {
             assert!(align != Some(0));

@@ -5,25 +5,6 @@ use bpf::insn::{AluOp, ByteOrder, Cond, Insn, Operand, Reg, Width};
 use super::asm::{R0, R6, R7, R8, exit, helper, mov};
 use super::rng::Rng;
 
-pub const OPS: [AluOp; 13] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-];
-
-pub const CONDS: [Cond; 11] =
-    [Cond::Eq, Cond::Ne, Cond::Gt, Cond::Ge, Cond::Lt, Cond::Le, Cond::Set, Cond::Sgt, Cond::Sge, Cond::Slt, Cond::Sle];
-
 pub fn width(rng: &mut Rng) -> Width {
     rng.pick(&[Width::W32, Width::W64])
 }
@@ -33,7 +14,7 @@ pub fn operation(rng: &mut Rng, dst: Reg, regs: &[Reg]) -> Insn {
     let width = width(rng);
     match rng.below(9) {
         0..=5 => {
-            let op = rng.pick(&OPS);
+            let op = rng.pick(&AluOp::ALL);
             let bits = if width == Width::W32 { 32 } else { 64 };
             let src = if rng.once_in(2) {
                 Operand::Reg(rng.pick(regs))
@@ -61,7 +42,7 @@ pub fn operation(rng: &mut Rng, dst: Reg, regs: &[Reg]) -> Insn {
 /// A branch; where it goes is filled in later.
 pub fn comparison(rng: &mut Rng, dst: Reg, regs: &[Reg]) -> Insn {
     let src = if rng.once_in(3) { Operand::Reg(rng.pick(regs)) } else { Operand::Imm(rng.immediate()) };
-    Insn::Branch { width: width(rng), cond: rng.pick(&CONDS), dst, src, off: 0 }
+    Insn::Branch { width: width(rng), cond: rng.pick(&Cond::ALL), dst, src, off: 0 }
 }
 
 /// A program that only computes and compares; every branch goes to its end.

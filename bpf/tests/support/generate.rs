@@ -76,7 +76,7 @@ fn mutant(rng: &mut Rng, insn: &Insn) -> Option<Insn> {
     let which = rng.below(4);
     Some(match *insn {
         Insn::Alu { width, op, dst, src } => match which {
-            0 => Insn::Alu { width, op: rng.pick(&arith::OPS), dst, src },
+            0 => Insn::Alu { width, op: rng.pick(&AluOp::ALL), dst, src },
             1 => Insn::Alu { width, op, dst: any_reg(rng), src },
             2 => Insn::Alu { width: arith::width(rng), op, dst, src },
             _ => match src {
@@ -111,7 +111,7 @@ fn mutant(rng: &mut Rng, insn: &Insn) -> Option<Insn> {
             _ => Insn::Atomic { op, fetch, size, base, off, src: any_reg(rng) },
         },
         Insn::Branch { width, cond, dst, src, off } => match which {
-            0 => Insn::Branch { width, cond: rng.pick(&arith::CONDS), dst, src, off },
+            0 => Insn::Branch { width, cond: rng.pick(&Cond::ALL), dst, src, off },
             1 => Insn::Branch { width, cond, dst: any_reg(rng), src, off },
             2 => Insn::Branch { width, cond, dst, src, off: off.saturating_add(rng.pick(&[-3, -1, 1, 3])) },
             _ => match src {

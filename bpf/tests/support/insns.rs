@@ -21,26 +21,6 @@ fn size() -> impl Strategy<Value = Size> {
     select(vec![Size::B, Size::H, Size::W, Size::D])
 }
 
-const ALU: [AluOp; 13] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-];
-const COND: [Cond; 11] =
-    [Cond::Eq, Cond::Ne, Cond::Gt, Cond::Ge, Cond::Lt, Cond::Le, Cond::Set, Cond::Sgt, Cond::Sge, Cond::Slt, Cond::Sle];
-const ATOMIC: [AtomicOp; 6] =
-    [AtomicOp::Add, AtomicOp::Or, AtomicOp::And, AtomicOp::Xor, AtomicOp::Xchg, AtomicOp::Cmpxchg];
-
 /// Any value of the type, with an encoding or without; the second half of a wide load is the list's business.
 pub fn insn() -> impl Strategy<Value = Insn> {
     let callee = prop_oneof![
@@ -58,7 +38,7 @@ pub fn insn() -> impl Strategy<Value = Insn> {
     ];
     let mode = prop_oneof![Just(PacketMode::Abs), reg().prop_map(PacketMode::Ind)];
     prop_oneof![
-        (width(), select(ALU.to_vec()), reg(), operand()).prop_map(|(width, op, dst, src)| Insn::Alu {
+        (width(), select(AluOp::ALL.to_vec()), reg(), operand()).prop_map(|(width, op, dst, src)| Insn::Alu {
             width,
             op,
             dst,
@@ -84,7 +64,7 @@ pub fn insn() -> impl Strategy<Value = Insn> {
             src
         }),
         (size(), mode, any::<i32>()).prop_map(|(size, mode, imm)| Insn::LoadPacket { size, mode, imm }),
-        (select(ATOMIC.to_vec()), any::<bool>(), size(), reg(), any::<i16>(), reg())
+        (select(AtomicOp::ALL.to_vec()), any::<bool>(), size(), reg(), any::<i16>(), reg())
             .prop_map(|(op, fetch, size, base, off, src)| Insn::Atomic { op, fetch, size, base, off, src }),
         (size(), reg(), reg(), any::<i16>()).prop_map(|(size, dst, base, off)| Insn::LoadAcquire {
             size,
@@ -107,7 +87,7 @@ pub fn insn() -> impl Strategy<Value = Insn> {
         any::<i16>().prop_map(|off| Insn::MayGoto { off }),
         (any::<i32>(), any::<bool>()).prop_map(|(off, long)| Insn::Jump { off, long }),
         (-40000..40000, any::<bool>()).prop_map(|(off, long)| Insn::Jump { off, long }),
-        (width(), select(COND.to_vec()), reg(), operand(), any::<i16>())
+        (width(), select(Cond::ALL.to_vec()), reg(), operand(), any::<i16>())
             .prop_map(|(width, cond, dst, src, off)| Insn::Branch { width, cond, dst, src, off }),
         callee.prop_map(|callee| Insn::Call { callee }),
         Just(Insn::Exit),

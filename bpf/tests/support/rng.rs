@@ -70,4 +70,16 @@ impl Rng {
         ];
         if self.once_in(4) { self.word() as i32 } else { self.pick(&EDGES) }
     }
+
+    /// Bytes, many of them at the edges of comparisons and carries.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len)
+            .map(|_| match self.below(8) {
+                0 => 0,
+                1 => 0xff,
+                2 => 0x80,
+                _ => self.word() as u8,
+            })
+            .collect()
+    }
 }

@@ -7,6 +7,10 @@ use crate::memory::{Action, EngineId, MAX_WORDS, MemCommand};
 /// The signal of firmware commands. Programs cannot name it: theirs are 1 to 15.
 pub(super) const FIRMWARE_SIGNAL: u16 = 1;
 
+/// Most commands of a core under way, more than any core keeps its engines busy with: at 800 MHz, one in every cycle for
+/// 5 us. What a profile with slower memories leaves outstanding must not grow with them.
+const MOST: u16 = 4_096;
+
 /// A run of transfer registers of one context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Span {
@@ -99,7 +103,13 @@ struct Due {
 }
 
 impl Flights {
-    /// A new one, last in order. Its words are those of whoever had its place before.
+    /// Whether there is a place for one more.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.slots.len() < usize::from(MOST)
+    }
+
+    /// A new one, last in order; there must be room. Its words are those of whoever had its place before.
     #[inline]
     pub(super) fn add(&mut self, flight: impl FnOnce(FlightId, u64) -> Flight) -> FlightId {
         let number = self.issued;
@@ -108,7 +118,7 @@ impl Flights {
             Some(id) => id,
             None => {
                 let id =
-                    u16::try_from(self.slots.len()).expect("commands under way are fewer than the cycles they take");
+                    u16::try_from(self.slots.len()).expect("there are at most MOST, as Flights::has_room was asked");
                 self.slots.push(Flight::NONE);
                 self.words.push([0; MAX_WORDS]);
                 id
@@ -248,5 +258,25 @@ impl CommandQueue {
     /// When the next place is free, as far as is known.
     pub(super) fn next_free(&self) -> Option<Time> {
         self.leaving.iter().copied().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_until_most_are_under_way() {
+        let mut flights = Flights::default();
+        let mut last = FlightId(0);
+        for _ in 0..MOST {
+            assert!(flights.has_room());
+            last = flights.add(|_, number| Flight { number, pending: true, ..Flight::NONE });
+        }
+        assert!(!flights.has_room());
+        flights.answered(last, Time::from_ns(1));
+        assert!(!flights.has_room(), "its signal is on its way");
+        flights.delivered(last);
+        assert!(flights.has_room());
     }
 }

@@ -163,6 +163,9 @@ impl Machine {
 
     /// Makes sure that the command queue has room at this cycle.
     pub(super) fn queue_slot(&mut self) -> Result<(), Halt> {
+        if !self.flights.has_room() {
+            return Err(self.unsupported("a memory command while 4,096 are under way"));
+        }
         let (clock, cycle) = (&self.clock, self.cycle);
         if self.queue.has_room(self.config.costs.command_queue.max(1), || clock.time(cycle)) {
             return Ok(());

@@ -186,9 +186,10 @@ impl Workers {
     /// Takes the context's packet from it: its slot, since when it was there, how it ended.
     pub(super) fn release(&mut self, worker: Worker) -> (Slot, Time, Outcome) {
         let index = self.index(worker);
-        let Work { slot, since } = self.work[index].take().expect("a context that is done had a packet");
+        let Work { slot, since } =
+            self.work[index].take().expect("a context starts with a packet, and is released once");
         let outcome = self.cores[usize::from(worker.core.0)].outcome(worker.context);
-        let outcome = outcome.expect("a context is done when its core says so");
+        let outcome = outcome.expect("released on the core's word that it is done");
         if let Fate::Trapped(trap) = outcome.fate
             && self.traps.len() < TRAPS_KEPT
         {

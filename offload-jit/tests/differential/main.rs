@@ -7,6 +7,8 @@ mod bench;
 mod generate;
 mod packets;
 mod pair;
+#[path = "../../../bpf/tests/support/rng.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
 mod rng;
 
 use std::path::Path;

@@ -3,8 +3,6 @@
 mod c;
 mod decl;
 mod raw;
-mod value;
 
 pub use c::c;
 pub use raw::raw;
-pub use value::value;

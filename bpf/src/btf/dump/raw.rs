@@ -9,7 +9,7 @@ use crate::btf::{Btf, Encoding, FuncLinkage, Kind, Member, NameOff, Type, TypeId
 pub fn raw(btf: &Btf) -> String {
     let mut out = String::new();
     for (id, ty) in btf.iter().skip(1) {
-        one(btf, id, ty, &mut out).expect("writing to a string cannot fail");
+        one(btf, id, ty, &mut out).expect("String takes all that is written, and no Display here fails");
     }
     out
 }

@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+
+use super::text as value_text;
 use super::*;
 use crate::btf::Encoding::{self, Char, Signed, Unsigned};
 use crate::btf::{EnumValue, NameOff, Type};
@@ -131,4 +134,27 @@ fn arrays_and_big_endian_machines() {
     assert!(encode(Some((&btf, name)), 8, &text("a long name"), Endian::Little).is_err());
     let list = Written::Items(vec![Written::Number(1), Written::Number(2)]);
     assert_eq!(encode(Some((&btf, words)), 12, &list, Endian::Big), Ok(vec![0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0]));
+}
+
+#[test]
+fn text_shows_what_was_written() {
+    let mut make = Make::new();
+    let (u32_, s16) = (make.int("u32", 4, Unsigned), make.int("s16", 2, Signed));
+    let members = vec![
+        make.member("port", u32_, 0, 11),
+        make.member("delta", s16, 16, 5),
+        make.member("", u32_, 21, 11),
+        make.member("count", u32_, 32, 0),
+    ];
+    let flow = make.add("flow", Kind::Struct { size: 8, members });
+    let btf = make.btf();
+    proptest!(|(port in 0..2048i128, delta in -16..16i128, count in any::<u32>(), big in any::<bool>())| {
+        let order = if big { Endian::Big } else { Endian::Little };
+        let count = i128::from(count);
+        let fields = [("port", port), ("delta", delta), ("count", count)];
+        let written = fields.map(|(name, number)| (name.to_owned(), Written::Number(number)));
+        let bytes = encode(Some((&btf, flow)), 8, &Written::Fields(written.to_vec()), order).unwrap();
+        let shown = format!(r#"{{"port": {port},"delta": {delta},"(anon)": 0,"count": {count}}}"#);
+        prop_assert_eq!(value_text(&btf, flow, &bytes, order), shown);
+    });
 }

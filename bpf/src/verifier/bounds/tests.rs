@@ -5,25 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::insn::{AluOp, Cond, Width};
 
-const OPS: [AluOp; 13] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-];
-
-const CONDS: [Cond; 11] =
-    [Cond::Eq, Cond::Ne, Cond::Gt, Cond::Ge, Cond::Lt, Cond::Le, Cond::Set, Cond::Sgt, Cond::Sge, Cond::Slt, Cond::Sle];
-
 /// RFC 9669 §4.1, written out here a second time.
 fn concrete(width: Width, op: AluOp, a: u64, b: u64) -> u64 {
     match width {
@@ -142,14 +123,14 @@ fn check(left: &[u64], right: &[u64]) {
     let pairs = || left.iter().flat_map(|x| right.iter().map(move |y| (*x, *y)));
     assert!(left.iter().all(|v| a.contains(*v)), "{left:x?} {a:x?}");
     for width in WIDTHS {
-        for op in OPS {
+        for op in AluOp::ALL {
             let r = a.alu(width, op, &b);
             for (x, y) in pairs() {
                 let v = concrete(width, op, x, y);
                 assert!(r.contains(v), "{width:?} {op:?} {x:#x} {y:#x} = {v:#x} not in {r:x?}");
             }
         }
-        for cond in CONDS {
+        for cond in Cond::ALL {
             let decided = taken(width, cond, &a, &b);
             let (mut yes, mut no) = ((a, b), (a, b));
             assume(width, cond, true, &mut yes.0, &mut yes.1);

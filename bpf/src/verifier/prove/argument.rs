@@ -1,6 +1,7 @@
 //! Arguments of helpers.
 
 use super::memory::{self, Region};
+use super::value_fields::ValueFields;
 use super::{Setting, readable};
 use crate::errno::Errno;
 use crate::helpers;
@@ -249,25 +250,38 @@ fn is_memory(kind: Kind) -> bool {
     )
 }
 
-/// Proves that a lock may be taken or given back.
-fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r: usize) -> Proof {
-    let Kind::MapValue(map) = value.kind else { return Ok(()) };
+/// Proves that a value points to the field of a map's values that is a structure of the kernel's, and gives the map. A
+/// pointer to something else was refused before.
+fn field(
+    setting: Setting<'_>,
+    value: &Value,
+    r: usize,
+    struct_name: &str,
+    of: impl Fn(ValueFields) -> Option<u32>,
+) -> Result<Option<MapIndex>, Stop> {
+    let Kind::MapValue(map) = value.kind else { return Ok(None) };
     let name = &setting.map(map).name;
     let fields = setting.value_fields(map);
     let Some(var) = value.var.constant() else {
-        let line = format!("R{r} doesn't have constant offset. bpf_spin_lock has to be at the constant offset");
+        let line = format!("R{r} doesn't have constant offset. {struct_name} has to be at the constant offset");
         return Err(Stop::invalid(line));
     };
     if !fields.typed {
-        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use bpf_spin_lock")));
+        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use {struct_name}")));
     }
-    let Some(at) = fields.lock else {
-        return Err(Stop::invalid(format!("map '{name}' has no valid bpf_spin_lock")));
+    let Some(at) = of(fields) else {
+        return Err(Stop::invalid(format!("map '{name}' has no valid {struct_name}")));
     };
     let off = (var as i64).wrapping_add(i64::from(value.off));
     if off != i64::from(at) {
-        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct bpf_spin_lock' that is at {at}")));
+        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct {struct_name}' that is at {at}")));
     }
+    Ok(Some(map))
+}
+
+/// Proves that a lock may be taken or given back.
+fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r: usize) -> Proof {
+    let Some(map) = field(setting, value, r, "bpf_spin_lock", |fields| fields.lock)? else { return Ok(()) };
     match (takes, state.lock) {
         (true, Some(_)) => Err(Stop::invalid("Locking two bpf_spin_locks are not allowed")),
         (false, None) => Err(Stop::invalid("bpf_spin_unlock without taking a lock")),
@@ -280,24 +294,9 @@ fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r:
 
 /// Proves that an argument is a timer.
 fn timer(setting: Setting<'_>, value: &Value, r: usize, so_far: &mut Given) -> Proof {
-    let Kind::MapValue(map) = value.kind else { return Ok(()) };
-    let name = &setting.map(map).name;
-    let fields = setting.value_fields(map);
-    let Some(var) = value.var.constant() else {
-        let line = format!("R{r} doesn't have constant offset. bpf_timer has to be at the constant offset");
-        return Err(Stop::invalid(line));
-    };
-    if !fields.typed {
-        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use bpf_timer")));
+    if let Some(map) = field(setting, value, r, "bpf_timer", |fields| fields.timer)? {
+        so_far.map = Some((map, value.map_id));
     }
-    let Some(at) = fields.timer else {
-        return Err(Stop::invalid(format!("map '{name}' has no valid bpf_timer")));
-    };
-    let off = (var as i64).wrapping_add(i64::from(value.off));
-    if off != i64::from(at) {
-        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct bpf_timer' that is at {at}")));
-    }
-    so_far.map = Some((map, value.map_id));
     Ok(())
 }
 

@@ -123,7 +123,7 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, function: usize) -> Proo
     let wrong = format!("Caller passes invalid args into func#{function} ('{}')", f.name);
     let refused = |stop: Stop| stop.with_errno_of_call().and(wrong.clone());
     for (index, arg) in global_args(setting.program, function)?.into_iter().enumerate() {
-        let reg = Reg::new(index as u8 + 1).expect("a function has at most five arguments");
+        let reg = Reg::new(index as u8 + 1).expect("global_args refuses more than five");
         let (value, r) = (state.reg(reg), reg.index());
         match arg {
             GlobalArg::Number if value.is_number() => {}

@@ -32,7 +32,7 @@ const CAST: [u32; 2] = [95, 96];
 impl Walk<'_> {
     pub(super) fn call_helper(&mut self, state: &mut State, slot: usize, id: u32) -> Next {
         let ty = self.setting.program.ty;
-        let signature = signature::signature(id, ty).expect("a call without a row is not proved");
+        let signature = signature::signature(id, ty).expect("a call without a row demands Never");
         for index in 0..signature.args.len() {
             self.read(state, register(index), true);
         }
@@ -130,10 +130,10 @@ impl Walk<'_> {
         let setting = self.setting;
         let kind = match signature.returns {
             Returns::Void => return Value::UNINIT,
-            Returns::Unmodelled => unreachable!("its demand cannot be proved"),
+            Returns::Unmodelled => unreachable!("a call with such a result is never proved"),
             Returns::Integer => return self.number_result(signature.id, size),
             Returns::ValueOrNull => {
-                let (map, map_id) = given.map.expect("the map was proved");
+                let (map, map_id) = given.map.expect("such helpers take a map first, which was proved");
                 let array = signature.id == 1 && setting.options.constant_array_keys;
                 let key = array.then(|| constant_key(setting, state, map)).flatten();
                 let present = key.is_some_and(|key| key < u64::from(setting.map(map).max_entries));
@@ -216,7 +216,7 @@ impl Walk<'_> {
             callee.regs[1] = Value::ANY_NUMBER;
             callee.regs[2] = context;
         } else {
-            let (map, map_id) = given.map.expect("the map was proved");
+            let (map, map_id) = given.map.expect("all others that are proved take a map first");
             self.entry_arguments(&mut callee, map, map_id);
             callee.regs[4] = context;
         }

@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 1 << 20;
 /// The bytes of a value of type `ty` as text: `{"src": 167772161,"port": [1,2]}`. Characters that can be printed are
 /// shown as such in quotes, arrays of them up to a zero as one string; bytes that are missing, and types without a size,
 /// as `null`.
-pub fn value(btf: &Btf, ty: TypeId, bytes: &[u8], order: Endian) -> String {
+pub fn text(btf: &Btf, ty: TypeId, bytes: &[u8], order: Endian) -> String {
     let mut text = Text { btf, order, out: String::new() };
     text.value(ty, bytes, DEPTH);
     text.out
