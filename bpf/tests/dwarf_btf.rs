@@ -248,3 +248,87 @@ fn generated_types_are_the_compilers() {
     println!("{named} named types, {witnessed} of pahole's");
     assert!(named as u64 >= 40 * cases, "{named} named types");
 }
+
+/// What `pahole` shows of the structures and unions of a file, those without members left out: of each its size, and
+/// the places of its members, with holes and padding in between, as words.
+fn shown_by_pahole(file: &Path) -> Option<Vec<(String, Vec<String>)>> {
+    let output = Command::new("pahole").args(["-F", "btf"]).arg(file).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines() {
+        if !line.starts_with(['\t', '}']) && line.ends_with('{') {
+            found.push((line.trim_end_matches(" {").to_owned(), Vec::new()));
+            continue;
+        }
+        // What stands deeper belongs to a structure without a name.
+        let Some(line) = line.strip_prefix('\t').filter(|line| !line.starts_with('\t')) else { continue };
+        let Some((before, comment)) = line.rsplit_once("/*") else { continue };
+        let (_, parts) = found.last_mut()?;
+        let words: Vec<&str> = comment.trim_end_matches("*/").split([' ', ',']).filter(|w| !w.is_empty()).collect();
+        match words[..] {
+            ["XXX", number, "byte" | "bytes", "hole", ..] => parts.push(format!("hole {number}")),
+            ["XXX", number, "bit" | "bits", "hole", ..] => parts.push(format!("bit hole {number}")),
+            ["padding:", number] => parts.push(format!("padding {number}")),
+            ["bit_padding:", number, ..] => parts.push(format!("bit padding {number}")),
+            ["size:", number, ..] => parts.push(format!("size {number}")),
+            [offset, size] if !before.is_empty() => parts.push(format!("{offset} {size}")),
+            [offset, bit, size] if !before.is_empty() && offset.ends_with(':') => {
+                parts.push(format!("{offset}{bit} {size}"))
+            }
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+fn shown_here(btf: &Btf, id: TypeId) -> Vec<String> {
+    use bpf::btf::dump::{Piece, offsets};
+    let parts = offsets(btf, id).unwrap();
+    let is_union = matches!(btf.get(id).kind, Kind::Union { .. });
+    let mut words: Vec<String> = parts
+        .pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Member { offset, size, bits: None, .. } => format!("{offset} {size}"),
+            Piece::Member { offset, size, bits: Some((first, _)), .. } => format!("{offset}:{first} {size}"),
+            Piece::Hole(bytes) => format!("hole {bytes}"),
+            Piece::BitHole(bits) => format!("bit hole {bits}"),
+        })
+        .collect();
+    words.extend((!is_union).then(|| format!("size {}", parts.size)));
+    words.extend((parts.padding > 0).then(|| format!("padding {}", parts.padding)));
+    words.extend((parts.bit_padding > 0).then(|| format!("bit padding {}", parts.bit_padding)));
+    words
+}
+
+#[test]
+fn structures_are_shown_as_pahole_shows_them() {
+    let mut files = scenarios();
+    for seed in 100..102 {
+        files.extend(compile(&format!("offsets{seed}"), &support::c_types::source(seed, 60), "bpfel", 5));
+    }
+    let mut compared = 0;
+    for file in files {
+        let (_, btf) = both(&file);
+        let Some(theirs) = shown_by_pahole(&file) else {
+            eprintln!("skipped: structures_are_shown_as_pahole_shows_them: pahole is not installed");
+            return;
+        };
+        for (head, theirs) in theirs {
+            let Some((word, name)) = head.split_once(' ') else { continue };
+            let of_kind =
+                |k: &Kind| matches!((k, word), (Kind::Struct { .. }, "struct") | (Kind::Union { .. }, "union"));
+            let Some((id, _)) = btf.iter().find(|(id, t)| of_kind(&t.kind) && btf.type_name(*id) == name) else {
+                continue;
+            };
+            let has_bits = btf.members(id).unwrap().iter().any(|m| m.bits != 0);
+            // Of bits that are free it says here what is left of the unit, there of the largest that begins there.
+            let is_told = |part: &String| !has_bits || part.starts_with(|c: char| c == 's' || c.is_ascii_digit());
+            let told = |parts: Vec<String>| parts.into_iter().filter(is_told).collect::<Vec<_>>();
+            let text = bpf::btf::dump::offsets_text(&btf, id).unwrap();
+            assert_eq!(told(shown_here(&btf, id)), told(theirs), "{} {head}\n{text}", file.display());
+            compared += 1;
+        }
+    }
+    assert!(compared >= 15, "{compared}");
+}

@@ -2,6 +2,7 @@
 //!
 //! 0: good. 1: an expectation of the scenario or a baseline failed, or a card refuses a program. 2: bad input. 3: a mistake of ours.
 
+mod btf;
 mod check;
 mod nic;
 mod regress;
@@ -42,6 +43,8 @@ enum Command {
     Regress(regress::Args),
     /// Say of each program whether a card takes it, what it needs, and every reason why not.
     Check(check::Args),
+    /// The types of an object, as bpftool shows them, and its structures with the places of their members.
+    Btf(btf::Args),
     /// The cards there are.
     #[command(subcommand)]
     Nic(nic::Command),
@@ -76,6 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Regress(args) => regress::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Btf(args) => btf::run(&args),
         Command::Nic(command) => nic::run(&command),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();

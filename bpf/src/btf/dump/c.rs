@@ -70,7 +70,7 @@ pub(super) struct Dump<'a> {
 }
 
 impl<'a> Dump<'a> {
-    fn new(btf: &'a Btf) -> Self {
+    pub fn new(btf: &'a Btf) -> Self {
         let count = btf.types().len();
         let state = State { order: Order::None, emit: Emit::None, forward: false, referenced: false };
         let mut dump = Dump {

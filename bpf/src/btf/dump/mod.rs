@@ -2,7 +2,9 @@
 
 mod c;
 mod decl;
+mod offsets;
 mod raw;
 
 pub use c::c;
+pub use offsets::{Offsets, Piece, offsets, offsets_text};
 pub use raw::raw;
