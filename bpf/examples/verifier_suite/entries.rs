@@ -1,5 +1,7 @@
 //! The tables' entries: what each asks to be loaded.
 
+use bpf::verifier::Privileges;
+
 use crate::linux::c::{self, Definitions, Machine, Node, Parser, Token};
 use Token::{Name, Sign, Text};
 
@@ -19,6 +21,19 @@ pub struct Entry {
     pub flags: u32,
     /// Why it cannot be read.
     pub unread: Option<String>,
+}
+
+impl Entry {
+    /// What it is loaded with: those of socket filters without and with every capability, others with.
+    pub fn privileges(&self) -> Vec<Privileges> {
+        if self.ty == 1 { vec![Privileges::NONE, Privileges::ALL] } else { vec![Privileges::ALL] }
+    }
+
+    /// File and name, and how it was loaded.
+    pub fn title(&self, privileges: Privileges) -> String {
+        let how = if privileges == Privileges::ALL { "" } else { ", unprivileged" };
+        format!("{}: {}{how}", self.file, self.name)
+    }
 }
 
 /// The entries of a file.

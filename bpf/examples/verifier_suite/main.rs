@@ -6,8 +6,11 @@
 //!
 //! Reads the tables of `tools/testing/selftests/bpf/verifier` in Debian's package `linux-source-6.1` (or another tree), as
 //! data: the C initialisers are parsed, nothing of them is compiled. Each entry is verified here and loaded on the running
-//! kernel. An entry passes when the verdicts agree. `NAME` picks entries whose name contains it, and shows both logs.
+//! kernel, socket filters also as somebody without any capability. An entry passes when the verdicts agree. `NAME` picks
+//! entries whose name contains it, and shows both logs.
 
+#[path = "../../tests/support/capabilities.rs"]
+mod capabilities;
 mod entries;
 #[path = "../../tests/support/kernel.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -22,7 +25,7 @@ use std::process::ExitCode;
 
 use bpf::insn::{RawInsn, decode};
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Verdict, verify_logged};
+use bpf::verifier::{Options, Privileges, Verdict, verify_logged};
 use entries::Entry;
 use kernel::{Kernel, KernelMap, LoadRequest};
 use linux::c::Definitions;
@@ -84,6 +87,7 @@ fn read(tree: &Path) -> Result<Vec<Entry>, String> {
 /// The sentence of a log that says why, without the instructions and states around it.
 fn first_line(log: &str) -> String {
     let is_walk = |line: &&str| {
+        let line = &line.trim_start();
         let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
         let state = rest.len() < line.len() && (rest.starts_with(": (") || rest.starts_with(": R") || rest == ":");
         let extra = [
@@ -104,6 +108,12 @@ fn first_line(log: &str) -> String {
     log.lines().find(is_walk).unwrap_or_default().to_owned()
 }
 
+/// The sentence that our log says why with.
+fn ours_first(log: &str, lines: &[String]) -> String {
+    let first = lines.first().map_or("", String::as_str);
+    if first.is_empty() { first_line(log) } else { first.to_owned() }
+}
+
 struct Suite {
     kernel: Kernel,
     types: maps::Types,
@@ -111,7 +121,7 @@ struct Suite {
 }
 
 impl Suite {
-    fn run(&self, entry: &Entry, tally: &mut Tally, show: bool) -> Outcome {
+    fn run(&self, entry: &Entry, privileges: Privileges, tally: &mut Tally, show: bool) -> Outcome {
         let skipped = |why: &str| Outcome::Skipped(why.to_owned());
         let Some(ty) = ProgType::ALL.into_iter().find(|ty| ty.number() == entry.ty) else {
             return skipped("program type other than XDP, tc and socket filter");
@@ -164,7 +174,7 @@ impl Suite {
             Ok(insns) => insns,
             // What is no instruction is refused before the verifier sees it.
             Err(e) if loaded.is_err() => {
-                self.words(tally, entry, &log, &e.to_string());
+                self.words(tally, entry, privileges, &log, &e.to_string());
                 return Outcome::Passed;
             }
             Err(e) => return Outcome::Failed(format!("cannot be decoded: {e}"), "accepted".to_owned()),
@@ -173,13 +183,15 @@ impl Suite {
         program.btf = Some(self.types.btf.clone());
         let options = Options {
             strict_alignment: strict,
+            privileges,
             processors: Some(kernel::possible_cpus() as u32),
             log_level: 2,
             ..Options::default()
         };
         let (verdict, ours) = verify_logged(program, &options);
         if show {
-            println!("kernel: {loaded:?}\n{log}\nhere: {verdict:?}\n{ours}", loaded = loaded.as_ref().map(|_| ()));
+            let accepted = matches!(verdict, Verdict::Accepted(_));
+            println!("kernel, {:?}:\n{log}\nhere, accepted: {accepted}:\n{ours}", loaded.as_ref().map(|_| ()));
         }
         match (&loaded, verdict) {
             (_, Verdict::Unsupported(d)) => {
@@ -188,7 +200,7 @@ impl Suite {
             }
             (Ok(_), Verdict::Accepted(_)) => Outcome::Passed,
             (Err(_), Verdict::Rejected(r)) => {
-                self.words(tally, entry, &log, r.lines.first().map_or("", String::as_str));
+                self.words(tally, entry, privileges, &log, &ours_first(&ours, &r.lines));
                 Outcome::Passed
             }
             (Ok(_), Verdict::Rejected(r)) => Outcome::Failed(r.reason().to_owned(), "accepted".to_owned()),
@@ -198,12 +210,12 @@ impl Suite {
         }
     }
 
-    fn words(&self, tally: &mut Tally, entry: &Entry, log: &str, ours: &str) {
+    fn words(&self, tally: &mut Tally, entry: &Entry, privileges: Privileges, log: &str, ours: &str) {
         let theirs = first_line(log);
         if theirs == ours || theirs.ends_with(ours) && !ours.is_empty() || log.lines().any(|l| l == ours) {
             tally.worded += 1;
         } else {
-            tally.otherwise.push((format!("{}: {}", entry.file, entry.name), ours.to_owned(), theirs));
+            tally.otherwise.push((entry.title(privileges), ours.to_owned(), theirs));
         }
     }
 }
@@ -222,15 +234,22 @@ fn run() -> Result<bool, String> {
     let types_fd = kernel.load_btf(&types.bytes).map_err(|e| format!("the kernel does not take types: errno {e}"))?;
     let suite = Suite { kernel, types, types_fd };
     let mut tally = Tally::default();
+    let unprivileged = capabilities::unprivileged_may_load("entries as an unprivileged user");
     for entry in entries {
         if wanted.is_some_and(|w| !entry.name.contains(w.as_str())) {
             continue;
         }
-        match suite.run(&entry, &mut tally, wanted.is_some()) {
-            Outcome::Passed => tally.passed += 1,
-            Outcome::Skipped(why) => *tally.skipped.entry(why).or_default() += 1,
-            Outcome::Failed(ours, theirs) => {
-                tally.failed.push((format!("{}: {}", entry.file, entry.name), ours, theirs));
+        for privileges in entry.privileges() {
+            if privileges == Privileges::NONE && !unprivileged {
+                *tally.skipped.entry("the kernel takes nothing from the unprivileged".to_owned()).or_default() += 1;
+                continue;
+            }
+            let outcome =
+                capabilities::with(privileges, || suite.run(&entry, privileges, &mut tally, wanted.is_some()));
+            match outcome {
+                Outcome::Passed => tally.passed += 1,
+                Outcome::Skipped(why) => *tally.skipped.entry(why).or_default() += 1,
+                Outcome::Failed(ours, theirs) => tally.failed.push((entry.title(privileges), ours, theirs)),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is checked without walking: functions, jumps, reachability; and where walked paths may meet.
 
+use super::privileges::Privileges;
 use super::prove::is_static;
 use super::verdict::{Proof, Stop};
 use crate::btf::info;
@@ -80,9 +81,14 @@ pub(super) fn extent(program: &Program, function: usize) -> std::ops::Range<usiz
 }
 
 /// The program's functions by first slot: the main one, and those that are called.
-pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
+pub(super) fn functions(program: &Program, privileges: Privileges) -> Result<Vec<Function>, Stop> {
     let mut starts = vec![0];
     for (slot, insn) in program.insns.iter().enumerate() {
+        let kernel = matches!(insn, Insn::Call { callee: Callee::Kfunc(_) });
+        if !privileges.bpf && (kernel || insn.function(slot).is_some()) {
+            let line = "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN";
+            return Err(Stop::refused(Errno::EPERM, line));
+        }
         if let Some(start) = insn.function(slot) {
             let inside = usize::try_from(start).ok().filter(|s| *s < program.insns.len());
             starts.push(inside.ok_or_else(|| Stop::invalid("call to invalid destination"))?);
@@ -98,7 +104,7 @@ pub(super) fn functions(program: &Program) -> Result<Vec<Function>, Stop> {
 }
 
 /// Checks the shape of the program, whose functions are complete, and tells where paths may meet.
-pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
+pub(super) fn check(program: &Program, privileges: Privileges) -> Result<Vec<Point>, Stop> {
     if let Err(e) = encode(&program.insns) {
         return Err(Stop::invalid(format!("insn {}: {}", e.slot, e.reason)));
     }
@@ -106,6 +112,9 @@ pub(super) fn check(program: &Program) -> Result<Vec<Point>, Stop> {
     type_info(program)?;
     classic_loads(program)?;
     references(program)?;
+    if !privileges.bpf {
+        no_way_back(program)?;
+    }
     reachable(program)
 }
 
@@ -217,6 +226,42 @@ fn direct_value(ty: MapType, max_entries: u32, value_size: u32, off: u32) -> Pro
         let errno = if max_entries != 1 { Errno(524) } else { Errno::EINVAL };
         let line = format!("invalid access to map value pointer, value_size={value_size} off={off}");
         return Err(Stop::refused(errno, line));
+    }
+    Ok(())
+}
+
+/// No way leads back to where it came from. Slots are looked at depth first, the next one before a jump's target.
+fn no_way_back(program: &Program) -> Proof {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        No,
+        OnTheWay,
+        Done,
+    }
+    let ways = |slot: usize| {
+        let insn = &program.insns[slot];
+        let next = insn.falls_through().then_some(slot + insn.slots());
+        [next, insn.target(slot).map(|t| t as usize)].into_iter().flatten()
+    };
+    let mut seen = vec![Seen::No; program.insns.len()];
+    seen[0] = Seen::OnTheWay;
+    let mut way = vec![(0, ways(0))];
+    while let Some((slot, rest)) = way.last_mut() {
+        let slot = *slot;
+        match rest.next() {
+            None => {
+                seen[slot] = Seen::Done;
+                way.pop();
+            }
+            Some(next) if seen[next] == Seen::OnTheWay => {
+                return Err(Stop::invalid(format!("back-edge from insn {slot} to {next}")));
+            }
+            Some(next) if seen[next] == Seen::No => {
+                seen[next] = Seen::OnTheWay;
+                way.push((next, ways(next)));
+            }
+            Some(_) => {}
+        }
     }
     Ok(())
 }

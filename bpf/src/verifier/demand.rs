@@ -4,11 +4,12 @@
 //! proved gives Linux's reason.
 
 use super::cfg;
+use super::privileges::Privileges;
 use super::prove::is_static;
 use super::tnum::Tnum;
 use crate::errno::Errno;
-use crate::helpers::{self, signature, signature::Signature};
-use crate::insn::{AluOp, AtomicOp, Callee, Insn, Kfunc, Operand, PacketMode, Reg, Wide, Width};
+use crate::helpers::{self, signature, signature::Needs, signature::Signature};
+use crate::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Kfunc, Operand, PacketMode, Reg, Wide, Width};
 use crate::program::{ProgType, Program};
 
 /// Which way memory is accessed.
@@ -55,6 +56,10 @@ pub(super) enum Demand {
     Writable(Reg),
     /// If a side is a pointer, the operation is one that pointers allow, and the result stays in reach.
     PointerMath { width: Width, op: AluOp, dst: Reg, src: Operand },
+    /// If it is a pointer, the loader may see addresses.
+    NoAddress(Reg, &'static str),
+    /// The loader may compare the two.
+    Comparison { width: Width, cond: Cond, dst: Reg, src: Operand },
     /// The memory may be accessed this way.
     Memory(Access),
     /// The memory behind the register is not the context or the packet, which atomic operations must not touch.
@@ -80,15 +85,24 @@ pub(super) enum Demand {
 }
 
 /// What `insn` demands in `program`.
-pub(super) fn demands(program: &Program, slot: usize) -> Vec<Demand> {
+pub(super) fn demands(program: &Program, privileges: Privileges, slot: usize) -> Vec<Demand> {
     match program.insns[slot] {
         Insn::Alu { width, op, dst, src } => alu(width, op, dst, src),
-        Insn::Mov { dst, src, .. } => {
+        Insn::Mov { width, dst, src, sext } => {
             let mut out = readable(src);
             out.push(Demand::Writable(dst));
+            let what = match (width, sext) {
+                (Width::W32, _) => Some("partial copy of pointer"),
+                (Width::W64, Some(_)) => Some("sign-extension part of pointer"),
+                (Width::W64, None) => None,
+            };
+            out.extend(src.reg().zip(what).map(|(reg, what)| Demand::NoAddress(reg, what)));
             out
         }
-        Insn::Neg { dst, .. } | Insn::End { dst, .. } => vec![Demand::Readable(dst), Demand::Writable(dst)],
+        Insn::Neg { dst, .. } | Insn::End { dst, .. } => {
+            let no_address = Demand::NoAddress(dst, "pointer arithmetic prohibited");
+            vec![Demand::Readable(dst), no_address, Demand::Writable(dst)]
+        }
         Insn::LoadImm64 { dst, value } => {
             let mut out = vec![Demand::Writable(dst)];
             match value {
@@ -148,12 +162,13 @@ pub(super) fn demands(program: &Program, slot: usize) -> Vec<Demand> {
         }
         Insn::LoadPacket { mode, .. } => load_packet(program.ty, mode),
         Insn::Atomic { op, fetch, size, base, off, src } => atomic(op, fetch, size.bytes(), base, off, src),
-        Insn::Branch { dst, src, .. } => {
+        Insn::Branch { width, cond, dst, src, .. } => {
             let mut out = vec![Demand::Readable(dst)];
             out.extend(readable(src));
+            out.push(Demand::Comparison { width, cond, dst, src });
             out
         }
-        Insn::Call { callee } => call(program, slot, callee),
+        Insn::Call { callee } => call(program, privileges, slot, callee),
         Insn::Exit => vec![Demand::Return],
     }
 }
@@ -217,9 +232,9 @@ fn load_packet(ty: ProgType, mode: PacketMode) -> Vec<Demand> {
 fn atomic(op: AtomicOp, fetch: bool, size: u32, base: Reg, off: i16, src: Reg) -> Vec<Demand> {
     let mut out = vec![Demand::Readable(src), Demand::Readable(base)];
     if op == AtomicOp::Cmpxchg {
-        out.push(Demand::Readable(Reg::R0));
+        out.extend([Demand::Readable(Reg::R0), Demand::NoAddress(Reg::R0, "leaks addr into mem")]);
     }
-    out.push(Demand::AtomicTarget(base));
+    out.extend([Demand::NoAddress(src, "leaks addr into mem"), Demand::AtomicTarget(base)]);
     if fetch {
         let result = if op == AtomicOp::Cmpxchg { Reg::R0 } else { src };
         out.push(Demand::Writable(result));
@@ -235,7 +250,7 @@ fn atomic(op: AtomicOp, fetch: bool, size: u32, base: Reg, off: i16, src: Reg) -
     out
 }
 
-fn call(program: &Program, slot: usize, callee: Callee) -> Vec<Demand> {
+fn call(program: &Program, privileges: Privileges, slot: usize, callee: Callee) -> Vec<Demand> {
     let one = |d| vec![d];
     match callee {
         Callee::Local(_) => match program.insns[slot].function(slot) {
@@ -249,20 +264,22 @@ fn call(program: &Program, slot: usize, callee: Callee) -> Vec<Demand> {
             let reason = format!("kernel function {id} is called, and kernel functions are not modelled");
             one(Demand::Unmodelled("verifier-kfunc", reason))
         }
-        Callee::Helper(id) => helper(program, id),
+        Callee::Helper(id) => helper(program, privileges, id),
     }
 }
 
 /// `bpf_spin_unlock` and `bpf_kptr_xchg`, the only helpers that may be called while a lock is held.
 const WHILE_LOCKED: [u32; 2] = [94, 194];
 
-fn helper(program: &Program, id: u32) -> Vec<Demand> {
+fn helper(program: &Program, privileges: Privileges, id: u32) -> Vec<Demand> {
     let mut out = Vec::new();
     if !WHILE_LOCKED.contains(&id) {
         out.push(Demand::Unlocked);
     }
     let name = helpers::name(id);
-    let Some(signature) = signature::signature(id, program.ty).filter(|s| s.allows(program.ty)) else {
+    let Some(signature) =
+        signature::signature(id, program.ty).filter(|s| s.allows(program.ty) && permitted(s, privileges))
+    else {
         let line = match name {
             Some(name) => format!("program of this type cannot use helper {name}#{id}"),
             None if id == 0 => "program of this type cannot use helper bpf_unspec#0".to_owned(),
@@ -284,6 +301,15 @@ fn helper(program: &Program, id: u32) -> Vec<Demand> {
         out.push(Demand::Unmodelled("verifier-dynptr", reason.to_owned()));
     }
     out
+}
+
+/// Whether the loader is allowed what a helper takes.
+fn permitted(signature: &Signature, privileges: Privileges) -> bool {
+    match signature.needs {
+        Needs::Nothing => true,
+        Needs::Bpf => privileges.bpf,
+        Needs::Perfmon => privileges.bpf && privileges.perfmon,
+    }
 }
 
 /// Licences the kernel takes as compatible with the GPL.

@@ -6,6 +6,7 @@ use super::Options;
 use super::cfg::{self, Point};
 use super::demand::{Demand, demands};
 use super::explored::{Explored, Kind};
+use super::guards::{self, Guard, Guards};
 use super::live_regs::{LiveRegs, live_regs};
 use super::live_stack::LiveStack;
 use super::log::{self, Log, Shown};
@@ -59,11 +60,18 @@ struct Waiting {
     log: usize,
 }
 
+/// A program that may be loaded.
+pub(super) struct Walked {
+    pub explored: Explored,
+    pub guards: Vec<Guard>,
+    pub log: String,
+}
+
 /// Walks a program whose functions are complete.
-pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored, String), Ended> {
+pub(super) fn explore(program: &Program, options: &Options) -> Result<Walked, Ended> {
     let fields = ValueFields::of(program);
     let setting = Setting { program, options, fields: &fields };
-    let points = cfg::check(program).map_err(Ended::early)?;
+    let points = cfg::check(program, options.privileges).map_err(Ended::early)?;
     let postorder = scc::postorder(program);
     let live = live_regs(program, &postorder);
     let live_stack = LiveStack::new(program, &postorder);
@@ -74,13 +82,13 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored,
         points,
         live,
         cycles,
-        demands: (0..program.insns.len()).map(|slot| demands(program, slot)).collect(),
+        demands: (0..program.insns.len()).map(|slot| demands(program, options.privileges, slot)).collect(),
         opcodes: if options.log_level > 0 { opcodes(program) } else { Vec::new() },
         ctx_access: vec![None; program.insns.len()],
         observer: Observer::new(program),
         waiting: Vec::new(),
         visits: BTreeMap::new(),
-        compare: Compare::new(true),
+        compare: Compare::new(options.privileges),
         processed: 0,
         jumps: 0,
         last: (0, 0),
@@ -97,7 +105,11 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<(Explored,
     if let Err(stop) = stack_depth::check(program, &walk.depths, &walk.asynchronous) {
         return Err(Ended { stop, slot: None, statistics, log });
     }
-    Ok((observer.finish(&walk, statistics), log))
+    if let Err(stop) = walk.one_map_for_tail_calls() {
+        return Err(Ended { stop, slot: None, statistics, log });
+    }
+    let guards = std::mem::replace(&mut walk.guards, Guards::new(0, options)).into_slots();
+    Ok(Walked { explored: observer.finish(&walk, statistics), guards, log })
 }
 
 struct Explorer<'a> {
@@ -149,7 +161,7 @@ impl Explorer<'_> {
             self.walk.tree.has_step = false;
             let point = self.points[slot];
             if point.prune && self.seen_before(slot, &state)? {
-                self.log_safe(slot, came_from.take());
+                self.log_safe(slot, came_from.take(), &state);
                 if !self.next_path(at, &mut last, &mut state, &mut came_from) {
                     return Ok(());
                 }
@@ -160,20 +172,46 @@ impl Explorer<'_> {
             }
             let insn = &insns[slot];
             self.log_insn(slot, came_from.take(), &state);
-            self.observer.visit(self.setting, slot, insn, &state);
-            last = Some(slot);
-            self.walk.live.start(trail::instance(&state), slot);
-            for demand in &self.demands[slot] {
-                prove(self.setting, &state, demand)?;
+            if !state.speculative {
+                self.observer.visit(self.setting, slot, insn, &state);
             }
-            self.one_kind_of_pointer(slot, insn, &state)?;
+            last = Some(slot);
+            if state.speculative && self.walk.guards.before(slot) {
+                if !self.next_path(at, &mut last, &mut state, &mut came_from) {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.walk.live.start(trail::instance(&state), slot);
+            match self.proved(slot, insn, &state) {
+                Err(stop) if state.speculative && guards::is_recoverable(&stop) => {
+                    self.walk.live.commit();
+                    self.walk.log.stop(&stop);
+                    self.walk.guards.bar(slot);
+                    if !self.next_path(at, &mut last, &mut state, &mut came_from) {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                proved => proved?,
+            }
             if matches!(insn, Insn::Jump { .. } | Insn::Branch { .. } | Insn::Call { .. } | Insn::Exit) {
                 self.jumps += 1;
             }
             let next = self.walk.step(&mut state, slot, insn);
             self.walk.live.commit();
+            if state.speculative && self.walk.guards.behind(slot) {
+                if !self.next_path(at, &mut last, &mut state, &mut came_from) {
+                    return Ok(());
+                }
+                continue;
+            }
             match next {
                 Next::Goto(next) => *at = next,
+                Next::Speculate { here, slot: other, state: theirs } => {
+                    self.put_off(slot, other, theirs)?;
+                    *at = here;
+                }
                 Next::CallBack { here, slot: other, state: theirs } => {
                     self.put_off(slot, other, theirs)?;
                     *at = here;
@@ -198,7 +236,7 @@ impl Explorer<'_> {
                 }
                 Next::Fork { here, slot: other, state: theirs } => {
                     self.put_off(slot, other, theirs)?;
-                    self.walk.log.state(slot, &state, self.setting.program);
+                    self.walk.log.state(slot, &state, self.setting);
                     *at = here;
                 }
                 Next::End => {
@@ -208,6 +246,14 @@ impl Explorer<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the instruction may be walked in this state.
+    fn proved(&mut self, slot: usize, insn: &Insn, state: &State) -> Result<(), Stop> {
+        for demand in &self.demands[slot] {
+            prove(self.setting, &self.walk.guards, state, slot, demand)?;
+        }
+        self.one_kind_of_pointer(slot, insn, state)
     }
 
     /// Walks the functions that are verified on their own, if they were called, for any arguments their types allow.
@@ -384,17 +430,16 @@ impl Explorer<'_> {
         if !self.walk.log.is_on() {
             return;
         }
-        let program = self.setting.program;
         if let Some(from) = came_from {
-            self.walk.log.resumed(from, slot, state, program);
+            self.walk.log.resumed(from, slot, state, self.setting);
         }
         let opcode = self.opcodes.get(slot).copied().unwrap_or(0);
-        self.walk.log.insn(slot, opcode, state, program);
+        self.walk.log.insn(slot, opcode, state, self.setting);
     }
 
-    fn log_safe(&mut self, slot: usize, came_from: Option<usize>) {
+    fn log_safe(&mut self, slot: usize, came_from: Option<usize>, state: &State) {
         self.walk.log.line(&match came_from {
-            Some(from) => format!("\nfrom {from} to {slot}: safe"),
+            Some(from) => format!("\nfrom {from} to {slot}{}: safe", log::speculation(state)),
             None => format!("{slot}: safe"),
         });
     }
@@ -450,6 +495,7 @@ impl Explorer<'_> {
     /// Whether an earlier state covers this one. If none does, it may be remembered.
     fn seen_before(&mut self, slot: usize, state: &State) -> Result<bool, Stop> {
         let (walked, jumped) = (self.processed - self.last.0, self.jumps - self.last.1);
+        self.compare.exact_numbers = self.walk.guards.exact_numbers;
         let point = self.points[slot];
         let forced = point.forced || self.walk.tree.trail.steps.len() > 40;
         let mut remember = forced || jumped >= 2 && walked >= 8;
@@ -532,10 +578,10 @@ impl Explorer<'_> {
             && old.may_goto_depth == state.may_goto_depth
             && old.unrolled == state.unrolled
         {
-            let program = self.setting.program;
+            let setting = self.setting;
             return Err(Stop::invalid(format!("infinite loop detected at insn {slot}"))
-                .and(format!("cur state:{}", log::state(state, Shown::ALL, program)))
-                .and(format!("old state:{}", log::state(old, Shown::ALL, program))));
+                .and(format!("cur state:{}", log::state(state, Shown::ALL, setting)))
+                .and(format!("old state:{}", log::state(old, Shown::ALL, setting))));
         }
         Ok(None)
     }

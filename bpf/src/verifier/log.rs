@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::bounds::{Bounds, Range};
 use super::explored::{Kind, Lender, SockKind};
-use super::prove::map_spec;
+use super::prove::{Setting, map_spec};
 use super::state::{Added, PacketRange, StackByte, StackSlot, State, Value};
+use super::verdict::Stop;
 use crate::helpers;
 use crate::insn::text::Names;
 use crate::insn::{AluOp, Callee, Insn, Reg};
@@ -106,8 +107,9 @@ fn ranges(b: &Bounds, parts: &mut Vec<String>) {
 }
 
 /// A register or spilled register as the log shows it; `depth` is the frame it is shown from.
-pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
-    let mark = if v.is_number() && v.precise { "P" } else { "" };
+pub(super) fn value(v: &Value, depth: usize, setting: Setting<'_>) -> String {
+    let program = setting.program;
+    let mark = if v.is_number() && (v.precise || setting.everything_matters()) { "P" } else { "" };
     if let Some(c) = v.constant() {
         return format!("{mark}{}", signed(c as i64));
     }
@@ -162,7 +164,7 @@ pub(super) fn value(v: &Value, depth: usize, program: &Program) -> String {
     format!("{out}({})", parts.join(","))
 }
 
-fn slot(slot: &StackSlot, index: usize, depth: usize, program: &Program) -> Option<String> {
+fn slot(slot: &StackSlot, index: usize, depth: usize, setting: Setting<'_>) -> Option<String> {
     let at = (index + 1) * 8;
     if slot.bytes.iter().all(|b| *b == StackByte::Invalid) {
         return None;
@@ -176,7 +178,7 @@ fn slot(slot: &StackSlot, index: usize, depth: usize, program: &Program) -> Opti
     let letters: String = slot.bytes.iter().rev().map(letter).collect();
     let what = if slot.is_spill() {
         // What lies above a spill of part of the slot, and the spill.
-        format!("{}{}", letters.split('r').next().unwrap_or(""), value(&slot.spilled, depth, program))
+        format!("{}{}", letters.split('r').next().unwrap_or(""), value(&slot.spilled, depth, setting))
     } else {
         letters
     };
@@ -196,23 +198,28 @@ impl Shown {
 }
 
 /// The running function's registers and stack on one line, each with a space before it.
-pub(super) fn state(state: &State, shown: Shown, program: &Program) -> String {
-    frame(state, state.depth(), shown, program)
+pub(super) fn state(state: &State, shown: Shown, setting: Setting<'_>) -> String {
+    frame(state, state.depth(), shown, setting)
 }
 
 /// A frame's registers and stack on one line, each with a space before it.
-pub(super) fn frame(state: &State, depth: usize, shown: Shown, program: &Program) -> String {
+pub(super) fn frame(state: &State, depth: usize, shown: Shown, setting: Setting<'_>) -> String {
     let frame = &state.frames[depth];
     let mut out = if depth == 0 { String::new() } else { format!(" frame{depth}:") };
     for reg in Reg::all().filter(|r| shown.regs & 1 << r.index() != 0 && frame.reg(*r).kind != Kind::Uninit) {
-        let _ = write!(out, " R{}={}", reg.index(), value(frame.reg(reg), depth, program));
+        let _ = write!(out, " R{}={}", reg.index(), value(frame.reg(reg), depth, setting));
     }
     for (i, s) in frame.stack.iter().enumerate().filter(|(i, _)| shown.slots >> i & 1 == 1) {
-        if let Some(text) = slot(s, i, depth, program) {
+        if let Some(text) = slot(s, i, depth, setting) {
             let _ = write!(out, " {text}");
         }
     }
     out
+}
+
+/// What the log adds where only a mispredicted branch leads.
+pub(super) const fn speculation(state: &State) -> &'static str {
+    if state.speculative { " (speculative execution)" } else { "" }
 }
 
 /// Bytes after which a log takes no more; a walk of a million instructions would fill memory.
@@ -268,19 +275,28 @@ impl Log {
         }
     }
 
+    /// Why a path ended.
+    pub(super) fn stop(&mut self, stop: &Stop) {
+        if let Stop::Refused(_, lines) = stop {
+            lines.iter().for_each(|line| self.line(line));
+        }
+    }
+
     /// A path that was put off is taken up.
-    pub(super) fn resumed(&mut self, from: usize, to: usize, state_now: &State, program: &Program) {
+    pub(super) fn resumed(&mut self, from: usize, to: usize, state_now: &State, setting: Setting<'_>) {
         if self.is_on() {
-            self.line(&format!("\nfrom {from} to {to}:{}", state(state_now, Shown::ALL, program)));
+            let how = speculation(state_now);
+            self.line(&format!("\nfrom {from} to {to}{how}:{}", state(state_now, Shown::ALL, setting)));
             self.touched = Shown::ALL;
         }
     }
 
     /// An instruction is about to be walked.
-    pub(super) fn insn(&mut self, slot: usize, opcode: u8, state: &State, program: &Program) {
+    pub(super) fn insn(&mut self, slot: usize, opcode: u8, state: &State, setting: Setting<'_>) {
+        let program = setting.program;
         if self.is_on() {
             if self.touched != Shown::NOTHING {
-                self.state(slot, state, program);
+                self.state(slot, state, setting);
             }
             self.source(slot, program);
             let line = format!("{slot}: ({opcode:02x}) {}", insn(program, slot));
@@ -304,7 +320,7 @@ impl Log {
     }
 
     /// Shows what was touched, behind the instruction if that is the last line.
-    pub(super) fn state(&mut self, slot: usize, state_now: &State, program: &Program) {
+    pub(super) fn state(&mut self, slot: usize, state_now: &State, setting: Setting<'_>) {
         if !self.is_on() {
             return;
         }
@@ -319,7 +335,7 @@ impl Log {
                 let _ = write!(self.text, "{slot}:");
             }
         }
-        self.line(&state(state_now, self.touched, program));
+        self.line(&state(state_now, self.touched, setting));
         self.touched = Shown::NOTHING;
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Three rooms never share a function: what an instruction demands (`demand`), whether a state proves it (`prove`), and
 //! what state comes next (`transfer`). Exploration (`explore`) walks every path with them and compares states where
-//! paths may meet (`prune`). It decides as Linux 6.18 does for a privileged program on x86-64; what that kernel's verifier
+//! paths may meet (`prune`). It decides as Linux 6.18 does on x86-64, for whatever the loader is allowed; what that kernel's verifier
 //! knows and this one does not is answered with [`Verdict::Unsupported`].
 //!
 //! ```text
@@ -16,12 +16,14 @@ mod ctx;
 mod demand;
 mod explore;
 mod explored;
+mod guards;
 mod live_regs;
 mod live_stack;
 mod log;
 mod observe;
 mod pointer;
 mod precision;
+mod privileges;
 mod prove;
 mod prune;
 mod scc;
@@ -40,14 +42,15 @@ pub use explored::{
     AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Lender,
     Pointer, PointerSeen, SlotSeen, SockKind, Span,
 };
+pub use guards::{Guard, Mask};
+pub use privileges::{Privileges, Unprivileged};
 pub use tnum::Tnum;
 pub use trail::Statistics;
 pub use verdict::{Rejection, Verdict, VerifiedProgram};
 
 use crate::diag::{At, Diagnostic};
-use crate::errno::Errno;
 use crate::program::Program;
-use explore::Ended;
+use explore::{Ended, Walked};
 use verdict::Stop;
 
 /// What a program is verified for.
@@ -63,6 +66,8 @@ pub struct Options {
     pub constant_array_keys: bool,
     /// What whoever loads it is allowed.
     pub privileges: Privileges,
+    /// Whether the machine lets those load programs who have no `CAP_BPF`.
+    pub unprivileged: Unprivileged,
     /// Functions may call other programs, as the x86-64 JIT compiler allows.
     pub tail_calls_in_functions: bool,
     /// Processors the machine may have, which `bpf_get_smp_processor_id` stays below; nothing is concluded if not known.
@@ -70,35 +75,6 @@ pub struct Options {
     /// How much of the walk is written down: 0 nothing but the reason of a refusal, 1 the path that was refused, 2 every
     /// path; 4, which may be added, the stack that the functions use. All but 0 end with what was counted.
     pub log_level: u8,
-}
-
-/// What whoever loads a program is allowed (capabilities(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Privileges {
-    /// `CAP_BPF`, or `CAP_SYS_ADMIN`: bounded loops, functions, more than 4,096 instructions, most helpers.
-    pub bpf: bool,
-    /// `CAP_PERFMON`, or `CAP_SYS_ADMIN`: pointers may be seen as numbers, stack may be read that was not written, and
-    /// what a processor does speculatively is not looked at.
-    pub perfmon: bool,
-    /// `CAP_NET_ADMIN`, or `CAP_SYS_ADMIN`: programs for the network other than socket filters.
-    pub net_admin: bool,
-}
-
-impl Privileges {
-    /// Root.
-    pub const ALL: Privileges = Privileges { bpf: true, perfmon: true, net_admin: true };
-    /// None at all.
-    pub const NONE: Privileges = Privileges { bpf: false, perfmon: false, net_admin: false };
-
-    /// Whether pointers may be seen as numbers.
-    pub const fn leaks_pointers(self) -> bool {
-        self.perfmon
-    }
-
-    /// Whether what a processor does speculatively is not looked at.
-    pub const fn bypasses_speculation(self) -> bool {
-        self.perfmon
-    }
 }
 
 impl Default for Options {
@@ -109,6 +85,7 @@ impl Default for Options {
             device_bound: false,
             constant_array_keys: true,
             privileges: Privileges::ALL,
+            unprivileged: Unprivileged::Allowed,
             tail_calls_in_functions: true,
             processors: None,
             log_level: 0,
@@ -116,32 +93,26 @@ impl Default for Options {
     }
 }
 
-/// Verifies a program as Linux 6.18 would for a privileged user on x86-64.
+/// Verifies a program as Linux 6.18 would on x86-64.
 pub fn verify(program: Program, options: &Options) -> Verdict {
     verify_logged(program, options).0
 }
 
 /// As [`verify`], with the log that [`Options::log_level`] asks for.
 pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
-    if program.insns.is_empty() || program.insns.len() > cfg::MAX_SLOTS {
-        let actual = program.insns.len();
-        let stop = Stop::refused(Errno::E2BIG, format!("program has {actual} instructions"));
+    if let Err(stop) = privileges::may_load(&program, options.privileges, options.unprivileged) {
         return refuse(&program, Ended::early(stop));
     }
     if let Err(stop) = cfg::type_info_early(&program) {
         return refuse(&program, Ended::early(stop));
     }
-    let functions = match cfg::functions(&program) {
+    let functions = match cfg::functions(&program, options.privileges) {
         Ok(functions) => functions,
         Err(stop) => return refuse(&program, Ended::early(stop)),
     };
     let program = Program { functions, ..program };
-    if options.privileges != Privileges::ALL {
-        let reason = "the program is loaded without privileges, which is not modelled";
-        return refuse(&program, Ended::early(Stop::unsupported("verifier-privileges", reason)));
-    }
     match explore::explore(&program, options) {
-        Ok((explored, mut log)) => {
+        Ok(Walked { explored, guards, mut log }) => {
             close(&mut log, &program, options, Some(&explored), explored.statistics());
             let (xlated, origin) = xlate::xlate(&program, explored.slots());
             (
@@ -150,6 +121,7 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
                     xlated,
                     origin,
                     explored,
+                    guards,
                     device_bound: options.device_bound,
                 }),
                 log,

@@ -7,58 +7,67 @@ use super::state::{MAX_OFFSET, PacketRange, Value};
 use super::verdict::Stop;
 use crate::insn::{AluOp, Reg, Width};
 
-/// `dst op src` where at least one side is a pointer.
-///
-/// `fresh_id` names the new variable part if the result needs one.
-pub(super) fn math(
+/// What arithmetic with a pointer comes to.
+pub(super) enum Math<'a> {
+    /// A number of which nothing is known.
+    Number,
+    /// The pointer moves by a number; `reversed` where the number stands on the left.
+    Moves { ptr: &'a Value, by: &'a Bounds, reversed: bool },
+}
+
+/// Whether `dst op src`, of which at least one side is a pointer, may be computed at all. Who must not see addresses
+/// (`leaks` is false) gets no number made of one.
+pub(super) fn math<'a>(
     width: Width,
     op: AluOp,
     dst_reg: Reg,
-    dst: &Value,
-    src: &Value,
-    fresh_id: u32,
-) -> Result<Value, Stop> {
+    dst: &'a Value,
+    src: &'a Value,
+    leaks: bool,
+) -> Result<Math<'a>, Stop> {
     let r = dst_reg.index();
-    match (dst.is_pointer(), src.is_pointer()) {
-        (true, true) if op == AluOp::Sub => Ok(Value::ANY_NUMBER),
-        (true, true) => Err(Stop::denied(format!("R{r} pointer {} pointer prohibited", op_sign(op)))),
-        (true, false) => moved(width, op, r, dst, &src.var, false, fresh_id),
-        _ => moved(width, op, r, src, &dst.var, true, fresh_id),
-    }
-}
-
-/// `ptr op by`, or `by op ptr` where `reversed`, both written to register `r`.
-fn moved(
-    width: Width,
-    op: AluOp,
-    r: usize,
-    ptr: &Value,
-    by: &Bounds,
-    reversed: bool,
-    fresh_id: u32,
-) -> Result<Value, Stop> {
+    let (ptr, by, reversed) = match (dst.is_pointer(), src.is_pointer()) {
+        (true, true) if op == AluOp::Sub && leaks => return Ok(Math::Number),
+        (true, true) => return Err(Stop::denied(format!("R{r} pointer {} pointer prohibited", op_sign(op)))),
+        (true, false) => (dst, &src.var, false),
+        _ => (src, &dst.var, true),
+    };
     let name = kind_name(ptr.kind);
     if by.constant().is_some() && !by.is_consistent() || !by.wide.is_consistent() {
-        return Ok(Value::ANY_NUMBER);
+        return Ok(Math::Number);
     }
     if width == Width::W32 {
-        // Linux lets a privileged program have the meaningless difference.
-        if op == AluOp::Sub {
-            return Ok(Value::ANY_NUMBER);
+        // Linux lets a program that may see addresses have the meaningless difference.
+        if op == AluOp::Sub && leaks {
+            return Ok(Math::Number);
         }
         return Err(Stop::denied(format!("R{r} 32-bit pointer arithmetic prohibited")));
     }
     if ptr.kind.may_be_null() {
         return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited, null-check it first")));
     }
-    let known = by.constant().map(|v| v as i64);
     match ptr.kind {
         Kind::Ctx | Kind::MapValue(_) | Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::Mem { .. } => {}
-        Kind::MapPtr(_) if known == Some(0) && op == AluOp::Add => {}
+        Kind::MapPtr(_) if by.constant() == Some(0) && op == AluOp::Add => {}
         _ => return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited"))),
     }
     sane(by, 0, name)?;
     sane(&ptr.var, ptr.off, name)?;
+    Ok(Math::Moves { ptr, by, reversed })
+}
+
+/// The pointer written to a register by `ptr op by`, or `by op ptr` where `reversed`. `fresh_id` names the new variable
+/// part if the result needs one.
+pub(super) fn moved(
+    op: AluOp,
+    dst_reg: Reg,
+    ptr: &Value,
+    by: &Bounds,
+    reversed: bool,
+    fresh_id: u32,
+) -> Result<Value, Stop> {
+    let (r, name) = (dst_reg.index(), kind_name(ptr.kind));
+    let known = by.constant().map(|v| v as i64);
     let mut out = Value { def32: 0, ..*ptr };
     out.var.low = Range::FULL;
     let shifted = match (op, known) {

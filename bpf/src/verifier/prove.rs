@@ -8,18 +8,21 @@ mod value_fields;
 
 pub(super) use argument::{Given, constant_key, given, register};
 pub(super) use callee::{GlobalArg, global_args, is_static};
+pub(super) use memory::byte_of_value;
 pub(super) use value_fields::ValueFields;
 
 use super::Options;
 use super::bounds::Bounds;
 use super::demand::Demand;
 use super::explored::{Kind, SockKind};
+use super::guards::{Guards, Moving};
 use super::log::kind_name;
-use super::pointer;
+use super::pointer::{self, Math};
 use super::state::{Callback, MAX_FRAMES, State, Value};
+use super::transfer::{bounds_packet, decided};
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
-use crate::insn::{Operand, Reg};
+use crate::insn::{AluOp, Cond, Operand, Reg, Width};
 use crate::program::{MapIndex, MapSpec, Program};
 
 /// What holds for the whole of a verification.
@@ -41,6 +44,11 @@ impl<'a> Setting<'a> {
     /// The map that a look-up in a map of maps finds.
     pub(super) fn inner(&self, outer: MapIndex) -> MapIndex {
         MapIndex(outer.0 + self.program.maps.len() as u32)
+    }
+
+    /// Whether every number matters, as it does where the loader may not have states compared by what is needed.
+    pub(super) fn everything_matters(&self) -> bool {
+        !self.options.privileges.bpf
     }
 
     /// What the values of a map hold besides data.
@@ -89,19 +97,22 @@ pub(super) fn operand(state: &State, src: Operand) -> Value {
     }
 }
 
-/// Proves one demand.
-pub(super) fn prove(setting: Setting<'_>, state: &State, demand: &Demand) -> Proof {
+/// Proves one demand of the instruction at `slot`.
+pub(super) fn prove(setting: Setting<'_>, guards: &Guards, state: &State, slot: usize, demand: &Demand) -> Proof {
+    let leaks = setting.options.privileges.leaks_pointers();
     match demand {
         Demand::Readable(reg) => readable(state, *reg),
         Demand::Writable(reg) if *reg == Reg::R10 => Err(Stop::denied("frame pointer is read only")),
         Demand::Writable(_) => Ok(()),
         Demand::PointerMath { width, op, dst, src } => {
-            let (left, right) = (state.reg(*dst), operand(state, *src));
-            if left.is_number() && right.is_number() {
-                return Ok(());
-            }
-            pointer::math(*width, *op, *dst, left, &right, 0).map(|_| ())
+            pointer_math(setting, guards, state, slot, *width, *op, *dst, *src)
         }
+        Demand::NoAddress(reg, what) if !leaks && state.reg(*reg).is_pointer() => {
+            Err(Stop::denied(format!("R{} {what}", reg.index())))
+        }
+        Demand::NoAddress(..) => Ok(()),
+        Demand::Comparison { .. } if leaks => Ok(()),
+        Demand::Comparison { width, cond, dst, src } => comparison(state, *width, *cond, *dst, *src),
         Demand::Memory(access) => memory::accessible(setting, state, access),
         Demand::AtomicTarget(reg) => {
             let kind = state.reg(*reg).kind;
@@ -131,6 +142,50 @@ pub(super) fn prove(setting: Setting<'_>, state: &State, demand: &Demand) -> Pro
         Demand::Never(errno, line) => Err(Stop::refused(*errno, line.clone())),
         Demand::Unmodelled(code, reason) => Err(Stop::unsupported(code, reason.clone())),
     }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one instruction, and what it is held against")]
+fn pointer_math(
+    setting: Setting<'_>,
+    guards: &Guards,
+    state: &State,
+    slot: usize,
+    width: Width,
+    op: AluOp,
+    dst: Reg,
+    src: Operand,
+) -> Proof {
+    let (left, right) = (state.reg(dst), operand(state, src));
+    if left.is_number() && right.is_number() {
+        return guards.numbers(slot, op, dst, src);
+    }
+    let leaks = setting.options.privileges.leaks_pointers();
+    let Math::Moves { ptr, by, reversed } = pointer::math(width, op, dst, left, &right, leaks)? else { return Ok(()) };
+    let moving = Moving { slot, op, dst, src, ptr, by, reversed, speculative: state.speculative };
+    guards.may_move(setting, &moving)?;
+    let to = pointer::moved(op, dst, ptr, by, reversed, 0)?;
+    guards.may_have_moved(setting, &moving, &to)
+}
+
+/// Who must not see addresses may compare pointers only with null, and packet pointers with one another.
+fn comparison(state: &State, width: Width, cond: Cond, dst: Reg, src: Operand) -> Proof {
+    let prohibited = |reg: Reg| Err(Stop::denied(format!("R{} pointer comparison prohibited", reg.index())));
+    let (left, right) = (state.reg(dst), operand(state, src));
+    if let Operand::Reg(src) = src
+        && right.is_pointer()
+        && !(left.kind.is_packet_bound() && right.kind.is_packet_bound())
+    {
+        return prohibited(src);
+    }
+    if !left.is_pointer() || decided(width, cond, left, &right).is_some() {
+        return Ok(());
+    }
+    let wide = width == Width::W64;
+    let with_null = wide && matches!(cond, Cond::Eq | Cond::Ne) && left.kind.may_be_null() && right.is_zero();
+    if with_null || wide && src.reg().is_some() && bounds_packet(cond, left, &right) {
+        return Ok(());
+    }
+    prohibited(dst)
 }
 
 /// No lock is held, so functions may be called.

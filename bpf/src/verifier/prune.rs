@@ -4,6 +4,7 @@
 
 use super::explored::Kind;
 use super::live_regs::LiveRegs;
+use super::privileges::Privileges;
 use super::state::{Added, Frame, StackByte, StackSlot, State, Value};
 use crate::insn::Reg;
 
@@ -68,13 +69,16 @@ pub(super) struct Compare {
     ids: Ids,
     /// A privileged program may read stack it never wrote.
     pub uninit_stack: bool,
+    /// Every number matters.
+    pub everything_matters: bool,
     /// Ranges must be equal: what a program may do speculatively depends on them.
     pub exact_numbers: bool,
 }
 
 impl Compare {
-    pub(super) fn new(uninit_stack: bool) -> Self {
-        Self { uninit_stack, ..Self::default() }
+    pub(super) fn new(privileges: Privileges) -> Self {
+        let (uninit_stack, everything_matters) = (privileges.leaks_pointers(), !privileges.bpf);
+        Self { uninit_stack, everything_matters, ..Self::default() }
     }
 
     /// Whether everything that `new` may do from `slot` on, `old` may do too.
@@ -123,9 +127,9 @@ impl Compare {
             Kind::Uninit => how == Exactness::Needed || new.kind == Kind::Uninit,
             kind if kind != new.kind => false,
             Kind::Scalar if self.exact_numbers => {
-                (old.off, old.var) == (new.off, new.var) && self.ids.numbers_agree(old.id, new.id)
+                (old.off, old.added, old.var) == (new.off, new.added, new.var) && self.ids.numbers_agree(old.id, new.id)
             }
-            Kind::Scalar if !old.precise && how == Exactness::Needed => true,
+            Kind::Scalar if !old.precise && !self.everything_matters && how == Exactness::Needed => true,
             Kind::Scalar => {
                 old.added == new.added
                     && (old.added == Added::No || old.off == new.off)

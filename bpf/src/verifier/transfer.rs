@@ -1,20 +1,27 @@
 //! The state after an instruction, given that its demands were proved.
 
+use std::collections::BTreeMap;
+
 mod branch;
 mod call;
 mod memory;
 
-use super::bounds::Bounds;
+pub(super) use branch::{bounds_packet, decided};
+
+use super::bounds::{Bounds, Range};
 use super::cfg;
 use super::explored::Kind;
+use super::guards::{Guards, Moving};
 use super::live_stack::LiveStack;
 use super::log::{self, Log, Shown};
-use super::pointer;
+use super::pointer::{self, Math};
 use super::precision::{self, Marks};
 use super::prove::{Setting, operand};
 use super::state::{Added, State, Value};
 use super::trail::{Trail, Tree};
+use super::verdict::Stop;
 use crate::insn::{AluOp, AtomicOp, ByteOrder, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
+use crate::program::MapIndex;
 
 /// What is carried along all paths.
 pub(super) struct Walk<'a> {
@@ -36,8 +43,12 @@ pub(super) struct Walk<'a> {
     pub called: Vec<bool>,
     /// By function, whether calling it may change the packet.
     pub changes_packet: Vec<bool>,
+    /// What keeps a processor's speculation in bounds.
+    pub guards: Guards,
     /// What is written of the walk.
     pub log: Log,
+    /// By slot of a tail call, its map, and whether another path brings another.
+    tail_calls: BTreeMap<usize, (MapIndex, bool)>,
     last_id: u32,
 }
 
@@ -47,6 +58,15 @@ pub(super) enum Next {
     Goto(usize),
     /// At one slot, and another path with its own state at another.
     Fork {
+        /// Where this path goes on.
+        here: usize,
+        /// Where the other path starts.
+        slot: usize,
+        /// Its state.
+        state: Box<State>,
+    },
+    /// At one slot, and a path that only a mispredicted branch or a mask leads to at another.
+    Speculate {
         /// Where this path goes on.
         here: usize,
         /// Where the other path starts.
@@ -106,9 +126,20 @@ impl<'a> Walk<'a> {
             called: vec![false; program.functions.len()],
             changes_packet: cfg::changes_packet(program),
             max_packet_offset: 0,
+            guards: Guards::new(program.insns.len(), setting.options),
             log: Log::new(setting.options.log_level),
+            tail_calls: BTreeMap::new(),
             last_id: 0,
         }
+    }
+
+    /// A tail call goes through one map on all paths, where its index must be masked for speculation's sake. Whoever loads
+    /// the program made the maps.
+    pub(super) fn one_map_for_tail_calls(&self) -> Result<(), Stop> {
+        if !self.guards.are_off() && self.tail_calls.values().any(|(_, varies)| *varies) {
+            return Err(Stop::invalid("tail_call abusing map_ptr"));
+        }
+        Ok(())
     }
 
     /// An id that no value has.
@@ -146,13 +177,16 @@ impl<'a> Walk<'a> {
     /// Marks what matters on the path that ends with `trail`, or on the walked one. Tells whether a remembered state
     /// changed.
     pub(super) fn mark(&mut self, marks: Marks, trail: Option<&Trail>) -> bool {
-        let program = self.setting.program;
+        let (setting, program) = (self.setting, self.setting.program);
+        if setting.everything_matters() {
+            return false;
+        }
         let path = precision::Program {
             insns: &program.insns,
             calls_back: &|slot| cfg::calls_back(program, slot),
             is_global_call: &|slot| cfg::is_global_call(program, slot),
             text: &|slot| log::insn(program, slot),
-            show: &|state, frame| log::frame(state, frame, Shown::ALL, program),
+            show: &|state, frame| log::frame(state, frame, Shown::ALL, setting),
         };
         precision::mark(&mut self.tree, trail, marks, &path, &mut self.log)
     }
@@ -178,8 +212,12 @@ impl<'a> Walk<'a> {
                 self.read_operand(state, src, wide);
                 self.read(state, dst, wide);
                 let other = split_sign(state, op, dst, src);
+                let unmoved = self.guard(state, slot, width, op, dst, src);
                 let value = self.alu(state, width, op, dst, src);
                 self.write(state, dst, value, narrow(!wide));
+                if let Some(state) = unmoved {
+                    return Next::Speculate { here: slot + 1, slot: slot + 1, state };
+                }
                 if let Some(other) = other {
                     return Next::Fork { here: slot + 1, slot, state: other };
                 }
@@ -297,6 +335,42 @@ impl<'a> Walk<'a> {
         Next::Goto(slot + 1)
     }
 
+    /// Masks an addition or subtraction, where masks are needed. Gives the state in which the mask left the pointer where
+    /// it was, if it may.
+    fn guard(
+        &mut self,
+        state: &State,
+        slot: usize,
+        width: Width,
+        op: AluOp,
+        dst: Reg,
+        src: Operand,
+    ) -> Option<Box<State>> {
+        if self.guards.are_off() {
+            return None;
+        }
+        let (left, right) = (state.reg(dst), operand(state, src));
+        if left.is_number() && right.is_number() {
+            self.guards.note_numbers(slot, op, src);
+            return None;
+        }
+        let leaks = self.setting.options.privileges.leaks_pointers();
+        let Ok(Math::Moves { ptr, by, reversed }) = pointer::math(width, op, dst, left, &right, leaks) else {
+            return None;
+        };
+        let moving = Moving { slot, op, dst, src, ptr, by, reversed, speculative: state.speculative };
+        let to = pointer::moved(op, dst, ptr, by, reversed, 0).ok()?;
+        let varies = self.guards.note_move(self.setting, &moving, &to);
+        varies.then(|| {
+            let mut unmoved = Box::new(state.clone());
+            unmoved.speculative = true;
+            let mut pointer = Value { def32: 0, ..*ptr };
+            pointer.var.low = Range::FULL;
+            unmoved.set(dst, pointer);
+            unmoved
+        })
+    }
+
     fn alu(&mut self, state: &State, width: Width, op: AluOp, dst: Reg, src: Operand) -> Value {
         let (left, right) = (*state.reg(dst), operand(state, src));
         if left.is_pointer() || right.is_pointer() {
@@ -306,8 +380,13 @@ impl<'a> Walk<'a> {
                 self.matters(state, dst);
             }
             let id = self.last_id + 1;
-            let value = pointer::math(width, op, dst, &left, &right, id)
-                .unwrap_or_else(|_| unreachable!("pointer arithmetic was proved"));
+            let leaks = self.setting.options.privileges.leaks_pointers();
+            let value = match pointer::math(width, op, dst, &left, &right, leaks) {
+                Ok(Math::Number) => Ok(Value::ANY_NUMBER),
+                Ok(Math::Moves { ptr, by, reversed }) => pointer::moved(op, dst, ptr, by, reversed, id),
+                Err(stop) => Err(stop),
+            }
+            .unwrap_or_else(|_| unreachable!("pointer arithmetic was proved"));
             if value.id == id {
                 self.last_id = id;
             }

@@ -1,6 +1,7 @@
 //! What the verifier answers.
 
 use super::explored::Explored;
+use super::guards::Guard;
 use super::trail::Statistics;
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
@@ -55,6 +56,7 @@ pub struct VerifiedProgram {
     pub(super) xlated: Program,
     pub(super) origin: Vec<usize>,
     pub(super) explored: Explored,
+    pub(super) guards: Vec<Guard>,
     pub(super) device_bound: bool,
 }
 
@@ -78,6 +80,12 @@ impl VerifiedProgram {
     /// Whether it was verified for a device ([`super::Options::device_bound`]).
     pub fn device_bound(&self) -> bool {
         self.device_bound
+    }
+
+    /// What keeps a processor's speculation in bounds, by slot of [`VerifiedProgram::program`]; empty where the loader may
+    /// see addresses anyway.
+    pub fn guards(&self) -> &[Guard] {
+        &self.guards
     }
 
     /// What exploration saw, by slot of [`VerifiedProgram::program`]. For imitating a driver only; true of every run is

@@ -21,6 +21,10 @@ fn map_structure(setting: Setting<'_>, map: MapIndex, access: &Access) -> Proof 
         2 | 3 | 4 | 6 | 12 => "bpf_array",
         _ => "",
     };
+    if !setting.options.privileges.leaks_pointers() && !name.is_empty() {
+        let line = format!("'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN");
+        return Err(Stop::refused(Errno::EPERM, line));
+    }
     if access.dir == Direction::Write && !name.is_empty() && access.off >= 0 {
         return Err(Stop::denied(format!("only read from {name} is supported")));
     }
@@ -40,6 +44,7 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
     let off = access.off + i64::from(ptr.off);
     match ptr.kind {
         Kind::MapValue(map) => {
+            kept_secret(setting, state, access, "map")?;
             map_permits(setting, map, off, access.size, access.dir)?;
             let len = setting.map(map).value_size;
             map_value(setting, access.base, ptr, map, off, access.size, len, false)
@@ -51,17 +56,34 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
             region(access.base, ptr, off, access.size, setting.map(map).key_size, false, Region::MapKey)
         }
         Kind::Sock(kind) => super::sock::accessible(kind, ptr, access),
-        Kind::Mem { size, .. } => region(access.base, ptr, off, access.size, size, false, Region::Memory),
-        Kind::Ctx => context(setting, ptr, access),
+        Kind::Mem { size, .. } => {
+            kept_secret(setting, state, access, "mem")?;
+            region(access.base, ptr, off, access.size, size, false, Region::Memory)
+        }
+        Kind::Ctx => {
+            kept_secret(setting, state, access, "ctx")?;
+            context(setting, ptr, access)
+        }
         Kind::Stack { .. } => stack(setting, state, ptr, access),
         Kind::Packet | Kind::PacketMeta => {
             if access.dir == Direction::Write && setting.program.ty == ProgType::SocketFilter {
                 return Err(Stop::denied("cannot write into packet"));
             }
+            kept_secret(setting, state, access, "packet")?;
             packet(access.base, ptr, off, access.size, false)
         }
         Kind::MapPtr(map) => map_structure(setting, map, access),
         kind => Err(invalid(access.base, kind)),
+    }
+}
+
+/// Who must not see addresses may not store one where somebody else can read it.
+fn kept_secret(setting: Setting<'_>, state: &State, access: &Access, place: &str) -> Proof {
+    match access.stored {
+        Stored::Reg(reg) if !setting.options.privileges.leaks_pointers() && state.reg(reg).is_pointer() => {
+            Err(Stop::denied(format!("R{} leaks addr into {place}", reg.index())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -169,6 +191,11 @@ pub(super) fn map_value(
         }
     }
     Ok(())
+}
+
+/// Proves that a pointer points to a byte of a map's value, as a helper may access it.
+pub(in crate::verifier) fn byte_of_value(setting: Setting<'_>, reg: Reg, ptr: &Value, map: MapIndex) -> Proof {
+    map_value(setting, reg, ptr, map, i64::from(ptr.off), 1, setting.map(map).value_size, false)
 }
 
 /// Memory a helper accesses by words must be aligned.
@@ -345,15 +372,15 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
 /// A store of aligned bytes at a constant offset: a pointer goes whole, and none into a caller's frame that points to a
 /// callee's.
 fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, access: &Access) -> Proof {
+    let slot = state.frames[frame].slot(StackPlace::of(off).slot);
+    let spilled_pointer = slot.is_spill() && !slot.spilled.is_number();
+    if !setting.options.privileges.leaks_pointers() && spilled_pointer && access.size != 8 {
+        return Err(Stop::denied("attempt to corrupt spilled pointer on stack"));
+    }
     let Stored::Reg(src) = access.stored else { return Ok(()) };
     let value = state.reg(src);
     if !value.is_pointer() {
         return Ok(());
-    }
-    let slot = state.frames[frame].slot(StackPlace::of(off).slot);
-    if !setting.options.privileges.leaks_pointers() && slot.is_spill() && !slot.spilled.is_number() && access.size != 8
-    {
-        return Err(Stop::denied("attempt to corrupt spilled pointer on stack"));
     }
     if access.size != 8 {
         return Err(Stop::denied("invalid size of register spill"));

@@ -34,7 +34,17 @@ impl Walk<'_> {
             if right.is_number() {
                 self.operand_matters(state, src);
             }
-            return Next::Goto(if taken { target } else { slot + 1 });
+            let (here, other) = if taken { (target, slot + 1) } else { (slot + 1, target) };
+            if self.guards.are_off() {
+                return Next::Goto(here);
+            }
+            // A processor may take the other way for a while, whatever it compared.
+            let mut wrong = Box::new(state.clone());
+            wrong.speculative = true;
+            for reg in [Some(dst), src.reg()].into_iter().flatten() {
+                wrong.set(reg, Value::ANY_NUMBER);
+            }
+            return Next::Speculate { here, slot: other, state: wrong };
         }
         let mut tied = Tied::default();
         if right.is_number() {
@@ -77,7 +87,7 @@ fn collect_tied(state: &mut State, id: u32, tied: &mut Tied) {
 }
 
 /// Whether the comparison is decided by what is known.
-fn decided(width: Width, cond: Cond, left: &Value, right: &Value) -> Option<bool> {
+pub(in crate::verifier) fn decided(width: Width, cond: Cond, left: &Value, right: &Value) -> Option<bool> {
     if left.kind.is_packet_bound() && right.kind.is_packet_bound() && width == Width::W64 {
         return packet_decided(cond, left, right);
     }
@@ -276,6 +286,11 @@ fn learn_packet(taken: &mut State, fallen: &mut State, cond: Cond, left: &Value,
     if value.kind == Kind::Packet {
         value.range = if strictly { PacketRange::AtEnd } else { PacketRange::BeyondEnd };
     }
+}
+
+/// Whether a comparison tells how far the packet, or its metadata, goes.
+pub(in crate::verifier) fn bounds_packet(cond: Cond, left: &Value, right: &Value) -> bool {
+    matches!(cond, Cond::Gt | Cond::Ge | Cond::Lt | Cond::Le) && (bounded_by(left, right) || bounded_by(right, left))
 }
 
 /// Whether `end` ends what `pointer` points into: the packet's end, or for metadata the packet's own start.

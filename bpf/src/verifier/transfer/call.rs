@@ -40,12 +40,17 @@ impl Walk<'_> {
         let sizes = self.lend_arguments(state, signature, &given);
         if let Some(released) = self.released(state, signature, &given) {
             state.references.retain(|r| r.id != released);
-            state.update_where(|v| v.reference == released, |v| *v = Value::ANY_NUMBER);
+            let gone = self.gone();
+            state.update_where(|v| v.reference == released, |v| *v = gone);
         }
         let mut next = Next::Goto(slot + 1);
         match id {
             SPIN_LOCK | SPIN_UNLOCK => self.lock(state, id == SPIN_LOCK),
             signature::TAIL_CALL => {
+                if let Some((map, _)) = given.map {
+                    let (first, varies) = self.tail_calls.entry(slot).or_insert((map, false));
+                    *varies |= *first != map;
+                }
                 let index = state.reg(Reg::R3).constant();
                 let entries = given.map.map_or(0, |(map, _)| self.setting.map(map).max_entries);
                 if index.is_some_and(|i| i < u64::from(entries)) {
@@ -69,9 +74,15 @@ impl Walk<'_> {
         next
     }
 
+    /// What a pointer is that points to nothing any more: a number, for those who may see it.
+    fn gone(&self) -> Value {
+        if self.setting.options.privileges.leaks_pointers() { Value::ANY_NUMBER } else { Value::UNINIT }
+    }
+
     /// Pointers into the packet point where it was.
     fn packet_changed(&mut self, state: &mut State) {
-        state.update_where(|v| v.kind.is_packet_bound(), |v| *v = Value::ANY_NUMBER);
+        let gone = self.gone();
+        state.update_where(|v| v.kind.is_packet_bound(), |v| *v = gone);
     }
 
     /// Reads and writes what a helper's arguments point to. Gives the largest of the last size.
@@ -134,7 +145,7 @@ impl Walk<'_> {
             Returns::Integer => return self.number_result(signature.id, size),
             Returns::ValueOrNull => {
                 let (map, map_id) = given.map.expect("such helpers take a map first, which was proved");
-                let array = signature.id == 1 && setting.options.constant_array_keys;
+                let array = signature.id == 1 && setting.options.constant_array_keys && setting.options.privileges.bpf;
                 let key = array.then(|| constant_key(setting, state, map)).flatten();
                 let present = key.is_some_and(|key| key < u64::from(setting.map(map).max_entries));
                 if key.is_some() {

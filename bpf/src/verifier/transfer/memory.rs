@@ -182,7 +182,10 @@ impl Walk<'_> {
         let place = StackPlace::of(off);
         let size = bytes as usize;
         let mut value = operand(state, src);
-        if place.byte == 0 && (value.is_number() || size == 8) {
+        let stored = if let Operand::Reg(_) = src { value.is_pointer() } else { false };
+        self.bar_behind_store(state, frame, place.slot, size, stored);
+        let privileges = self.setting.options.privileges;
+        if place.byte == 0 && (value.is_pointer() && size == 8 || value.is_number() && privileges.bpf) {
             if let (Operand::Reg(reg), true) = (src, value.is_number()) {
                 // The slot stays tied to the register if it holds all of it.
                 if value.var.width() <= bytes * 8 {
@@ -202,6 +205,7 @@ impl Walk<'_> {
                 *byte = match *byte {
                     _ if i < size => StackByte::Spill,
                     StackByte::Spill => StackByte::Misc,
+                    StackByte::Invalid if !privileges.leaks_pointers() => StackByte::Misc,
                     kept => kept,
                 };
             }
@@ -222,11 +226,25 @@ impl Walk<'_> {
         slot.bytes[place.byte..place.byte + size].fill(what);
     }
 
+    /// A store of a pointer, or over what was no plain data, must be done before a later load of the same bytes. Linux
+    /// looks at the slot's highest bytes, whichever are stored.
+    fn bar_behind_store(&mut self, state: &State, frame: usize, slot: usize, size: usize, pointer: bool) {
+        if self.guards.are_off() {
+            return;
+        }
+        let bytes = state.frames[frame].slot(slot).bytes;
+        let plain = |b: &StackByte| matches!(b, StackByte::Misc | StackByte::Zero);
+        if pointer || !bytes[8 - size..].iter().all(plain) {
+            self.guards.bar_behind(self.tree.trail.at);
+        }
+    }
+
     /// Every byte from `min` to before `end` becomes unknown.
     pub(super) fn overwrite_stack(&mut self, state: &mut State, frame: usize, min: i64, end: i64) {
         self.touch_stack(state, frame, min);
         for at in min..end {
             let place = StackPlace::of(at);
+            self.bar_behind_store(state, frame, place.slot, 1, false);
             let slot = state.frame_at_mut(frame).slot_mut(place.slot);
             if slot.is_spill() {
                 slot.scrub();
