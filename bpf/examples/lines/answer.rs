@@ -2,7 +2,7 @@
 
 use bpf::engines::{Packet, Runner};
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Verdict, verify_logged};
+use bpf::verifier::{Options, Privileges, Verdict, verify_logged};
 use serde_json::{Map, Value, json};
 
 use super::case::{Case, Expect, RunCase};
@@ -34,14 +34,11 @@ pub fn answer(case: &Case, engine: &mut dyn Runner, log_level: u8) -> Map<String
             put("errline", json!(refused.line));
             return out;
         }
-        Ok(_) if case.unprivileged => {
-            put("verdict", json!("UNSUPPORTED"));
-            put("errline", json!("programs of unprivileged users are not modelled"));
-            return out;
-        }
         Ok(program) => program.clone(),
     };
-    let options = Options { strict_alignment: case.flags & STRICT_ALIGNMENT != 0, log_level, ..Options::default() };
+    let privileges = if case.unprivileged { Privileges::NONE } else { Privileges::ALL };
+    let strict_alignment = case.flags & STRICT_ALIGNMENT != 0;
+    let options = Options { strict_alignment, privileges, log_level, ..Options::default() };
     let (verdict, log) = verify_logged(program, &options);
     if log_level > 0 {
         put("log", json!(log));

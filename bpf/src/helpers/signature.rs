@@ -98,8 +98,10 @@ pub enum Needs {
     Nothing,
     /// `CAP_BPF`.
     Bpf,
-    /// `CAP_PERFMON`.
+    /// `CAP_BPF` and `CAP_PERFMON`.
     Perfmon,
+    /// `CAP_PERFMON`, which a socket filter may have without `CAP_BPF`.
+    PerfmonAlone,
 }
 
 /// One helper's row.
@@ -208,7 +210,7 @@ const fn row(id: u32, types: u8, args: &'static [Arg]) -> Signature {
 }
 
 use Arg::*;
-use Needs::{Bpf, Perfmon};
+use Needs::{Bpf, Perfmon, PerfmonAlone};
 use Returns::{LentOrNull, SockCommonOrNull, SocketOrNull, TcpSockOrNull, Void};
 
 /// Helpers by number.
@@ -228,7 +230,7 @@ static SIGNATURES: [Signature; 146] = [
     row(13, T, &[Ctx, Any, Any]).moves(),
     row(14, ALL, &[]),
     row(15, ALL, &[]),
-    row(16, ALL, &[MemOut, Size]),
+    row(16, ALL, &[MemOut, Size]).needs(Perfmon),
     row(17, ALL, &[Ctx]),
     row(18, T, &[Ctx, Any, Any]).moves(),
     row(19, T, &[Ctx]).moves(),
@@ -247,7 +249,7 @@ static SIGNATURES: [Signature; 146] = [
     row(33, T, &[Ctx, Map, Any]),
     row(34, T, &[Ctx]),
     row(35, ALL, &[]).gpl().needs(Perfmon),
-    row(37, ALL, &[Map, Any]),
+    row(37, ALL, &[Map, Any]).needs(Bpf),
     row(38, T, &[Ctx, Any, Any]).moves(),
     row(39, T, &[Ctx, Any]).moves(),
     row(40, T, &[Ctx, Any]),
@@ -267,7 +269,7 @@ static SIGNATURES: [Signature; 146] = [
     row(68, TF, &[Ctx, Any, MemOut, Size, Any]),
     row(69, XT, &[Ctx, MemInOut, Size, Any]).gpl(),
     row(79, T, &[Ctx]),
-    row(80, ALL, &[]),
+    row(80, ALL, &[]).needs(Bpf),
     row(83, T, &[Ctx, Any]),
     row(84, XT, &[Ctx, Mem, Size, Any, Any]).packet().gives(SocketOrNull),
     row(85, XT, &[Ctx, Mem, Size, Any, Any]).packet().gives(SocketOrNull),
@@ -297,7 +299,7 @@ static SIGNATURES: [Signature; 146] = [
     row(118, ALL, &[]).needs(Bpf),
     row(120, ALL, &[Any, Any, MemOut, Size]),
     row(122, TF, &[CtxOrNull]),
-    row(123, ALL, &[Any]),
+    row(123, ALL, &[Any]).needs(Bpf),
     row(124, T, &[Ctx, SockOrBtf, Any]),
     row(125, ALL, &[]),
     row(130, ALL, &[Map, Mem, SizeOrZero, Any]),
@@ -306,11 +308,11 @@ static SIGNATURES: [Signature; 146] = [
     row(133, ALL, &[Lent, Any]).gives(Void),
     row(134, ALL, &[Map, Any]),
     row(135, T, &[Ctx, Any]),
-    row(136, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
-    row(137, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
-    row(138, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
-    row(139, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
-    row(140, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
+    row(136, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
+    row(137, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
+    row(138, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
+    row(139, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
+    row(140, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
     row(141, ALL, &[Unmodelled, MemOut, SizeOrZero, Any]).needs(Perfmon),
     row(148, ALL, &[MemOut, SizeOrZero, Any]).sleeps().needs(Perfmon),
     row(149, ALL, &[MemInOut, Size, Mem, Size, Any]).needs(Perfmon),
@@ -319,8 +321,8 @@ static SIGNATURES: [Signature; 146] = [
     row(153, ALL, &[Unmodelled, Any]).gives(Returns::Unmodelled).needs(Bpf),
     row(154, ALL, &[Unmodelled]).gives(Returns::Unmodelled).needs(Bpf),
     row(155, T, &[Any, Any]),
-    row(156, ALL, &[Map, Unmodelled, ValueOrNull, Any]).gives(Returns::ValueOrNull).needs(Perfmon),
-    row(157, ALL, &[Map, Unmodelled]).needs(Perfmon),
+    row(156, ALL, &[Map, Unmodelled, ValueOrNull, Any]).gives(Returns::ValueOrNull).needs(Bpf),
+    row(157, ALL, &[Map, Unmodelled]).needs(Bpf),
     row(158, ALL, &[]).gives(Returns::Unmodelled).gpl().needs(Perfmon),
     row(160, ALL, &[]),
     row(163, XT, &[Ctx, Any, FixedInOut(4), Any, Any]).gpl(),
@@ -333,7 +335,7 @@ static SIGNATURES: [Signature; 146] = [
     row(175, ALL, &[Unmodelled]).gives(Returns::Unmodelled).gpl().needs(Perfmon),
     row(176, ALL, &[MemOut, SizeOrZero]).gpl().needs(Perfmon),
     row(177, ALL, &[Mem, Size, MemOrNull, SizeOrZero]).gpl().needs(Perfmon),
-    row(178, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(Perfmon),
+    row(178, ALL, &[SockOrBtf]).gives(Returns::Unmodelled).needs(PerfmonAlone),
     row(FIND_VMA, ALL, &[Unmodelled, Any, Func, StackOrNull, Any]).needs(Perfmon),
     row(LOOP, ALL, &[Any, Func, StackOrNull, Any]).needs(Bpf),
     row(182, ALL, &[Mem, Size, ConstStr]),
@@ -344,7 +346,7 @@ static SIGNATURES: [Signature; 146] = [
     row(192, T, &[Ctx, Any, Any]),
     row(194, ALL, &[Unmodelled, Unmodelled]).gives(Returns::Unmodelled).needs(Bpf),
     row(195, ALL, &[Map, Key, Any]).packet().gives(Returns::ValueOrNull),
-    row(196, ALL, &[Sock]).gives(Returns::Unmodelled).needs(Perfmon),
+    row(196, ALL, &[Sock]).gives(Returns::Unmodelled).needs(PerfmonAlone),
     row(197, ALL, &[MemInOut, SizeOrZero, Any, Unmodelled]).needs(Bpf),
     row(198, ALL, &[Map, Any, Any, Unmodelled]).needs(Bpf),
     row(199, ALL, &[Unmodelled, Any]).gives(Void).needs(Bpf),
@@ -363,7 +365,7 @@ static SIGNATURES: [Signature; 146] = [
 ];
 
 /// The class of the calling process's control group, which takes no argument outside tc.
-static CLASSID_OF_CURRENT: Signature = row(17, X | F, &[]);
+static CLASSID_OF_CURRENT: Signature = row(17, X | F, &[]).needs(Bpf);
 
 /// What a call of a helper by a program of a type demands; `None` for helpers that none of the types may call.
 pub fn signature(id: u32, ty: ProgType) -> Option<&'static Signature> {

@@ -309,6 +309,7 @@ fn permitted(signature: &Signature, privileges: Privileges) -> bool {
         Needs::Nothing => true,
         Needs::Bpf => privileges.bpf,
         Needs::Perfmon => privileges.bpf && privileges.perfmon,
+        Needs::PerfmonAlone => privileges.perfmon,
     }
 }
 

@@ -187,6 +187,9 @@ impl Explorer<'_> {
                 Err(stop) if state.speculative && guards::is_recoverable(&stop) => {
                     self.walk.live.commit();
                     self.walk.log.stop(&stop);
+                    if let Some(unmoved) = self.walk.unmoved(&state, slot, insn) {
+                        self.put_off(slot, slot + 1, unmoved)?;
+                    }
                     self.walk.guards.bar(slot);
                     if !self.next_path(at, &mut last, &mut state, &mut came_from) {
                         return Ok(());

@@ -153,6 +153,11 @@ impl Guards {
         self.off || !masked(op) || src.reg().is_none() || self.before(slot)
     }
 
+    /// Whether an addition or subtraction of a register is masked.
+    pub(super) fn masks(&self, slot: usize, op: AluOp) -> bool {
+        !self.off && masked(op) && !self.before(slot)
+    }
+
     /// Whether all paths agree on the mask.
     fn agree(&self, slot: usize, mask: Mask) -> bool {
         self.slots[slot].mask.is_none_or(|m| m == mask)
@@ -206,7 +211,7 @@ impl Guards {
         match to.kind {
             Kind::Stack { .. } => match to.fixed_offset() {
                 None => {
-                    let (var, off) = (to.var.bits, to.off);
+                    let (var, off) = (to.var.bits, i64::from(to.off).wrapping_add(to.var.bits.value() as i64));
                     let line = format!("R{r} variable stack access prohibited for !root, var_off={var} off={off}");
                     return Err(Stop::denied(line));
                 }

@@ -361,14 +361,21 @@ impl<'a> Walk<'a> {
         let moving = Moving { slot, op, dst, src, ptr, by, reversed, speculative: state.speculative };
         let to = pointer::moved(op, dst, ptr, by, reversed, 0).ok()?;
         let varies = self.guards.note_move(self.setting, &moving, &to);
-        varies.then(|| {
-            let mut unmoved = Box::new(state.clone());
-            unmoved.speculative = true;
-            let mut pointer = Value { def32: 0, ..*ptr };
-            pointer.var.low = Range::FULL;
-            unmoved.set(dst, pointer);
-            unmoved
-        })
+        varies.then(|| left_behind(state, dst, ptr))
+    }
+
+    /// The state in which a mask leaves a pointer where it was, on a path that may not move it as the instruction does.
+    pub(super) fn unmoved(&self, state: &State, slot: usize, insn: &Insn) -> Option<Box<State>> {
+        let Insn::Alu { width, op, dst, src: Operand::Reg(src) } = *insn else { return None };
+        let (left, right) = (state.reg(dst), state.reg(src));
+        if !self.guards.masks(slot, op) || left.is_number() && right.is_number() {
+            return None;
+        }
+        let leaks = self.setting.options.privileges.leaks_pointers();
+        match pointer::math(width, op, dst, left, right, leaks) {
+            Ok(Math::Moves { ptr, by, .. }) if !by.bits.is_const() => Some(left_behind(state, dst, ptr)),
+            _ => None,
+        }
     }
 
     fn alu(&mut self, state: &State, width: Width, op: AluOp, dst: Reg, src: Operand) -> Value {
@@ -471,6 +478,16 @@ impl<'a> Walk<'a> {
             self.write(state, reg, Value::UNINIT, None);
         }
     }
+}
+
+/// The state of a mispredicted path on which a pointer was not moved to `dst` but copied.
+fn left_behind(state: &State, dst: Reg, ptr: &Value) -> Box<State> {
+    let mut out = Box::new(state.clone());
+    out.speculative = true;
+    let mut pointer = Value { def32: 0, ..*ptr };
+    pointer.var.low = Range::FULL;
+    out.set(dst, pointer);
+    out
 }
 
 /// A number that is 0 or -1, as a shift by all but the sign bit leaves it, is masked with a constant: Linux looks at the

@@ -49,6 +49,28 @@ pub fn program(seed: u64, ty: ProgType) -> Program {
     draft.finish()
 }
 
+/// A socket filter that touches no packet directly, as anybody may load one.
+pub fn filter(seed: u64) -> Program {
+    let ty = ProgType::SocketFilter;
+    let mut draft = Draft { rng: Rng::new(seed), ty, out: Vec::new(), leaves: Vec::new(), calls: Vec::new() };
+    draft.out.extend([mov(R6, R1), store(Size::D, R10, -8, 0), store(Size::D, R10, -16, 0)]);
+    draft.out.extend([mov(R7, R10), add(R7, -16), mov(R8, 5), helper(7), mov(R9, R0)]);
+    for _ in 0..1 + draft.rng.below(6) {
+        match draft.rng.below(16) {
+            0..=2 => draft.map_value(),
+            3 | 4 => draft.map_index(),
+            5 => draft.stack(),
+            6 => draft.context(),
+            7 | 8 => draft.numbers(),
+            9 => draft.update(),
+            10 => draft.stack_at(),
+            11 => draft.decided(),
+            _ => draft.moved_value(),
+        }
+    }
+    draft.finish()
+}
+
 /// A program with a few fields of a few instructions changed.
 pub fn mutated(seed: u64, program: &Program) -> Program {
     let mut rng = Rng::new(seed);
@@ -379,6 +401,75 @@ impl Draft {
             _ => self.out.extend([load(size, R4, R2, 0), add(R9, R4)]),
         }
         self.out.extend([load(Size::D, R4, R10, -16), alu64(AluOp::Xor, R9, R4)]);
+    }
+
+    /// The stack, through a pointer that moves by a number in a register.
+    fn stack_at(&mut self) {
+        for slot in 1..=4 {
+            self.out.push(store(Size::D, R10, -8 * slot, self.rng.pick(&[0, 0, 5])));
+        }
+        let by = self.rng.pick(&[-8, -16, -32, -32, 8]);
+        self.out.extend([mov(R2, R10), mov(R3, by)]);
+        if self.rng.once_in(3) {
+            self.out.extend([branch(Cond::Gt, R9, 5, 1), mov(R3, self.rng.pick(&[-8, -16]))]);
+        }
+        self.out.push(Insn::Alu { width: Width::W64, op: AluOp::Add, dst: R2, src: Operand::Reg(R3) });
+        if self.rng.once_in(3) {
+            self.out.extend([load(Size::D, R4, R10, -16), alu64(AluOp::And, R4, 8), add(R2, R4)]);
+        }
+        match self.rng.below(3) {
+            0 => self.out.push(store(Size::D, R2, 0, R9)),
+            1 => self.out.push(store(Size::D, R2, 0, R6)),
+            _ => self.out.extend([load(Size::D, R4, R2, 0), add(R9, R4)]),
+        }
+    }
+
+    /// A branch that only goes one way, with something on the other that no run does.
+    fn decided(&mut self) {
+        let size = self.rng.pick(&SIZES);
+        let wrong = match self.rng.below(4) {
+            0 => load(size, R4, R9, 0),
+            1 => store(size, R8, 0, R9),
+            2 => load(size, R4, R7, 8),
+            _ => load(size, R4, R6, 4),
+        };
+        let cond = self.rng.pick(&[Cond::Eq, Cond::Le, Cond::Ge, Cond::Sle]);
+        self.out.extend([mov(R3, 4), branch(cond, R3, 4, 1), wrong]);
+        if self.rng.once_in(3) {
+            self.out.extend([mov(R5, 4), branch(Cond::Ne, R3, R5, 1), add(R9, 1)]);
+        }
+    }
+
+    /// A pointer into a value, moved by a register.
+    fn moved_value(&mut self) {
+        self.look_up(1);
+        self.out.extend([mov(R2, R0), load(Size::B, R3, R2, 0)]);
+        let bound = self.rng.pick(&[3, 7, 15, 31, 63]);
+        match self.rng.below(5) {
+            0 => self.out.push(alu64(AluOp::And, R3, bound)),
+            1 => self.leave_if(Cond::Gt, R3, bound),
+            2 => self.out.push(mov(R3, bound)),
+            3 => self.out.extend([alu64(AluOp::And, R3, 15), alu64(AluOp::Sub, R3, self.rng.pick(&[0, 4, 16]))]),
+            _ => self.out.extend([alu64(AluOp::And, R3, 7), branch(Cond::Gt, R9, 9, 1), mov(R3, 8)]),
+        }
+        if self.rng.once_in(3) {
+            self.out.push(add(R2, self.rng.pick(&[4, 8, 15, 16])));
+        }
+        match self.rng.below(5) {
+            0 => self.out.push(Insn::Alu { width: Width::W64, op: AluOp::Sub, dst: R2, src: Operand::Reg(R3) }),
+            // The number is the destination.
+            1 => self.out.extend([add(R3, R2), mov(R2, R3)]),
+            // A number or a pointer moves by the register.
+            2 => self.out.extend([branch(Cond::Gt, R9, 70, 2), mov(R2, R9), jump(0), add(R2, R3)]),
+            _ => self.out.push(add(R2, R3)),
+        }
+        let size = self.rng.pick(&SIZES);
+        let off = self.rng.between(0, 9) as i16;
+        match self.rng.below(4) {
+            0 => self.out.push(store(size, R2, off, R9)),
+            1 => self.out.push(store(Size::D, R2, off, R6)),
+            _ => self.out.extend([load(size, R4, R2, off), add(R9, R4)]),
+        }
     }
 
     /// Arithmetic, and a branch around some of it.

@@ -379,7 +379,7 @@ pub(super) fn memory_of(
             if size == 0 && !empty_ok {
                 return Err(Stop::denied("invalid zero-sized read"));
             }
-            let reach = memory::on_stack(reg, ptr, off, i64::from(bytes), dir)?;
+            let reach = memory::on_stack(setting, state, reg, ptr, off, i64::from(bytes), dir)?;
             if !ptr.var.bits.is_const() {
                 // Only the root may pass a part of the stack that varies; what it then overwrites is all of it.
                 memory::variable_stack_allowed(setting, reg, ptr)?;

@@ -9,7 +9,7 @@ use crate::verifier::ctx::{self, CtxAccess};
 use crate::verifier::demand::{Access, Direction, Stored};
 use crate::verifier::explored::Kind;
 use crate::verifier::log::kind_name;
-use crate::verifier::state::{MAX_OFFSET, MAX_STACK, StackByte, StackPlace, State, Value};
+use crate::verifier::state::{MAX_OFFSET, MAX_STACK, SLOT_BYTES, StackByte, StackPlace, State, Value};
 use crate::verifier::tnum::Tnum;
 use crate::verifier::verdict::{Proof, Stop};
 
@@ -278,7 +278,15 @@ pub(super) struct StackReach {
 }
 
 /// Proves that an access stays on the stack, and tells where it may go.
-pub(super) fn on_stack(base: Reg, ptr: &Value, off: i64, size: i64, dir: Direction) -> Result<StackReach, Stop> {
+pub(super) fn on_stack(
+    setting: Setting<'_>,
+    state: &State,
+    base: Reg,
+    ptr: &Value,
+    off: i64,
+    size: i64,
+    dir: Direction,
+) -> Result<StackReach, Stop> {
     let r = base.index();
     let which = match dir {
         Direction::Read => "read from",
@@ -297,7 +305,14 @@ pub(super) fn on_stack(base: Reg, ptr: &Value, off: i64, size: i64, dir: Directi
             StackReach { min: smin + off, max: smax + off }
         }
     };
-    let below = reach.min < -MAX_STACK || reach.min > -1;
+    // Who may not read what was never written reads nothing below what was touched.
+    let lowest = match (ptr.kind, dir) {
+        (Kind::Stack { frame }, Direction::Read) if !setting.options.privileges.leaks_pointers() => {
+            -SLOT_BYTES * state.frames[usize::from(frame)].stack.len() as i64
+        }
+        _ => -MAX_STACK,
+    };
+    let below = reach.min < lowest || reach.min > -1;
     if !below && reach.max.saturating_add(size) <= 0 {
         return Ok(reach);
     }
@@ -313,7 +328,7 @@ pub(super) fn on_stack(base: Reg, ptr: &Value, off: i64, size: i64, dir: Directi
 fn stack(setting: Setting<'_>, state: &State, ptr: &Value, access: &Access) -> Proof {
     let Kind::Stack { frame } = ptr.kind else { unreachable!("the caller looked at the kind") };
     let off = access.off + i64::from(ptr.off);
-    let reach = on_stack(access.base, ptr, off, i64::from(access.size), access.dir)?;
+    let reach = on_stack(setting, state, access.base, ptr, off, i64::from(access.size), access.dir)?;
     let fixed = ptr.var.bits.is_const();
     let frame_index = usize::from(frame);
     let size = i64::from(access.size);

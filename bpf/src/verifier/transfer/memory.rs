@@ -183,7 +183,7 @@ impl Walk<'_> {
         let size = bytes as usize;
         let mut value = operand(state, src);
         let stored = if let Operand::Reg(_) = src { value.is_pointer() } else { false };
-        self.bar_behind_store(state, frame, place.slot, size, stored);
+        self.bar_behind_store(state, frame, place, size, stored);
         let privileges = self.setting.options.privileges;
         if place.byte == 0 && (value.is_pointer() && size == 8 || value.is_number() && privileges.bpf) {
             if let (Operand::Reg(reg), true) = (src, value.is_number()) {
@@ -205,7 +205,6 @@ impl Walk<'_> {
                 *byte = match *byte {
                     _ if i < size => StackByte::Spill,
                     StackByte::Spill => StackByte::Misc,
-                    StackByte::Invalid if !privileges.leaks_pointers() => StackByte::Misc,
                     kept => kept,
                 };
             }
@@ -226,15 +225,14 @@ impl Walk<'_> {
         slot.bytes[place.byte..place.byte + size].fill(what);
     }
 
-    /// A store of a pointer, or over what was no plain data, must be done before a later load of the same bytes. Linux
-    /// looks at the slot's highest bytes, whichever are stored.
-    fn bar_behind_store(&mut self, state: &State, frame: usize, slot: usize, size: usize, pointer: bool) {
+    /// A store of a pointer, or over what was no plain data, must be done before a later load of the same bytes.
+    fn bar_behind_store(&mut self, state: &State, frame: usize, place: StackPlace, size: usize, pointer: bool) {
         if self.guards.are_off() {
             return;
         }
-        let bytes = state.frames[frame].slot(slot).bytes;
+        let bytes = state.frames[frame].slot(place.slot).bytes;
         let plain = |b: &StackByte| matches!(b, StackByte::Misc | StackByte::Zero);
-        if pointer || !bytes[8 - size..].iter().all(plain) {
+        if pointer || !bytes[place.byte..place.byte + size].iter().all(plain) {
             self.guards.bar_behind(self.tree.trail.at);
         }
     }
@@ -244,7 +242,7 @@ impl Walk<'_> {
         self.touch_stack(state, frame, min);
         for at in min..end {
             let place = StackPlace::of(at);
-            self.bar_behind_store(state, frame, place.slot, 1, false);
+            self.bar_behind_store(state, frame, place, 1, false);
             let slot = state.frame_at_mut(frame).slot_mut(place.slot);
             if slot.is_spill() {
                 slot.scrub();
