@@ -10,7 +10,7 @@ use nic_model::device::{Device, HostSetup, Measure, PortId};
 use nic_model::firmware::Entry;
 use nic_model::memory::TableId;
 use nic_model::profile::CardProfile;
-use nic_model::quantity::Bytes;
+use nic_model::quantity::{Bytes, Duration};
 use offload_jit::{Firmware, Image, Mode, Note};
 
 use crate::contents::{map_result, preload_refused};
@@ -53,15 +53,28 @@ pub fn offload(
 ) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
     let capabilities = &device.profile().capabilities;
     let facts = Facts::of(&program.verified);
-    let image = match offload_jit::compile(&program.verified, &facts, capabilities, mode) {
-        Ok(image) => image,
-        Err(refusals) => return Ok(Err(refusals.iter().map(|r| refusal(&r.diagnostic)).collect())),
+    let image = offload_jit::compile(&program.verified, &facts, capabilities, mode);
+    let mut refusals: Vec<_> = image.as_ref().err().into_iter().flatten().map(|r| refusal(&r.diagnostic)).collect();
+    refusals.extend(actions(program).as_ref().map(refusal));
+    let image = match image {
+        Ok(image) if refusals.is_empty() => image,
+        _ => return Ok(Err(refusals)),
     };
     let (maps, atomic_words) = create_maps(device, program, &image)?;
     let words = image.link(&doors(device))?;
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
     device.attach(&ports, &words)?;
     Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes: notes(&image) }))
+}
+
+/// What user space does on the host alone: the first of it.
+fn actions(program: &LoadedProgram) -> Option<Diagnostic> {
+    program.actions.first().map(|action| {
+        Diagnostic::new("card-map-actions", "maps on the card are not written while packets flow")
+            .at(At::Named(program.maps[action.write.map].name.clone()))
+            .limit("entries before the first packet", format!("an action at {}", Duration(action.at.ps())))
+            .help("attach the program to a hook of the host, or leave its actions out")
+    })
 }
 
 /// What a translated program does otherwise than on the host, as reports show it.

@@ -1,21 +1,9 @@
 //! What is in maps: before a run, from a scenario; after it, for a report.
 
 use bpf::diag::{At, Diagnostic};
-use bpf::maps::Map;
 use bpf::program::MapSpec;
 
 use crate::report::{MapEntry, MapResult};
-
-/// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
-pub fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
-    let size = map.user_value_size();
-    if size == value.len() {
-        return value.to_vec();
-    }
-    let mut one = value.to_vec();
-    one.resize(value.len().next_multiple_of(8), 0);
-    one.repeat(size / one.len().max(1))
-}
 
 /// A preloaded entry that its map does not take.
 pub fn preload_refused(map: &str, key: &[u8], errno: &str) -> Diagnostic {

@@ -1,14 +1,14 @@
 //! From a checked scenario to its results: a world for each placement, side by side.
 
 use bpf::diag::Diagnostic;
-use bpf::interp::Engine;
-use bpf::maps::MapId;
+use bpf::errno::Errno;
 use nic_model::profile::{Kind, provenance};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::card;
-use crate::contents::{map_result, preload_refused, value_for_user};
-use crate::host::{Hooks, Host};
+use crate::contents::{map_result, preload_refused};
+use crate::host::user::{Content, Write};
+use crate::host::{Attachment, Hooks, Host, Place};
 use crate::measure::Tracker;
 use crate::progress::Progress;
 use crate::report::{
@@ -85,21 +85,24 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
         first.card_notes.clone_from(&loaded.notes);
     }
 
-    let host_program = |p: Option<&LoadedProgram>| p.map(|p| p.verified.xlated().clone());
-    let (xdp_program, tc_program) = (host_program(xdp), host_program(tc));
+    let on_host = [(Place::Xdp, xdp), (Place::Tc, tc)];
+    let [xdp_attachment, tc_attachment] = [xdp, tc].map(|program| program.map(attachment));
     let costs = scenario.host.costs();
     let ports = *scenario.nic.mac.ports;
-    let mut hooks = Hooks::new(&costs, xdp_program.as_ref(), tc_program.as_ref(), v.queues, ports, scenario.seed)?;
-    let ids: [Vec<MapId>; 2] = hooks.maps().map(<[MapId]>::to_vec);
-    for (program, ids) in [xdp, tc].into_iter().zip(&ids) {
-        preload(hooks.engine_mut(), program, ids)?;
+    let mut hooks =
+        Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, scenario.seed)?;
+    let mut actions = Vec::new();
+    for (place, program) in on_host {
+        let Some(program) = program else { continue };
+        preload(&mut hooks, place, program)?;
+        actions.extend(program.actions.iter().map(|action| (place, action.clone())));
     }
     let host = Host::new(costs, hooks, ports, v.queues, HOST_SOURCES);
 
     let line = *scenario.nic.mac.rate;
     let sources = scenario.plays.iter().map(|play| Ok((TrafficSource::open(play.clone(), line)?, line)));
     let sources = sources.collect::<Result<Vec<_>, Diagnostic>>()?;
-    let mut world = World::new(device, host, sources);
+    let mut world = World::new(device, host, sources, actions);
     let mut told = 0;
     world.run(|packets| {
         progress.advance(packets - told);
@@ -107,8 +110,9 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
     })?;
     world.tracker().audit().map_err(|what| Trouble::Internal(format!("variant {}: {what}", v.name)))?;
     let mut maps = loaded.map_or(Vec::new(), |loaded| card::maps(world.device_mut(), &loaded));
-    for (program, ids) in [xdp_program, tc_program].iter().flatten().zip(ids.iter().filter(|ids| !ids.is_empty())) {
-        maps.extend(host_maps(world.host_mut().hooks().engine_mut(), program, ids));
+    for (place, program) in on_host {
+        let Some(program) = program else { continue };
+        maps.extend(host_maps(world.host_mut().hooks(), place, program));
     }
     result.measured = Some(measured(scenario, v, &mut world, maps));
     Ok(result)
@@ -130,24 +134,33 @@ fn attached(scenario: &Scenario, v: &Variant) -> Vec<Attached> {
         .collect()
 }
 
-fn preload(engine: &mut Engine, program: Option<&LoadedProgram>, ids: &[MapId]) -> Result<(), Diagnostic> {
-    let Some(program) = program else { return Ok(()) };
-    for (entries, id) in program.preload.iter().zip(ids) {
-        let mut map = engine.map(*id).expect("the engine was made with the program's maps");
-        for (key, value) in entries {
-            // What a scenario writes is one processor's value; every processor of a per-CPU map gets it.
-            let value = value_for_user(map.definition(), value);
-            let name = map.definition().spec().name.clone();
-            map.update(key, &value, 0).map_err(|errno| preload_refused(&name, key, &errno.to_string()))?;
-        }
+/// A program and those it may tail-call, as they run, with their maps.
+fn attachment(program: &LoadedProgram) -> Attachment {
+    let own = (program.verified.xlated().clone(), (0..program.verified.program().maps.len()).collect());
+    let parts = program.parts.iter().map(|part| (part.verified.xlated().clone(), part.maps.clone()));
+    Attachment { programs: [own].into_iter().chain(parts).collect(), maps: program.maps.clone() }
+}
+
+fn preload(hooks: &mut Hooks, place: Place, program: &LoadedProgram) -> Result<(), Diagnostic> {
+    let entries = program.preload.iter().enumerate().flat_map(|(map, entries)| {
+        entries.iter().map(move |(key, value)| Write {
+            map,
+            key: key.clone(),
+            content: Some(Content::Bytes(value.clone())),
+        })
+    });
+    for write in entries.chain(program.slots.iter().cloned()) {
+        let refused = |errno: Errno| preload_refused(&program.maps[write.map].name, &write.key, &errno.to_string());
+        hooks.write(place, &write).map_err(refused)?;
     }
     Ok(())
 }
 
-fn host_maps(engine: &mut Engine, program: &bpf::program::Program, ids: &[MapId]) -> Vec<MapResult> {
+fn host_maps(hooks: &mut Hooks, place: Place, program: &LoadedProgram) -> Vec<MapResult> {
+    let ids = hooks.maps(place).to_vec();
     let both = program.maps.iter().zip(ids);
     both.map(|(spec, id)| {
-        let entries = engine.map(*id).expect("the engine was made with the program's maps").entries();
+        let entries = hooks.engine_mut().map(id).expect("the engine was made with the program's maps").entries();
         map_result(spec, entries)
     })
     .collect()
@@ -173,6 +186,13 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         Work { name: "host program instructions".into(), total: counters.host_instructions },
         Work { name: "events".into(), total: world.events() },
     ]);
+    let user = world.user();
+    if user.writes > 0 {
+        work.extend([
+            Work { name: "user map writes".into(), total: user.writes },
+            Work { name: "user map writes refused".into(), total: user.refused },
+        ]);
+    }
     // Stable: parts as busy as each other stay in the order of a packet's way.
     resources.sort_by_key(|r| std::cmp::Reverse(r.busy_ppm));
     let tracker: &Tracker = world.tracker();

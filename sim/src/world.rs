@@ -11,12 +11,15 @@ use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
 use nic_model::device::{self, CardToHost, Device, Frame, PortId};
 use nic_model::quantity::BitRate;
 
-use crate::host::{self, Host};
+use crate::host::user::Action;
+use crate::host::{self, Host, Place};
 use crate::measure::Tracker;
 use crate::traffic::{Arrival, TrafficSource};
 
 /// First event source of each part. Traffic comes first, then the host's queues, then the card's parts.
 pub const TRAFFIC_SOURCES: Source = Source(0);
+/// User space comes after the frames of its time, and before the host's queues.
+const USER_SOURCE: Source = Source(0xff);
 /// See [`TRAFFIC_SOURCES`].
 pub const HOST_SOURCES: Source = Source(0x100);
 /// See [`TRAFFIC_SOURCES`].
@@ -33,6 +36,8 @@ enum Event {
     Host(host::Inner),
     /// The host has booted.
     Boot,
+    /// User space does the action of that number.
+    Act(usize),
     /// A message of the card reaches the host.
     Cross(Box<CardToHost>),
 }
@@ -52,15 +57,40 @@ pub struct World {
     device: Device,
     host: Host,
     sources: Vec<Playing>,
+    actions: Vec<(Place, Action)>,
+    user: UserCounters,
     tracker: Tracker,
 }
 
+/// What user space did to maps while packets flowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UserCounters {
+    /// Updates and deletions.
+    pub writes: u64,
+    /// Those that the map refused.
+    pub refused: u64,
+}
+
 impl World {
-    /// A world of these parts; each source with the rate of its port's line.
-    pub fn new(device: Device, host: Host, sources: Vec<(TrafficSource, BitRate)>) -> Self {
+    /// A world of these parts; each source with the rate of its port's line, each action with the hook whose maps it is
+    /// about.
+    pub fn new(
+        device: Device,
+        host: Host,
+        sources: Vec<(TrafficSource, BitRate)>,
+        actions: Vec<(Place, Action)>,
+    ) -> Self {
         let playing =
             sources.into_iter().map(|(source, line)| Playing { port: source.port(), line, source, next: None });
-        Self { queue: EventQueue::default(), device, host, sources: playing.collect(), tracker: Tracker::default() }
+        Self {
+            queue: EventQueue::default(),
+            device,
+            host,
+            sources: playing.collect(),
+            actions,
+            user: UserCounters::default(),
+            tracker: Tracker::default(),
+        }
     }
 
     /// Runs until nothing is left to happen. `progress` hears of the number of packets that have arrived, now and then.
@@ -71,6 +101,9 @@ impl World {
         self.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Boot);
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
+        }
+        for (number, (_, action)) in self.actions.iter().enumerate() {
+            self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
         }
         while let Some((now, event)) = self.queue.pop() {
             match event {
@@ -99,6 +132,12 @@ impl World {
                     let (host, mut outbox) = self.host(now);
                     host.wake(now, event, &mut outbox);
                 }
+                Event::Act(number) => {
+                    let (place, action) = &self.actions[number];
+                    let done = self.host.hooks().write(*place, &action.write);
+                    self.user.writes += 1;
+                    self.user.refused += u64::from(done.is_err());
+                }
                 Event::Boot => {
                     let (host, mut outbox) = self.host(now);
                     host.handle(now, host::In::Start, &mut outbox);
@@ -126,6 +165,11 @@ impl World {
     fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
         let card = CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker };
         (&mut self.host, HostBox { card, device: &mut self.device })
+    }
+
+    /// What user space did.
+    pub fn user(&self) -> UserCounters {
+        self.user
     }
 
     /// What became of the packets.

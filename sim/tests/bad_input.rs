@@ -25,7 +25,7 @@ fn run(scenario: &str, extra: &[(&str, &[u8])]) -> (tempfile::TempDir, Output) {
     for part in ["programs", "traces"] {
         std::fs::create_dir(directory.path().join(part)).expect("the directory is new");
     }
-    for file in ["programs/drop.bpf.o", "programs/firewall.bpf.o", "traces/mixed.pcap"] {
+    for file in ["programs/drop.bpf.o", "programs/firewall.bpf.o", "programs/slices.bpf.o", "traces/mixed.pcap"] {
         std::fs::copy(scenarios.join(file), directory.path().join(file)).expect("the project has its files");
     }
     for (name, bytes) in extra {
@@ -127,4 +127,34 @@ fn maps_that_do_not_fit() {
 fn not_yaml() {
     refused("traffic:", "traffic: [", &[], &["case.yaml:", "^"]);
     refused("name: case", "name: case\nname: again", &[], &["case.yaml:2:1", "name", "^"]);
+}
+
+/// The sound scenario with a program that has slots, and this beside its object.
+fn refused_slots(program: &str, parts: &[&str]) {
+    let to = format!("object: programs/slices.bpf.o, program: xdp_slices, {program}");
+    refused("object: programs/drop.bpf.o", &to, &[], parts);
+}
+
+#[test]
+fn slots() {
+    let entry = |map: &str, value: &str| format!("maps: {{{map}: {{entries: [{{key: 0, value: {value}}}]}}}}");
+    refused_slots(&entry("jump", "5"), &["case.yaml:7:", "value of map `jump` is a program", "{program: NAME}", "^"]);
+    refused_slots(&entry("jump", "{map: first}"), &["case.yaml:7:", "value of map `jump` is a program", "^"]);
+    refused_slots(&entry("jump", "{program: xdp_none}"), &["case.yaml:7:", "xdp_none", "^"]);
+    refused_slots(&entry("current", "{map: none}"), &["case.yaml:7:", "the object has no map `none`", "^"]);
+    refused_slots(&entry("current", "{map: jump}"), &["current[00000000]", "EINVAL"]);
+    let beyond = "maps: {jump: {entries: [{key: 3, value: {program: xdp_tcp}}]}}";
+    refused_slots(beyond, &["jump[03000000]", "E2BIG"]);
+}
+
+#[test]
+fn actions() {
+    let action = |action: &str| format!("actions: [{{{action}}}]");
+    let both = "at: 1 ms, map: first, update: {key: 0, value: 1}, delete: {key: 0}";
+    refused_slots(&action(both), &["case.yaml:7:", "either updates an entry or deletes one", "^"]);
+    refused_slots(&action("at: 1 ms, map: first"), &["case.yaml:7:", "either updates", "delete: {key: KEY}", "^"]);
+    refused_slots(&action("at: 1 ms, map: third, delete: {key: 0}"), &["case.yaml:7:", "no map `third`", "jump", "^"]);
+    refused_slots(&action("at: 1, map: first, delete: {key: 0}"), &["case.yaml:7:", "^"]);
+    refused_slots(&action("at: 3601 s, map: first, delete: {key: 0}"), &["case.yaml:7:", "3600 s", "^"]);
+    refused_slots(&action("at: 1 ms, map: first, update: {key: 0, value: 1le32}"), &["8 bytes", "4 bytes", "^"]);
 }

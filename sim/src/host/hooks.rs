@@ -1,10 +1,13 @@
 //! The hooks a received packet meets: XDP in the driver, tc ingress on the skb, then the stack.
 
+use std::sync::Arc;
+
 use bpf::diag::Diagnostic;
 use bpf::env::Env;
+use bpf::errno::Errno;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
-use bpf::maps::MapId;
-use bpf::program::Program;
+use bpf::maps::{BPF_ANY, MapId};
+use bpf::program::{MapSpec, ProgId, Program};
 use nic_model::des::Time;
 use nic_model::device::{Frame, PortId, QueueId, RxMeta};
 
@@ -12,6 +15,7 @@ use super::cache::Cache;
 use super::component::Fate;
 use super::costs::HostCosts;
 use super::pricer::{MapCost, Pricer, Weights};
+use super::user::{Content, Write, value_for_user};
 use super::vlan;
 
 /// The hook that sent a packet.
@@ -46,12 +50,32 @@ pub struct Processed {
     pub cost: Time,
 }
 
-/// A program at a hook.
+/// What is attached to a hook: programs as they run (xlated), the first of which is called, and their maps.
+#[derive(Debug, Clone, Default)]
+pub struct Attachment {
+    /// Programs, and the places of each one's maps among `maps`.
+    pub programs: Vec<(Program, Vec<usize>)>,
+    /// Maps, those of the first program first.
+    pub maps: Vec<MapSpec>,
+}
+
+/// Programs at a hook.
 struct Hook {
-    code: Code,
-    weights: Weights,
-    /// The program's maps, in its order.
+    /// The one that is called.
+    code: Arc<Code>,
+    /// All, by place.
+    programs: Vec<ProgId>,
+    /// Their maps, by place.
     maps: Vec<MapId>,
+}
+
+/// Where a program can be attached on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the driver's receive path.
+    Xdp,
+    /// At the clsact qdisc's ingress.
+    Tc,
 }
 
 /// What belongs to one core.
@@ -77,6 +101,8 @@ pub struct Hooks {
     engine: Engine,
     xdp: Option<Hook>,
     tc: Option<Hook>,
+    /// By program of the engine.
+    weights: Vec<Weights>,
     map_costs: Vec<MapCost>,
     cores: Vec<Core>,
     ports: u8,
@@ -106,27 +132,35 @@ mod tc_act {
 const REDIRECT_INGRESS: u64 = 1;
 
 impl Hooks {
-    /// Programs (as they run: xlated) at the hooks of a host with that many cores and ports; `seed` for random numbers.
+    /// Programs at the hooks of a host with that many cores and ports; `seed` for random numbers.
     ///
     /// # Errors
     /// What the host cannot run, by name: a map kind, a size.
     pub fn new(
         costs: &HostCosts,
-        xdp: Option<&Program>,
-        tc: Option<&Program>,
+        xdp: Option<&Attachment>,
+        tc: Option<&Attachment>,
         cores: u16,
         ports: u8,
         seed: u64,
     ) -> Result<Self, Diagnostic> {
-        let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|p| p.maps.iter().cloned()).collect();
+        let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|a| a.maps.iter().cloned()).collect();
         let config = EngineConfig { cpus: u32::from(cores), ..EngineConfig::default() };
-        let engine = Engine::new(config, &specs)?;
-        let mut next = 0;
-        let mut hook = |program: Option<&Program>| -> Result<Option<Hook>, Diagnostic> {
-            let Some(program) = program else { return Ok(None) };
-            let maps: Vec<_> = (next..next + program.maps.len() as u32).map(MapId).collect();
-            next += program.maps.len() as u32;
-            Ok(Some(Hook { code: Code::bound(program, &maps)?, weights: Weights::of(program), maps }))
+        let mut engine = Engine::new(config, &specs)?;
+        let (mut next, mut weights) = (0, Vec::new());
+        let mut hook = |attachment: Option<&Attachment>| -> Result<Option<Hook>, Diagnostic> {
+            let Some(attachment) = attachment else { return Ok(None) };
+            let maps: Vec<_> = (next..next + attachment.maps.len() as u32).map(MapId).collect();
+            next += attachment.maps.len() as u32;
+            let (mut first, mut programs) = (None, Vec::new());
+            for (program, places) in &attachment.programs {
+                let own: Vec<_> = places.iter().map(|&place| maps[place]).collect();
+                let code = Arc::new(Code::bound(program, &own)?);
+                weights.push(Weights::of(program));
+                programs.push(engine.add_program(Arc::clone(&code)));
+                first.get_or_insert(code);
+            }
+            Ok(first.map(|code| Hook { code, programs, maps }))
         };
         let (xdp, tc) = (hook(xdp)?, hook(tc)?);
         let map_costs = engine.maps().iter().map(|(id, map)| {
@@ -139,7 +173,7 @@ impl Hooks {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(core)) | 1,
         };
         let cores = (0..cores).map(core).collect();
-        Ok(Self { engine, xdp, tc, map_costs, cores, ports, counters: HookCounters::default() })
+        Ok(Self { engine, xdp, tc, weights, map_costs, cores, ports, counters: HookCounters::default() })
     }
 
     /// Counts of what programs did.
@@ -152,9 +186,46 @@ impl Hooks {
         &mut self.engine
     }
 
-    /// Ids of the maps of the XDP and of the tc program, each in its program's order.
-    pub fn maps(&self) -> [&[MapId]; 2] {
-        [&self.xdp, &self.tc].map(|hook| hook.as_ref().map_or(&[][..], |h| &h.maps))
+    /// Ids of the maps of a hook, by place; none where nothing is attached.
+    pub fn maps(&self, place: Place) -> &[MapId] {
+        self.hook(place).map_or(&[], |hook| &hook.maps)
+    }
+
+    fn hook(&self, place: Place) -> Option<&Hook> {
+        match place {
+            Place::Xdp => self.xdp.as_ref(),
+            Place::Tc => self.tc.as_ref(),
+        }
+    }
+
+    /// What user space does to a map of a hook.
+    ///
+    /// # Errors
+    /// Linux's number; `EBADF` for a map or a program that is not there.
+    pub fn write(&mut self, place: Place, write: &Write) -> Result<(), Errno> {
+        let hook = self.hook(place).ok_or(Errno::EBADF)?;
+        let id = *hook.maps.get(write.map).ok_or(Errno::EBADF)?;
+        let order = self.engine.config().byte_order;
+        let value = match &write.content {
+            None => None,
+            Some(Content::Bytes(bytes)) => Some(bytes.clone()),
+            Some(Content::Program(at)) => {
+                let program = hook.programs.get(*at).ok_or(Errno::EBADF)?;
+                Some(order.bytes(program.reference()).to_vec())
+            }
+            Some(Content::Map(at)) => {
+                let map = hook.maps.get(*at).ok_or(Errno::EBADF)?;
+                Some(order.bytes(map.reference()).to_vec())
+            }
+        };
+        let mut map = self.engine.map(id).ok_or(Errno::EBADF)?;
+        match value {
+            Some(value) => {
+                let value = value_for_user(map.definition(), &value);
+                map.update(&write.key, &value, BPF_ANY)
+            }
+            None => map.delete(&write.key),
+        }
     }
 
     /// Takes a received packet through the hooks.
@@ -176,18 +247,10 @@ impl Hooks {
                 rx_queue_index: u32::from(queue.0) % self.cores.len().max(1) as u32,
                 egress_ifindex: 0,
             });
-            let run = Run { now: now + cost, queue, context, touched, costs };
-            let core = usize::from(queue.0) % self.cores.len();
-            let (outcome, took, lines) = run.execute(
-                hook,
-                &mut self.engine,
-                &self.map_costs,
-                &mut self.cores[core],
-                &frame.bytes,
-                &mut self.counters,
-            );
+            let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
+            let run = Run { now: now + cost, queue, context, costs };
+            let (outcome, took) = self.execute(&code, first, run, &mut touched, &frame.bytes);
             cost += took;
-            touched = lines;
             match xdp_verdict(&outcome, meta.port, self.ports) {
                 Some(verdict @ Verdict::Send { .. }) => {
                     take_packet(frame, &self.engine);
@@ -202,16 +265,9 @@ impl Hooks {
             cost += costs.tc_call;
             let tag = vlan::take_outer(&mut frame.bytes);
             let context = ContextInput::Skb(skb_fields(&frame.bytes, tag, queue, meta));
-            let run = Run { now: now + cost, queue, context, touched, costs };
-            let core = usize::from(queue.0) % self.cores.len();
-            let (outcome, took, _) = run.execute(
-                hook,
-                &mut self.engine,
-                &self.map_costs,
-                &mut self.cores[core],
-                &frame.bytes,
-                &mut self.counters,
-            );
+            let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
+            let run = Run { now: now + cost, queue, context, costs };
+            let (outcome, took) = self.execute(&code, first, run, &mut touched, &frame.bytes);
             cost += took;
             match tc_verdict(&outcome, self.ports) {
                 Some(verdict @ Verdict::Send { .. }) => {
@@ -225,6 +281,33 @@ impl Hooks {
         }
         done(Verdict::End(Fate::Delivered), cost + costs.stack)
     }
+
+    /// Runs a hook's program: how it ended, and what it took. `touched` are the packet's lines in the first level.
+    fn execute(
+        &mut self,
+        code: &Code,
+        first: ProgId,
+        run: Run<'_>,
+        touched: &mut u128,
+        packet: &[u8],
+    ) -> (Outcome, Time) {
+        let at = usize::from(run.queue.0) % self.cores.len();
+        let core = &mut self.cores[at];
+        let mut env = HostEnv {
+            now: run.now,
+            picoseconds: run.costs.execute(1_000).ps(),
+            random: &mut core.random,
+            cpu: u32::from(run.queue.0) % self.engine.config().cpus,
+        };
+        let mut pricer = Pricer::new(run.costs, &self.weights, first, &self.map_costs, &mut core.cache, *touched);
+        let outcome = self.engine.run(code, RunInput { context: run.context, packet }, &mut env, &mut pricer);
+        let (took, instructions, lines) = pricer.finish();
+        *touched = lines;
+        self.counters.runs += 1;
+        self.counters.bpf_instructions += outcome.retired;
+        self.counters.host_instructions += instructions;
+        (outcome, took)
+    }
 }
 
 /// One run of one hook's program.
@@ -232,34 +315,7 @@ struct Run<'a> {
     now: Time,
     queue: QueueId,
     context: ContextInput,
-    touched: u128,
     costs: &'a HostCosts,
-}
-
-impl Run<'_> {
-    fn execute(
-        self,
-        hook: &Hook,
-        engine: &mut Engine,
-        maps: &[MapCost],
-        core: &mut Core,
-        packet: &[u8],
-        counters: &mut HookCounters,
-    ) -> (Outcome, Time, u128) {
-        let mut env = HostEnv {
-            now: self.now,
-            picoseconds: self.costs.execute(1_000).ps(),
-            random: &mut core.random,
-            cpu: u32::from(self.queue.0) % engine.config().cpus,
-        };
-        let mut pricer = Pricer::new(self.costs, &hook.weights, maps, &mut core.cache, self.touched);
-        let outcome = engine.run(&hook.code, RunInput { context: self.context, packet }, &mut env, &mut pricer);
-        let (took, instructions, touched) = pricer.finish();
-        counters.runs += 1;
-        counters.bpf_instructions += outcome.retired;
-        counters.host_instructions += instructions;
-        (outcome, took, touched)
-    }
 }
 
 /// The outside of a program on the host.

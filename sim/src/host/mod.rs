@@ -6,11 +6,12 @@ mod costs;
 mod hooks;
 mod pricer;
 mod profile;
+pub mod user;
 mod vlan;
 pub mod x86;
 
 pub use cache::{Cache, LINE, Level, LevelShape};
 pub use component::{Fate, Host, In, Inner, Out};
 pub use costs::{HelperCosts, HostCosts};
-pub use hooks::{FIRST_IFINDEX, HookCounters, Hooks, Processed, Sent, Verdict};
+pub use hooks::{Attachment, FIRST_IFINDEX, HookCounters, Hooks, Place, Processed, Sent, Verdict};
 pub use profile::{HostProfile, NAMES, builtin_value, from_value};

@@ -4,7 +4,7 @@ use bpf::helpers::{self, CostClass};
 use bpf::interp::{HelperCall, MapOp, MemAccess, Observer};
 use bpf::maps::{AccessLog, Map, MapId};
 use bpf::memory::RegionKind;
-use bpf::program::{MapType, Program};
+use bpf::program::{MapType, ProgId, Program};
 use nic_model::des::Time;
 
 use super::cache::{Cache, LINE};
@@ -48,7 +48,7 @@ impl MapCost {
     pub(super) fn of(map: &Map, base: u64, costs: &HostCosts) -> Self {
         let helpers = &costs.helpers;
         let operation = match map.spec().ty {
-            MapType::ARRAY | MapType::PERCPU_ARRAY => helpers.map_array,
+            MapType::ARRAY | MapType::PERCPU_ARRAY | MapType::PROG_ARRAY | MapType::ARRAY_OF_MAPS => helpers.map_array,
             _ => {
                 let words = u64::from(map.spec().key_size.div_ceil(8));
                 helpers.map_hashed + Time::from_ps(helpers.map_key_word.ps() * words)
@@ -61,7 +61,10 @@ impl MapCost {
 /// Prices one run.
 pub(super) struct Pricer<'a> {
     pub costs: &'a HostCosts,
-    pub weights: &'a Weights,
+    /// By program of the engine, and of the one that runs.
+    programs: &'a [Weights],
+    first: ProgId,
+    weights: &'a Weights,
     pub maps: &'a [MapCost],
     pub cache: &'a mut Cache,
     /// Host instructions of the program.
@@ -75,12 +78,15 @@ pub(super) struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     pub(super) fn new(
         costs: &'a HostCosts,
-        weights: &'a Weights,
+        programs: &'a [Weights],
+        first: ProgId,
         maps: &'a [MapCost],
         cache: &'a mut Cache,
         touched: u128,
     ) -> Self {
-        Self { costs, weights, maps, cache, instructions: weights.per_run, beyond: Time::ZERO, touched }
+        let weights = &programs[first.0 as usize];
+        let (instructions, beyond) = (weights.per_run, Time::ZERO);
+        Self { costs, programs, first, weights, maps, cache, instructions, beyond, touched }
     }
 
     /// What the run took, and which lines of the packet it left in the first level.
@@ -112,6 +118,10 @@ impl<'a> Pricer<'a> {
 impl Observer for Pricer<'_> {
     const SPANS: bool = true;
     const ACCESSES: bool = true;
+
+    fn program(&mut self, program: Option<ProgId>) {
+        self.weights = &self.programs[program.unwrap_or(self.first).0 as usize];
+    }
 
     fn span(&mut self, first: usize, past: usize) {
         self.instructions += self.weights.span(first, past);

@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bpf::diag::{At, Diagnostic};
-use bpf::insn::Endian;
-use bpf::object::Object;
-use bpf::program::{ProgType, Program};
-use bpf::verifier::{self, Verdict, VerifiedProgram};
+use bpf::diag::Diagnostic;
+use bpf::program::ProgType;
 use indexmap::IndexMap;
 use nic_model::device::PortId;
 use nic_model::profile::CardProfile;
@@ -15,7 +12,8 @@ use offload_jit::Mode;
 
 use super::expect::Expect;
 use super::profiles;
-use super::{preload, resolve, written};
+use super::program::LoadedProgram;
+use super::{resolve, written};
 use crate::files;
 use crate::host::HostProfile;
 use crate::traffic::{self, Pacing, Play};
@@ -44,17 +42,6 @@ pub struct Scenario {
     pub expect: Vec<Expect>,
     /// Text of `resolved.yaml`.
     pub resolved: String,
-}
-
-/// Keys and values by map.
-pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
-
-/// A verified program with what its maps begin with.
-pub struct LoadedProgram {
-    /// The program.
-    pub verified: VerifiedProgram,
-    /// Entries by map, in the order of the program's maps.
-    pub preload: Preload,
 }
 
 /// A placement; programs by the scenario's names, all of which exist and fit their hooks.
@@ -102,8 +89,8 @@ impl Scenario {
     }
 }
 
-struct Checker {
-    directory: PathBuf,
+pub(super) struct Checker {
+    pub directory: PathBuf,
     positions: Positions,
 }
 
@@ -137,13 +124,13 @@ impl Checker {
     }
 
     /// A diagnostic at a path of the file.
-    fn wrong(&self, code: &'static str, path: &str, reason: impl Into<String>) -> Diagnostic {
+    pub fn wrong(&self, code: &'static str, path: &str, reason: impl Into<String>) -> Diagnostic {
         self.place(Diagnostic::new(code, reason), path)
     }
 
     /// Puts a diagnostic about something the scenario names at the place that names it; what it was about before goes into
     /// the reason.
-    fn place(&self, mut diagnostic: Diagnostic, path: &str) -> Diagnostic {
+    pub fn place(&self, mut diagnostic: Diagnostic, path: &str) -> Diagnostic {
         if let Some(at) = self.positions.at(path) {
             if let Some(before) = diagnostic.at.take() {
                 diagnostic.reason = format!("{before}: {}", diagnostic.reason);
@@ -211,65 +198,6 @@ impl Checker {
         s.programs.iter().map(load).collect()
     }
 
-    fn program(&self, name: &str, p: &written::Program) -> Result<LoadedProgram, Diagnostic> {
-        let at = |field: &str| format!("programs.{name}.{field}");
-        let ty = match &p.ty {
-            None => None,
-            Some(word) => Some(prog_type(word).ok_or_else(|| {
-                self.wrong("scenario-program-type", &at("type"), format!("`{word}` is no program type"))
-                    .help("use xdp, tc or socket")
-            })?),
-        };
-        let path = self.directory.join(&p.object);
-        let bytes = files::read(&path).map_err(|d| self.place(d, &at("object")))?;
-        let object = Object::parse(&bytes).map_err(|d| self.place(name_file(d, &p.object), &at("object")))?;
-        let field = if p.program.is_some() { "program" } else { "object" };
-        let program = object.program(p.program.as_deref(), ty).map_err(|d| self.place(d, &at(field)))?;
-        if program.byte_order != Endian::Little {
-            return Err(self
-                .wrong("scenario-byte-order", &at("object"), "the object is big-endian, and the hosts here are not")
-                .help("build it with -target bpfel"));
-        }
-        if let Some(map) = program.maps.iter().find(|map| !map.slots.is_empty()) {
-            let what = format!("the object fills slots of `{}`, which scenarios cannot do yet", map.name);
-            return Err(self.wrong("scenario-map-slots", &at("object"), what));
-        }
-        let verified = match verifier::verify(program, &verifier::Options::default()) {
-            Verdict::Accepted(verified) => verified,
-            // The place is the instruction, which the scenario's line could not show.
-            Verdict::Rejected(rejection) => return Err(rejection.diagnostic),
-            Verdict::Unsupported(diagnostic) => return Err(diagnostic),
-        };
-        let preload = self.preload(name, p, verified.program())?;
-        Ok(LoadedProgram { verified, preload })
-    }
-
-    fn preload(&self, name: &str, p: &written::Program, program: &Program) -> Result<Preload, Diagnostic> {
-        let maps = &program.maps;
-        let mut preload = vec![Vec::new(); maps.len()];
-        for (map, contents) in &p.maps {
-            let at = format!("programs.{name}.maps.{map}");
-            let Some(index) = maps.iter().position(|m| m.name == *map) else {
-                let names: Vec<_> = maps.iter().map(|m| m.name.as_str()).collect();
-                return Err(self
-                    .wrong("scenario-map", &at, format!("the program has no map `{map}`"))
-                    .help(format!("its maps are: {}", names.join(", "))));
-            };
-            if let Some(file) = &contents.file {
-                let at = format!("{at}.file");
-                let text = files::read_text(&self.directory.join(file)).map_err(|d| self.place(d, &at))?;
-                let entries = preload::file(program, &maps[index], file, &text);
-                preload[index] = entries.map_err(|e| self.wrong("scenario-map-file", &at, format!("{file}: {e}")))?;
-            }
-            for (i, entry) in contents.entries.iter().enumerate() {
-                let bytes = preload::entry(program, &maps[index], entry);
-                let wrong = |(side, e)| self.wrong("scenario-map-bytes", &format!("{at}.entries[{i}].{side}"), e);
-                preload[index].push(bytes.map_err(wrong)?);
-            }
-        }
-        Ok(preload)
-    }
-
     fn variants(
         &self,
         s: &written::Scenario,
@@ -327,25 +255,4 @@ impl Checker {
             .wrong("scenario-hook", at, format!("a program of this type does not attach to {hook}"))
             .limit(wanted, ty))
     }
-}
-
-fn prog_type(word: &str) -> Option<ProgType> {
-    match word {
-        "xdp" => Some(ProgType::Xdp),
-        "tc" | "sched_cls" | "classifier" => Some(ProgType::SchedCls),
-        "action" | "sched_act" => Some(ProgType::SchedAct),
-        "socket" | "socket_filter" => Some(ProgType::SocketFilter),
-        _ => None,
-    }
-}
-
-/// Says which file a loader's diagnostic is about.
-fn name_file(mut diagnostic: Diagnostic, file: &str) -> Diagnostic {
-    diagnostic.at = Some(match diagnostic.at.take() {
-        Some(At::Bytes { of, offset }) => At::Bytes { of: format!("{file} {of}"), offset },
-        Some(At::Named(what)) if !what.contains(file) => At::Named(format!("{file} {what}")),
-        Some(at) => at,
-        None => At::Named(file.to_owned()),
-    });
-    diagnostic
 }

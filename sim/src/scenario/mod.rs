@@ -5,8 +5,10 @@ mod checked;
 mod expect;
 mod preload;
 mod profiles;
+mod program;
 mod resolve;
 pub mod written;
 
-pub use checked::{LoadedProgram, Preload, Scenario, Variant};
+pub use checked::{Scenario, Variant};
 pub use expect::{Expect, Relation};
+pub use program::{LoadedProgram, Part, Preload};

@@ -12,7 +12,7 @@ use bpf::btf::{Btf, TypeId};
 use bpf::program::{MapSpec, Program};
 use serde_yaml::Value;
 
-use super::{bytes, written};
+use super::bytes;
 
 /// A key and a value in bytes.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -57,17 +57,22 @@ fn sides<'a>(program: &'a Program, spec: &'a MapSpec) -> [Side<'a>; 2] {
     ]
 }
 
-/// The bytes of an entry of a scenario.
+/// The bytes of a key of a scenario.
 ///
 /// # Errors
-/// The side that is wrong, and why.
-pub fn entry(program: &Program, spec: &MapSpec, entry: &written::Entry) -> Result<Entry, (&'static str, String)> {
-    let [key, value] = sides(program, spec);
-    let read = |side: Side<'_>, value: &Value| {
-        let written = from_yaml(value).map_err(|reason| (side.name, reason))?;
-        side.bytes(program, &written).map_err(|reason| (side.name, reason))
-    };
-    Ok((read(key, &entry.key)?, read(value, &entry.value)?))
+/// Why it is none.
+pub fn key(program: &Program, spec: &MapSpec, key: &Value) -> Result<Vec<u8>, String> {
+    let [side, _] = sides(program, spec);
+    side.bytes(program, &from_yaml(key)?)
+}
+
+/// The bytes of a value of a scenario.
+///
+/// # Errors
+/// Why it is none.
+pub fn value(program: &Program, spec: &MapSpec, value: &Value) -> Result<Vec<u8>, String> {
+    let [_, side] = sides(program, spec);
+    side.bytes(program, &from_yaml(value)?)
 }
 
 /// A YAML value as a value of a map.
@@ -242,11 +247,13 @@ mod tests {
             ),
         ] {
             let spec = program.maps.iter().find(|spec| spec.name == map).unwrap();
-            let read = |text: &str| entry(&program, spec, &serde_yaml::from_str(text).unwrap());
-            let typed = read(yaml).unwrap();
-            assert_eq!(Ok(&typed), read(by_bytes).as_ref());
-            let (key, value) = &typed;
-            assert_eq!((key.len(), value.len()), (spec.key_size as usize, spec.value_size as usize));
+            let read = |text: &str| {
+                let entry: Value = serde_yaml::from_str(text).unwrap();
+                (key(&program, spec, &entry["key"]).unwrap(), value(&program, spec, &entry["value"]).unwrap())
+            };
+            let typed = read(yaml);
+            assert_eq!(typed, read(by_bytes));
+            assert_eq!((typed.0.len(), typed.1.len()), (spec.key_size as usize, spec.value_size as usize));
         }
         let spec = program.maps.iter().find(|spec| spec.name == "services").unwrap();
         let table = "key.address,key.port,key.protocol,value.first,value.mask\n198.51.100.10,80,6,8,3\n";

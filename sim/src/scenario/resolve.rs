@@ -61,13 +61,20 @@ fn program(p: &written::Program) -> Value {
         let file = contents.file.as_deref().map(|file| ("file", file.into()));
         (name.as_str(), table(file.into_iter().chain([("entries", entries.into())])))
     });
+    let action = |a: &written::Action| {
+        let update = a.update.as_ref().map(|e| ("update", entry(e)));
+        let delete = a.delete.as_ref().map(|k| ("delete", table([("key", k.key.clone())].into_iter())));
+        let place = [("at", a.at.to_string().into()), ("map", a.map.as_str().into())];
+        table(place.into_iter().chain(update).chain(delete))
+    };
+    let actions = (!p.actions.is_empty()).then(|| ("actions", p.actions.iter().map(action).collect::<Vec<_>>().into()));
     let entries = [
         ("object", p.object.as_str().into()),
         ("program", text(&p.program)),
         ("type", text(&p.ty)),
         ("maps", table(maps)),
     ];
-    table(entries.into_iter())
+    table(entries.into_iter().chain(actions))
 }
 
 fn variant(v: &Variant) -> Value {

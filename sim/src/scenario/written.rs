@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use indexmap::IndexMap;
-use nic_model::quantity::{BitRate, PacketRate};
+use nic_model::quantity::{BitRate, Duration, PacketRate};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
@@ -78,6 +78,33 @@ pub struct Program {
     /// What is in its maps before the first packet.
     #[serde(default)]
     pub maps: IndexMap<String, MapContents>,
+    /// What user space does to its maps while packets flow.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+}
+
+/// Something user space does at a time; either an update or a deletion.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// When, from the run's beginning on.
+    pub at: Duration,
+    /// The map.
+    pub map: String,
+    /// The entry to write.
+    #[serde(default)]
+    pub update: Option<Entry>,
+    /// The entry to delete.
+    #[serde(default)]
+    pub delete: Option<Key>,
+}
+
+/// The key of an entry.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The key.
+    pub key: serde_yaml::Value,
 }
 
 /// Contents of one map.
@@ -98,7 +125,7 @@ pub struct MapContents {
 pub struct Entry {
     /// The key.
     pub key: serde_yaml::Value,
-    /// The value.
+    /// The value. Of an array of programs or of maps it is `{program: NAME}` or `{map: NAME}`, of the same object.
     pub value: serde_yaml::Value,
 }
 

@@ -1,0 +1,46 @@
+//! What user space does to the maps of programs on the host.
+
+use bpf::maps::Map;
+use nic_model::des::Time;
+
+/// What is put under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A value. Of a per-CPU map one processor's, which every processor gets.
+    Bytes(Vec<u8>),
+    /// One of the programs of a hook, by its place.
+    Program(usize),
+    /// One of their maps, by its place.
+    Map(usize),
+}
+
+/// An update or a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// One of the maps of a hook, by its place.
+    pub map: usize,
+    /// Key.
+    pub key: Vec<u8>,
+    /// What it gets; nothing deletes it.
+    pub content: Option<Content>,
+}
+
+/// Something done at a time, while packets flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub write: Write,
+}
+
+/// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
+pub(super) fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
+    let size = map.user_value_size();
+    if size == value.len() {
+        return value.to_vec();
+    }
+    let mut one = value.to_vec();
+    one.resize(value.len().next_multiple_of(8), 0);
+    one.repeat(size / one.len().max(1))
+}
