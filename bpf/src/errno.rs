@@ -45,6 +45,24 @@ impl Errno {
     pub const ENOTSUPP: Errno = Errno(524);
     /// Operation not supported.
     pub const EOPNOTSUPP: Errno = Errno(95);
+    /// Input or output error: a file that cannot be opened.
+    pub const EIO: Errno = Errno(5);
+    /// Another mount.
+    pub const EXDEV: Errno = Errno(18);
+    /// Not a directory.
+    pub const ENOTDIR: Errno = Errno(20);
+    /// A directory.
+    pub const EISDIR: Errno = Errno(21);
+    /// Too many open descriptors.
+    pub const EMFILE: Errno = Errno(24);
+    /// A file system that cannot be changed.
+    pub const EROFS: Errno = Errno(30);
+    /// A name or path is too long.
+    pub const ENAMETOOLONG: Errno = Errno(36);
+    /// A directory is not empty.
+    pub const ENOTEMPTY: Errno = Errno(39);
+    /// What a link led to is gone.
+    pub const ENOLINK: Errno = Errno(67);
 
     /// The symbol, where this crate uses it.
     pub const fn name(self) -> Option<&'static str> {
@@ -67,6 +85,15 @@ impl Errno {
             Errno::ENOTSOCK => "ENOTSOCK",
             Errno::ENOTSUPP => "ENOTSUPP",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
+            Errno::EIO => "EIO",
+            Errno::EXDEV => "EXDEV",
+            Errno::ENOTDIR => "ENOTDIR",
+            Errno::EISDIR => "EISDIR",
+            Errno::EMFILE => "EMFILE",
+            Errno::EROFS => "EROFS",
+            Errno::ENAMETOOLONG => "ENAMETOOLONG",
+            Errno::ENOTEMPTY => "ENOTEMPTY",
+            Errno::ENOLINK => "ENOLINK",
             _ => return None,
         })
     }

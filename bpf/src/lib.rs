@@ -8,6 +8,7 @@
 //! [`interp`]. Around them stand [`insn`] (the instruction set), [`cbpf`] (classic BPF, another way in), [`memory`] (the
 //! guest's address space), [`maps`], [`helpers`], [`mod@env`] and [`diag`].
 
+pub mod bpffs;
 pub mod btf;
 pub mod cbpf;
 pub mod diag;
@@ -23,4 +24,5 @@ pub mod maps;
 pub mod memory;
 pub mod object;
 pub mod program;
+pub mod syscall;
 pub mod verifier;

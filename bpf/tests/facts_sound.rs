@@ -158,7 +158,7 @@ impl Observer for Watch<'_> {
                 };
                 facts.kinds.contains(Kinds::MAP_VALUE) && named && from(at - (at - first) % stride)
             }
-            RegionKind::MapHandles | RegionKind::MapKeys => false,
+            RegionKind::MapHandles | RegionKind::MapKeys | RegionKind::Image => false,
         };
         if !fits && self.wrong.is_none() {
             self.wrong = Some(format!("slot {} {insn:?}: {:?} at {at}, not {facts:?}", access.slot, access.region));

@@ -10,6 +10,8 @@ mod classic;
 mod instructions;
 #[path = "fuzz/objects.rs"]
 mod objects;
+#[path = "fuzz/pins.rs"]
+mod pins;
 
 /// Most bytes that the corpus of one target may have.
 const LARGEST: usize = 200 << 10;
@@ -68,4 +70,9 @@ fn ext() {
 #[test]
 fn debug() {
     replay("debug", objects::debug);
+}
+
+#[test]
+fn pins() {
+    replay("pins", pins::commands);
 }

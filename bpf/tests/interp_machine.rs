@@ -34,6 +34,21 @@ fn fault(insns: Vec<Insn>) -> Fault {
     run(insns).fault.expect("the program faults")
 }
 
+/// A loaded program can be executed, and neither changed nor read.
+#[test]
+fn the_image_cannot_be_changed() {
+    let function = Insn::LoadImm64 { dst: R1, value: Wide::Func { off: 4 } };
+    let with = |insn: Insn| vec![function, Insn::Pad, insn, mov(R0, 0), exit(), mov(R0, 7), exit()];
+    for (insn, kind) in [
+        (store(Size::W, R1, 0, 0), FaultKind::ReadOnly),
+        (store(Size::B, R1, 3, R10), FaultKind::ReadOnly),
+        (load(Size::D, R2, R1, 0), FaultKind::OutOfBounds),
+    ] {
+        let fault = fault(with(insn));
+        assert_eq!((fault.kind, fault.slot, fault.region), (kind, 2, Some(RegionKind::Image)), "{insn:?}");
+    }
+}
+
 #[test]
 fn bad_accesses_name_what_they_hit() {
     let kind = |insns| {

@@ -5,7 +5,7 @@ use crate::diag::{At, Diagnostic};
 use crate::helpers::HELPERS;
 use crate::insn::{self, AtomicOp, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::MapId;
-use crate::memory::FaultKind;
+use crate::memory::{FaultKind, IMAGE};
 use crate::program::{Endian, MapIndex, ProgType, Program};
 
 /// A program ready to run: wide loads are one operation, jump targets are resolved.
@@ -73,7 +73,7 @@ impl Code {
 
     /// The operation that a function begins with, by what a wide load of its address put into a register.
     pub(super) fn function_at(&self, address: u64) -> Option<usize> {
-        let slot = address.checked_sub(FUNCTION).and_then(|slot| u32::try_from(slot).ok())?;
+        let slot = address.checked_sub(IMAGE).and_then(|slot| u32::try_from(slot).ok())?;
         let at = self.functions.binary_search_by_key(&slot, |function| function.0).ok()?;
         Some(self.functions[at].1 as usize)
     }
@@ -83,10 +83,6 @@ impl Code {
         self.slots.get(op).map_or(0, |&slot| slot as usize)
     }
 }
-
-/// What the address of a function is above its slot: no region of the arena is there, so that nothing can be read from
-/// or written to a function.
-const FUNCTION: u64 = 1 << 32;
 
 /// The operand of an atomic opcode: which operation, and whether the old value comes back.
 pub(super) fn atomic_of(imm: u64) -> (AtomicOp, bool) {
@@ -287,7 +283,7 @@ impl<'a> Decoder<'a> {
                 let function = to.and_then(|to| u32::try_from(to).ok()).unwrap_or(u32::MAX);
                 let target = self.target(slot, to);
                 self.functions.push((function, target));
-                Op { imm: FUNCTION + u64::from(function), ..Op::new(Opcode::Const).dst(dst) }
+                Op { imm: IMAGE + u64::from(function), ..Op::new(Opcode::Const).dst(dst) }
             }
         })
     }

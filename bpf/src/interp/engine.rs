@@ -193,6 +193,12 @@ impl Engine {
         self.machine.map_regions.get(id.0 as usize).copied()
     }
 
+    /// All bytes of a map, to put a state into it that the same definition had on another machine.
+    pub fn map_memory_mut(&mut self, id: MapId) -> Option<&mut [u8]> {
+        let region = self.map_region(id)?;
+        Some(self.machine.arena.bytes_of_mut(region))
+    }
+
     /// Opens a ring for records of programs on one processor and returns the number that a slot of an event array takes.
     pub fn open_perf(&mut self, ring: PerfRing) -> u32 {
         self.machine.open_perf(ring)

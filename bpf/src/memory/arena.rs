@@ -8,6 +8,11 @@ use crate::diag::{At, Diagnostic};
 /// Bytes of a granule: the unit of the window table, and the least distance between two regions.
 pub const GRANULE: u32 = 1 << 16;
 
+/// Where the instructions of the running program stand, above every arena: addresses of functions lie here.
+pub const IMAGE: u64 = 1 << 32;
+/// Bytes from [`IMAGE`] on that are an image's: 8 for each of the most slots a program has.
+const IMAGE_LEN: u64 = 16_000_000;
+
 /// Index of a region, in order of layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionId(u32);
@@ -38,6 +43,8 @@ pub enum RegionKind {
     MapKeys,
     /// All memory of one map of the device.
     Map(MapId),
+    /// The running program's instructions, from [`IMAGE`] on. They are in no arena: nothing can load or store there.
+    Image,
 }
 
 impl fmt::Display for RegionKind {
@@ -49,6 +56,7 @@ impl fmt::Display for RegionKind {
             RegionKind::MapHandles => f.write_str("map handle"),
             RegionKind::MapKeys => f.write_str("map key"),
             RegionKind::Map(id) => write!(f, "map {}", id.0),
+            RegionKind::Image => f.write_str("program image"),
         }
     }
 }
@@ -314,6 +322,11 @@ impl Guard<'_> {
             return Ok(index);
         }
         let fault = |kind, region| Err(Fault::access(kind, address, size, region));
+        if (IMAGE..IMAGE + IMAGE_LEN).contains(&address) {
+            // A program is only executed: it cannot be changed once it is loaded, and has nothing to read.
+            let kind = if write { FaultKind::ReadOnly } else { FaultKind::OutOfBounds };
+            return fault(kind, Some(RegionKind::Image));
+        }
         let Some(region) = self.region_at(address) else {
             let kind = if address < u64::from(GRANULE) { FaultKind::NullPointer } else { FaultKind::Unmapped };
             return fault(kind, None);

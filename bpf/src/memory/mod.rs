@@ -19,5 +19,5 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
-pub use arena::{Arena, Elements, GRANULE, Guard, Layout, MapId, Region, RegionId, RegionKind};
+pub use arena::{Arena, Elements, GRANULE, Guard, IMAGE, Layout, MapId, Region, RegionId, RegionKind};
 pub use fault::{Fault, FaultKind};

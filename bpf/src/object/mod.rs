@@ -18,6 +18,7 @@ mod functions;
 mod kernel;
 mod kernel_btf;
 mod link;
+mod load;
 mod maps;
 mod sections;
 mod select;

@@ -13,6 +13,7 @@ pub mod generate;
 pub mod insns;
 pub mod kernel;
 pub mod kernel_maps;
+pub mod kernel_objects;
 pub mod kernel_runner;
 pub mod llvm;
 pub mod rng;
