@@ -4,6 +4,7 @@
 //! followed to its one fate by [`measure`], all of it told by [`report`]. [`regress`] holds results against baselines;
 //! [`check`] asks cards about objects; [`commands`] is the command line.
 
+pub mod bpftool;
 pub mod card;
 pub mod check;
 pub mod commands;
@@ -18,6 +19,7 @@ pub mod report;
 mod results_dir;
 pub mod scenario;
 pub mod simulate;
+pub mod state;
 pub mod traffic;
 pub mod trouble;
 pub mod world;

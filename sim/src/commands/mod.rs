@@ -7,12 +7,14 @@ mod check;
 mod nic;
 mod regress;
 mod run;
+mod state;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bpftool;
 use crate::trouble::Trouble;
 
 /// What a command came to.
@@ -48,6 +50,12 @@ enum Command {
     /// The cards there are.
     #[command(subcommand)]
     Nic(nic::Command),
+    /// Load, show, dump and run the programs of a saved state, in bpftool's words.
+    Prog(state::Args),
+    /// Show, make and change the maps of a saved state, in bpftool's words.
+    Map(state::Args),
+    /// The bpf file system of a saved state, in the shell's words.
+    Bpffs(state::Args),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -81,6 +89,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Btf(args) => btf::run(&args),
         Command::Nic(command) => nic::run(&command),
+        Command::Prog(args) => state::run(&args, bpftool::prog),
+        Command::Map(args) => state::run(&args, bpftool::map),
+        Command::Bpffs(args) => state::run(&args, bpftool::tree),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             clap_complete::generate(shell, &mut command, "sim", &mut std::io::stdout());
