@@ -93,6 +93,8 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<Walked, En
         jumps: 0,
         last: (0, 0),
     };
+    let Explorer { walk, live, cycles, opcodes, .. } = &mut explorer;
+    walk.log.header(setting, live, cycles, opcodes);
     let mut slot = 0;
     let walked = explorer.run(State::entry(), &mut slot).and_then(|()| explorer.run_globals(&mut slot));
     explorer.walk.tree.statistics.processed = explorer.processed;
@@ -209,10 +211,19 @@ impl Explorer<'_> {
                 }
                 continue;
             }
+            let decided = matches!(insn, Insn::Branch { .. });
             match next {
-                Next::Goto(next) => *at = next,
+                Next::Goto(next) => {
+                    if decided {
+                        self.walk.log.state(slot, &state, self.setting);
+                    }
+                    *at = next;
+                }
                 Next::Speculate { here, slot: other, state: theirs } => {
                     self.put_off(slot, other, theirs)?;
+                    if decided {
+                        self.walk.log.state(slot, &state, self.setting);
+                    }
                     *at = here;
                 }
                 Next::CallBack { here, slot: other, state: theirs } => {
@@ -352,6 +363,7 @@ impl Explorer<'_> {
             return false;
         };
         self.walk.log.rewind(next.log);
+        self.walk.log.touch_all();
         *came_from = Some(next.from);
         *last = Some(next.from);
         *at = next.slot;

@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use super::bounds::{Bounds, Range};
 use super::explored::{Kind, Lender, SockKind};
+use super::live_regs::LiveRegs;
 use super::prove::{Setting, map_spec};
 use super::state::{Added, PacketRange, StackByte, StackSlot, State, Value};
 use super::verdict::Stop;
 use crate::helpers;
 use crate::insn::text::Names;
-use crate::insn::{AluOp, Callee, Insn, Reg};
+use crate::insn::{AluOp, Callee, Insn, Reg, Wide};
 use crate::program::{MapIndex, Program};
 
 /// The kernel's name of a kind.
@@ -214,6 +215,14 @@ pub(super) fn frame(state: &State, depth: usize, shown: Shown, setting: Setting<
             let _ = write!(out, " {text}");
         }
     }
+    let held: Vec<String> =
+        state.references.iter().map(|r| r.id).chain(state.lock.map(|l| l.id)).map(|id| id.to_string()).collect();
+    if !held.is_empty() {
+        let _ = write!(out, " refs={}", held.join(","));
+    }
+    if frame.callback.is_some() {
+        out += if frame.is_async { " async_cb" } else { " cb" };
+    }
     out
 }
 
@@ -254,6 +263,11 @@ impl Log {
         self.level & 2 != 0 && self.is_on()
     }
 
+    /// Everything is to be shown with the next state.
+    pub(super) fn touch_all(&mut self) {
+        self.touched = Shown::ALL;
+    }
+
     /// Where the log stands, to come back to when a path ended well.
     pub(super) fn position(&self) -> usize {
         self.text.len()
@@ -282,12 +296,42 @@ impl Log {
         }
     }
 
+    /// What is known before the walk: where functions start, which registers are alive where, and the cycles there are.
+    pub(super) fn header(&mut self, setting: Setting<'_>, live: &[LiveRegs], cycles: &[u32], opcodes: &[u8]) {
+        if !self.has_everything() {
+            return;
+        }
+        let program = setting.program;
+        for (i, function) in program.functions.iter().enumerate() {
+            self.line(&format!("func#{i} @{}", function.start));
+        }
+        self.line("Live regs before insn:");
+        let mut slot = 0;
+        while let Some(i) = program.insns.get(slot) {
+            let regs: String =
+                (0..10).map(|r| if live[slot].any >> r & 1 == 1 { char::from(b'0' + r) } else { '.' }).collect();
+            let cycle = if cycles[slot] == 0 { "    ".to_owned() } else { format!("{:3} ", cycles[slot]) };
+            let opcode = opcodes.get(slot).copied().unwrap_or(0);
+            self.line(&format!("{cycle}{slot:3}: {regs} ({opcode:02x}) {}", insn(setting, slot)));
+            slot += i.slots();
+        }
+    }
+
+    /// A function is entered, or left.
+    pub(super) fn crossing(&mut self, state_now: &State, from: (&str, usize), to: (&str, usize), setting: Setting<'_>) {
+        if self.is_on() {
+            for (what, depth) in [from, to] {
+                self.line(&format!("{what}:"));
+                self.line(&frame(state_now, depth, Shown::ALL, setting));
+            }
+        }
+    }
+
     /// A path that was put off is taken up.
     pub(super) fn resumed(&mut self, from: usize, to: usize, state_now: &State, setting: Setting<'_>) {
-        if self.is_on() {
+        if self.has_everything() {
             let how = speculation(state_now);
             self.line(&format!("\nfrom {from} to {to}{how}:{}", state(state_now, Shown::ALL, setting)));
-            self.touched = Shown::ALL;
         }
     }
 
@@ -299,7 +343,7 @@ impl Log {
                 self.state(slot, state, setting);
             }
             self.source(slot, program);
-            let line = format!("{slot}: ({opcode:02x}) {}", insn(program, slot));
+            let line = format!("{slot}: ({opcode:02x}) {}", insn(setting, slot));
             self.line(&line);
             self.last_insn = Some((self.text.len(), line.len() + 1));
         }
@@ -361,7 +405,19 @@ impl Names for InsnNames<'_> {
 }
 
 /// The instruction at a slot as the verifier prints it.
-pub(super) fn insn(program: &Program, slot: usize) -> String {
+pub(super) fn insn(setting: Setting<'_>, slot: usize) -> String {
+    let program = setting.program;
+    // Who may not see addresses is shown none of a map.
+    if let Insn::LoadImm64 { dst, value: Wide::Map(_) | Wide::MapValue { .. } } = program.insns[slot]
+        && !setting.options.privileges.leaks_pointers()
+    {
+        return format!("r{} = 0x0", dst.index());
+    }
+    text(program, slot)
+}
+
+/// The same for who may see what maps are called.
+pub(super) fn text(program: &Program, slot: usize) -> String {
     let insn = &program.insns[slot];
     let helper = match insn {
         Insn::Call { callee: Callee::Helper(id) } => helpers::name(*id),

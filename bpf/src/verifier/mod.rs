@@ -156,7 +156,7 @@ fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
         |slot| At::Insn {
             program: program.name.clone(),
             slot,
-            text: log::insn(program, slot),
+            text: log::text(program, slot),
             source: program.line_of(slot).cloned(),
         },
     );

@@ -237,7 +237,10 @@ fn back(
     if log.has_everything() {
         let (regs, slots) = marks.names(marks.frame);
         let (frame, text) = (marks.frame, (program.text)(slot));
-        log.line(&format!("mark_precise: frame{frame}: regs={regs} stack={slots} before {slot}: {text}"));
+        let opcode = crate::insn::encode(&program.insns[slot..slot + insn.slots()]).map_or(0, |raw| raw[0].opcode);
+        log.line(&format!(
+            "mark_precise: frame{frame}: regs={regs} stack={slots} before {slot}: ({opcode:02x}) {text}"
+        ));
     }
     marks.sync(step);
     let spill = step.and_then(|s| s.spill);

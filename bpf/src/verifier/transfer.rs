@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
             insns: &program.insns,
             calls_back: &|slot| cfg::calls_back(program, slot),
             is_global_call: &|slot| cfg::is_global_call(program, slot),
-            text: &|slot| log::insn(program, slot),
+            text: &|slot| log::insn(setting, slot),
             show: &|state, frame| log::frame(state, frame, Shown::ALL, setting),
         };
         precision::mark(&mut self.tree, trail, marks, &path, &mut self.log)
@@ -415,6 +415,7 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         let fits = width == Width::W64 || left.var.width() <= 32;
+        let fits = fits && self.setting.options.privileges.bpf;
         if let (Some(off), Added::No, true) = (off, left.added, fits)
             && left.id != 0
             && src != Operand::Reg(dst)

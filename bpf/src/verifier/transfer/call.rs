@@ -235,6 +235,7 @@ impl Walk<'_> {
         inside.frame_mut().regs[..=5].fill(Value::UNINIT);
         inside.frames.push(Rc::new(callee));
         inside.unrolled += 1;
+        self.log.touch_all();
         state.frame_mut().callback_depth = 0;
         let start = self.setting.program.functions[function as usize].start;
         Some(Next::CallBack { here: slot + 1, slot: start, state: inside })
@@ -288,7 +289,10 @@ impl Walk<'_> {
             None => (off + ptr.var.wide.smin, off + ptr.var.wide.smax),
         };
         let end = max + size as i64;
+        // The log shows what a helper writes, not what it reads.
+        let shown = self.log.touched;
         self.touch_stack(state, frame, min);
+        self.log.touched = shown;
         if !(write && exact && min == max) {
             self.read_stack(frame, min, end);
         }
@@ -341,6 +345,8 @@ impl Walk<'_> {
         callee.regs[1..=5].copy_from_slice(&state.frame().regs[1..=5]);
         state.frame_mut().regs[..=5].fill(Value::UNINIT);
         state.frames.push(Rc::new(callee));
+        self.log.touch_all();
+        self.log.crossing(state, ("caller", depth - 1), ("callee", depth), self.setting);
         Next::Goto(target)
     }
 
@@ -358,12 +364,16 @@ impl Walk<'_> {
         if state.frame().callback.is_some() {
             self.matters(state, Reg::R0);
         }
-        let callee = state.frames.pop().expect("there is a frame for each depth");
-        if callee.callback.is_some() {
-            return Next::Again { slot: callee.callsite };
+        let r0 = *state.reg(Reg::R0);
+        let frame = state.frame();
+        let (callsite, called_back) = (frame.callsite, frame.callback.is_some());
+        if !called_back {
+            state.frame_at_mut(depth - 1).regs[0] = r0;
         }
-        self.log.touched.regs |= 1;
-        state.set(Reg::R0, callee.regs[0]);
-        Next::Return { slot: callee.callsite + 1 }
+        let next = if called_back { callsite } else { callsite + 1 };
+        let caller = format!("to caller at {next}");
+        self.log.crossing(state, ("returning from callee", depth), (&caller, depth - 1), self.setting);
+        state.frames.pop();
+        if called_back { Next::Again { slot: callsite } } else { Next::Return { slot: callsite + 1 } }
     }
 }
