@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bpf::diag::{At, Diagnostic};
 use bpf::facts::Facts;
+use bpf::insn::Endian;
 use bpf::program::MapSpec;
 use nic_model::des::Source;
 use nic_model::device::{Device, HostSetup, Measure, PortId};
@@ -51,6 +52,12 @@ pub fn offload(
     program: &LoadedProgram,
     mode: Mode,
 ) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
+    if program.verified.program().byte_order != Endian::Little {
+        let diagnostic = Diagnostic::new("card-byte-order", "the program is big-endian, and the card's cores are not")
+            .at(At::Named(program.verified.program().name.clone()))
+            .help("attach it to a hook of the host, or build it with -target bpfel for a little-endian host");
+        return Ok(Err(vec![refusal(&diagnostic)]));
+    }
     let capabilities = &device.profile().capabilities;
     let facts = Facts::of(&program.verified);
     let image = offload_jit::compile(&program.verified, &facts, capabilities, mode);

@@ -89,8 +89,9 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
     let [xdp_attachment, tc_attachment] = [xdp, tc].map(|program| program.map(attachment));
     let costs = scenario.host.costs();
     let ports = *scenario.nic.mac.ports;
+    let order = scenario.host.byte_order.endian();
     let mut hooks =
-        Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, scenario.seed)?;
+        Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, order, scenario.seed)?;
     let mut actions = Vec::new();
     for (place, program) in on_host {
         let Some(program) = program else { continue };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bpf::diag::Diagnostic;
 use bpf::env::Env;
 use bpf::errno::Errno;
+use bpf::insn::Endian;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
 use bpf::maps::{BPF_ANY, MapId};
 use bpf::program::{MapSpec, ProgId, Program};
@@ -132,7 +133,8 @@ mod tc_act {
 const REDIRECT_INGRESS: u64 = 1;
 
 impl Hooks {
-    /// Programs at the hooks of a host with that many cores and ports; `seed` for random numbers.
+    /// Programs at the hooks of a host with that many cores and ports and that byte order, which the programs have too;
+    /// `seed` for random numbers.
     ///
     /// # Errors
     /// What the host cannot run, by name: a map kind, a size.
@@ -142,10 +144,11 @@ impl Hooks {
         tc: Option<&Attachment>,
         cores: u16,
         ports: u8,
+        byte_order: Endian,
         seed: u64,
     ) -> Result<Self, Diagnostic> {
         let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|a| a.maps.iter().cloned()).collect();
-        let config = EngineConfig { cpus: u32::from(cores), ..EngineConfig::default() };
+        let config = EngineConfig { cpus: u32::from(cores), byte_order, ..EngineConfig::default() };
         let mut engine = Engine::new(config, &specs)?;
         let (mut next, mut weights) = (0, Vec::new());
         let mut hook = |attachment: Option<&Attachment>| -> Result<Option<Hook>, Diagnostic> {
@@ -264,7 +267,8 @@ impl Hooks {
         if let Some(hook) = &self.tc {
             cost += costs.tc_call;
             let tag = vlan::take_outer(&mut frame.bytes);
-            let context = ContextInput::Skb(skb_fields(&frame.bytes, tag, queue, meta));
+            let context =
+                ContextInput::Skb(skb_fields(self.engine.config().byte_order, &frame.bytes, tag, queue, meta));
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
             let run = Run { now: now + cost, queue, context, costs };
             let (outcome, took) = self.execute(&code, first, run, &mut touched, &frame.bytes);
@@ -389,7 +393,7 @@ fn redirected(outcome: &Outcome, by: Sent, ports: u8) -> Verdict {
 }
 
 /// The skb of a received frame, whose outer VLAN tag has been taken off.
-fn skb_fields(bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueId, meta: &RxMeta) -> SkbFields {
+fn skb_fields(order: Endian, bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueId, meta: &RxMeta) -> SkbFields {
     const HOST: u32 = 0;
     const BROADCAST: u32 = 1;
     const MULTICAST: u32 = 2;
@@ -398,7 +402,12 @@ fn skb_fields(bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueId, meta: &RxMet
         Some(to) if to[0] & 1 != 0 => MULTICAST,
         _ => HOST,
     };
-    let protocol = bytes.get(12..14).map_or(0, |b| u32::from(u16::from_le_bytes([b[0], b[1]])));
+    // Numbers in network order, as the machine reads them.
+    let seen = |network: u16| match order {
+        Endian::Little => u32::from(network.swap_bytes()),
+        Endian::Big => u32::from(network),
+    };
+    let protocol = bytes.get(12..14).map_or(0, |b| seen(u16::from_be_bytes([b[0], b[1]])));
     let ifindex = FIRST_IFINDEX + u32::from(meta.port.0);
     SkbFields {
         pkt_type,
@@ -407,7 +416,7 @@ fn skb_fields(bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueId, meta: &RxMet
         queue_mapping: u32::from(queue.0) + 1,
         vlan_present: u32::from(tag.is_some()),
         vlan_tci: tag.map_or(0, |t| u32::from(t.tci)),
-        vlan_proto: tag.map_or(0, |t| u32::from(t.protocol.swap_bytes())),
+        vlan_proto: tag.map_or(0, |t| seen(t.protocol)),
         ingress_ifindex: ifindex,
         ifindex,
         hash: meta.hash.map_or(0, |h| h.value),

@@ -14,4 +14,4 @@ pub use cache::{Cache, LINE, Level, LevelShape};
 pub use component::{Fate, Host, In, Inner, Out};
 pub use costs::{HelperCosts, HostCosts};
 pub use hooks::{Attachment, FIRST_IFINDEX, HookCounters, Hooks, Place, Processed, Sent, Verdict};
-pub use profile::{HostProfile, NAMES, builtin_value, from_value};
+pub use profile::{ByteOrder, HostProfile, NAMES, builtin_value, from_value};

@@ -1,6 +1,7 @@
 //! Hosts as data: every cost with its unit, kind and source.
 
 use bpf::diag::{At, Diagnostic};
+use bpf::insn::Endian;
 use nic_model::des::Frequency;
 use nic_model::profile::Sourced;
 use nic_model::quantity::{Bytes, Duration};
@@ -20,6 +21,8 @@ pub struct HostProfile {
     pub description: String,
     /// Cores.
     pub cores: Sourced<u32>,
+    /// The order of bytes in their memory. Costs do not depend on it.
+    pub byte_order: Sourced<ByteOrder>,
     /// Their clock.
     pub clock: Sourced<Frequency>,
     /// What programs cost.
@@ -38,6 +41,26 @@ pub struct HostProfile {
     pub skb: Skb,
     /// Helpers by cost class.
     pub helper: Helper,
+}
+
+/// An order of bytes, as profiles write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ByteOrder {
+    /// The least significant first.
+    Little,
+    /// The most significant first.
+    Big,
+}
+
+impl ByteOrder {
+    /// The same as programs know it.
+    pub const fn endian(self) -> Endian {
+        match self {
+            ByteOrder::Little => Endian::Little,
+            ByteOrder::Big => Endian::Big,
+        }
+    }
 }
 
 macro_rules! group {

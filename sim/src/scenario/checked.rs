@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bpf::diag::Diagnostic;
+use bpf::insn::Endian;
 use bpf::program::ProgType;
 use indexmap::IndexMap;
 use nic_model::device::PortId;
@@ -100,7 +101,7 @@ impl Checker {
         let nic = profiles::card(&s.nic, &self.directory, &self.positions)?;
         let host = profiles::host(&s.host, &self.directory, &self.positions)?;
         let plays = self.plays(&s, *nic.mac.ports)?;
-        let programs = self.programs(&s)?;
+        let programs = self.programs(&s, host.byte_order.endian())?;
         let variants = self.variants(&s, &programs, *host.cores, Mode::of(&nic.capabilities))?;
         let names: Vec<_> = variants.iter().map(|v| v.name.as_str()).collect();
         let expect = s.expect.iter().enumerate().map(|(i, text)| {
@@ -193,8 +194,8 @@ impl Checker {
         })
     }
 
-    fn programs(&self, s: &written::Scenario) -> Result<IndexMap<String, LoadedProgram>, Diagnostic> {
-        let load = |(name, p): (&String, &written::Program)| Ok((name.clone(), self.program(name, p)?));
+    fn programs(&self, s: &written::Scenario, order: Endian) -> Result<IndexMap<String, LoadedProgram>, Diagnostic> {
+        let load = |(name, p): (&String, &written::Program)| Ok((name.clone(), self.program(name, p, order)?));
         s.programs.iter().map(load).collect()
     }
 

@@ -183,7 +183,7 @@ impl Group<'_> {
 
 impl Checker {
     /// Loads a program and everything that belongs to it.
-    pub(super) fn program(&self, name: &str, p: &written::Program) -> Result<LoadedProgram, Diagnostic> {
+    pub(super) fn program(&self, name: &str, p: &written::Program, host: Endian) -> Result<LoadedProgram, Diagnostic> {
         let at = |field: &str| format!("programs.{name}.{field}");
         let ty = match &p.ty {
             None => None,
@@ -197,10 +197,13 @@ impl Checker {
         let object = Object::parse(&bytes).map_err(|d| self.place(name_file(d, &p.object), &at("object")))?;
         let field = if p.program.is_some() { "program" } else { "object" };
         let main = object.program(p.program.as_deref(), ty).map_err(|d| self.place(d, &at(field)))?;
-        if main.byte_order != Endian::Little {
-            return Err(self
-                .wrong("scenario-byte-order", &at("object"), "the object is big-endian, and the hosts here are not")
-                .help("build it with -target bpfel"));
+        if main.byte_order != host {
+            let (has, help) = match main.byte_order {
+                Endian::Big => ("big-endian", "build it with -target bpfel, or give the host byte_order: big"),
+                Endian::Little => ("little-endian", "build it with -target bpfeb, or give the host byte_order: little"),
+            };
+            let reason = format!("the object is {has}, and the host is not");
+            return Err(self.wrong("scenario-byte-order", &at("object"), reason).help(help));
         }
         let order = main.byte_order;
         let mut group = Group { object: &object, ty, programs: Vec::new(), maps: Vec::new(), initial: Vec::new() };
