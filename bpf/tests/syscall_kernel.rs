@@ -462,6 +462,12 @@ impl World {
             Object::Prog(_) => Class::Prog,
             _ => Class::Link,
         };
+        if matches!(object, Object::Map(id) if self.system.map_info(id).is_some_and(|info| info.ty == MapType::PROG_ARRAY))
+        {
+            // The kernel empties an array without users a little later. One that is opened and closed again before that is
+            // put on the list twice, and stays for ever.
+            return;
+        }
         let flags = self.rng.pick(&[0, 0, 8, 16, 24, 1]);
         self.say(format!("open {object:?} by number, flags {flags}"));
         let actor = self.rng.pick(&self.actors);
