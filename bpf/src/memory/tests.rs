@@ -40,8 +40,15 @@ fn what_is_no_region_is_said_so() {
     assert_eq!(kind(&arena, 0, 1, false), Some(FaultKind::NullPointer));
     assert_eq!(kind(&arena, u64::from(GRANULE) - 1, 4, false), Some(FaultKind::NullPointer));
     assert_eq!(kind(&arena, u64::from(3 * GRANULE), 1, false), Some(FaultKind::Unmapped));
-    assert_eq!(kind(&arena, 1 << 32 | u64::from(GRANULE), 1, false), Some(FaultKind::Unmapped));
+    assert_eq!(kind(&arena, 1 << 33 | u64::from(GRANULE), 1, false), Some(FaultKind::Unmapped));
     assert_eq!(kind(&arena, u64::MAX, 8, true), Some(FaultKind::Unmapped));
+}
+
+#[test]
+fn a_program_is_not_there_to_be_changed_or_read() {
+    let (arena, ..) = arena();
+    assert_eq!(kind(&arena, IMAGE, 8, true), Some(FaultKind::ReadOnly));
+    assert_eq!(kind(&arena, IMAGE + u64::from(GRANULE), 1, false), Some(FaultKind::OutOfBounds));
 }
 
 #[test]
