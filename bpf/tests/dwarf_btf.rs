@@ -199,8 +199,9 @@ fn sections_are_written_as_they_were_read() {
         let btf = types(&bytes, Some(TypeSource::Btf)).unwrap().btf;
         let written = btf.to_bytes(Endian::Little).unwrap();
         assert!(bytes.windows(written.len()).any(|w| w == written), "{}", file.display());
-        // Nothing is in there twice.
-        assert!(btf.unified() == btf, "{}", file.display());
+        // Nothing is in there twice, but for the prototypes that clang writes for each function anew.
+        let others = |btf: &Btf| btf.types().iter().filter(|ty| !matches!(ty.kind, Kind::FuncProto { .. })).count();
+        assert_eq!(others(&btf.unified()), others(&btf), "{}", file.display());
     }
 }
 
