@@ -59,6 +59,15 @@ pub enum Action {
         /// The map.
         map: MapIndex,
     },
+    /// `dst` = the address of a byte of a map's first value.
+    ValueAddress {
+        /// Destination.
+        dst: Reg,
+        /// The map.
+        map: MapIndex,
+        /// The byte.
+        offset: u32,
+    },
     /// `dst = dst op src`.
     Alu {
         /// Width.
@@ -109,6 +118,24 @@ pub enum Action {
         dst: Reg,
         /// Divisor, below 2^32; 0 gives 0.
         by: u32,
+    },
+    /// `dst *= by`, all 64 bits of any factors.
+    MultiplyLong {
+        /// Register.
+        dst: Reg,
+        /// The other factor.
+        by: Operand,
+    },
+    /// `dst /= by` or `dst %= by`, of any numbers; the upper half of a result of 32 bits is cleared.
+    DivideLong {
+        /// What is asked of it.
+        division: Division,
+        /// Width.
+        width: Width,
+        /// Dividend, and result.
+        dst: Reg,
+        /// Divisor.
+        by: Operand,
     },
     /// The low `bits` bits of `dst` to big endian, the rest cleared.
     ToBig {
@@ -288,6 +315,15 @@ pub enum Product {
     Long,
     /// The low 32 bits; the upper half is cleared.
     LowOnly,
+}
+
+/// Which division.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Division {
+    /// Of signed numbers, towards 0.
+    pub signed: bool,
+    /// The remainder instead of the quotient.
+    pub remainder: bool,
 }
 
 /// What a load reads.

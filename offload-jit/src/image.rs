@@ -7,7 +7,7 @@ use bpf::insn::Reg;
 use bpf::program::{MapIndex, Program};
 use nic_model::isa::Op;
 
-pub use crate::asm::{External, Origin};
+pub use crate::asm::{External, Origin, ValueHalf};
 use crate::refusal;
 
 /// A translated program: instructions for a code store, with what the loader has to fill in.
@@ -45,10 +45,12 @@ pub enum RelocationKind {
     External(External),
     /// A return address as a constant: the program's place is added.
     Address,
+    /// Half of the address of a map's value; mode best alone has them.
+    Value(ValueHalf),
 }
 
 impl RelocationKind {
-    /// The Linux driver's number for it, which it keeps in bits 56 to 63 of an unrelocated word.
+    /// The Linux driver's number for it, which it keeps in bits 56 to 63 of an unrelocated word; 0 for what it has not.
     pub const fn tag(self) -> u8 {
         match self {
             RelocationKind::Branch => 1,
@@ -59,6 +61,7 @@ impl RelocationKind {
             RelocationKind::External(External::Done) => 6,
             RelocationKind::External(External::Helper(_)) => 7,
             RelocationKind::Address => 8,
+            RelocationKind::Value(_) => 0,
         }
     }
 }

@@ -42,7 +42,7 @@ mod refusal;
 
 pub use budget::Budget;
 pub use compile::{Judgement, compile, compile_for_tables, judge};
-pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind};
+pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind, ValueHalf};
 pub use link::Firmware;
 pub use listing::Listing;
 pub use mode::Mode;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bpf::diag::{At, Diagnostic};
 use nic_model::isa;
 
-use crate::image::{External, Image, RelocationKind};
+use crate::image::{External, Image, RelocationKind, ValueHalf};
 use crate::place::set_address;
 
 /// Code addresses that an image is linked against, counted in words from the code store's start.
@@ -17,6 +17,8 @@ pub struct Firmware {
     pub done: u16,
     /// Routines by the number of the helper they serve.
     pub helpers: BTreeMap<u32, u16>,
+    /// Where in external memory the first value of a map lies, by the card's number of the map.
+    pub values: BTreeMap<u32, u32>,
 }
 
 /// Addresses have 14 bits.
@@ -26,7 +28,8 @@ impl Image {
     /// The words for a code store: every address filled in, parity last.
     ///
     /// # Errors
-    /// `link-helper` where the firmware has no routine for a helper, `link-address` where the program would stand beyond
+    /// `link-helper` where the firmware has no routine for a helper, `link-value` where it does not say where a map's values
+    /// are, `link-address` where the program would stand beyond
     /// the 16384 words an address can name.
     pub fn link(&self, firmware: &Firmware) -> Result<Vec<u64>, Diagnostic> {
         let end = usize::from(firmware.start) + self.words.len();
@@ -41,6 +44,7 @@ impl Image {
         for relocation in &self.relocations {
             let address = match relocation.kind {
                 RelocationKind::Branch | RelocationKind::Address => firmware.start + relocation.address,
+                RelocationKind::Value(half) => self.value(firmware, half)?,
                 RelocationKind::External(External::Done) => firmware.done,
                 RelocationKind::External(External::Helper(id)) => self.helper(firmware, id)?,
                 RelocationKind::External(part) => firmware.start + self.entry(part),
@@ -56,6 +60,16 @@ impl Image {
                 .at(At::Named(self.program.name.clone()))
                 .help("compile for the capabilities of this firmware")
         })
+    }
+
+    fn value(&self, firmware: &Firmware, half: ValueHalf) -> Result<u16, Diagnostic> {
+        let first = firmware.values.get(&half.table).ok_or_else(|| {
+            Diagnostic::new("link-value", format!("the values of map {} have no place on the card", half.table))
+                .at(At::Named(self.program.name.clone()))
+                .help("create the program's maps before it is loaded")
+        })?;
+        let address = first.wrapping_add(half.offset);
+        Ok(if half.upper { (address >> 16) as u16 } else { address as u16 })
     }
 
     fn entry(&self, part: External) -> u16 {

@@ -56,11 +56,12 @@ fn relocation(asm: &Assembly, fixup: &Fixup) -> Relocation {
         }
         Goal::External(External::Helper(id)) => (RelocationKind::External(External::Helper(id)), OPEN + id as u16),
         Goal::External(part) => (RelocationKind::External(part), OPEN),
+        Goal::Value(half) => (RelocationKind::Value(half), 0),
     };
     Relocation { at: fixup.at as u32, kind, address }
 }
 
-/// Writes a code address into the instruction that names one.
+/// Writes a code address, or half of a value's, into the instruction that names one.
 pub(crate) fn set_address(op: &mut Op, address: u16) {
     match op {
         Op::Br(br) => br.to = CodeAddress(address),
@@ -68,6 +69,7 @@ pub(crate) fn set_address(op: &mut Op, address: u16) {
         Op::BrBit(br) => br.to = CodeAddress(address),
         Op::BrByte(br) => br.to = CodeAddress(address),
         Op::Immed(immed) => immed.load.value = address,
+        Op::ImmedW(immed) => immed.load.value = address,
         other => unreachable!("{other} names no code address"),
     }
 }

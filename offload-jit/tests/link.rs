@@ -13,7 +13,7 @@ use offload_jit::{External, Firmware, Image, Mode, Origin, RelocationKind, compi
 const START: u16 = 3072;
 
 fn firmware() -> Firmware {
-    Firmware { start: START, done: 1, helpers: BTreeMap::from([(1, 100)]) }
+    Firmware { start: START, done: 1, helpers: BTreeMap::from([(1, 100)]), values: BTreeMap::new() }
 }
 
 fn image(program: Program) -> Image {

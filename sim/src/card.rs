@@ -68,7 +68,7 @@ pub fn offload(
         _ => return Ok(Err(refusals)),
     };
     let (maps, atomic_words) = create_maps(device, program, &image)?;
-    let words = image.link(&doors(device))?;
+    let words = image.link(&doors(device, &maps))?;
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
     device.attach(&ports, &words)?;
     Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes: notes(&image) }))
@@ -138,13 +138,17 @@ fn create_maps(device: &mut Device, program: &LoadedProgram, image: &Image) -> R
 }
 
 /// The firmware's doors as the linker wants them.
-fn doors(device: &Device) -> Firmware {
+fn doors(device: &mut Device, maps: &[(MapSpec, TableId)]) -> Firmware {
+    let tables = device.memories().maps();
+    let value = |table: TableId| tables.get(table).map(|map| map.base() as u32 + map.map().elements().first);
+    let values = maps.iter().filter_map(|(_, table)| Some((table.0, value(*table)?))).collect();
     let layout = device.code_layout();
     let helper = |id: u32| Some((id, layout.address(Entry::of_helper(id)?)?));
     Firmware {
         start: layout.start,
         done: layout.address(Entry::Done).expect("every firmware has an end of programs"),
         helpers: bpf::helpers::HELPERS.iter().filter_map(|row| helper(row.id)).collect::<BTreeMap<_, _>>(),
+        values,
     }
 }
 

@@ -8,7 +8,7 @@ use nic_model::isa::{
 };
 
 use super::constant::{Built, build};
-use super::{Assembly, External, Goal, Label};
+use super::{Assembly, External, Goal, Label, ValueHalf};
 
 pub(crate) use nic_model::isa::Command;
 
@@ -42,6 +42,12 @@ impl Assembly {
         self.alu_move(AluMove::Copy, dst, src.into().0);
     }
 
+    /// `alu[dst, --, B, src]` with a left operand for the indirect shift behind it; not register 0, which is none there.
+    pub(crate) fn copy_beside(&mut self, dst: Dst, left: Reg, src: Reg) {
+        let rhs = One::new(src, left);
+        self.push(Move { op: AluMove::Copy, dst, rhs, cc: CondCodes::Set, predicate: false });
+    }
+
     /// `alu[dst, --, ~B, src]`
     pub(crate) fn not(&mut self, dst: Dst, src: impl Into<Operand>) {
         self.alu_move(AluMove::Not, dst, src.into().0);
@@ -73,6 +79,14 @@ impl Assembly {
         let load = Load { dst, value: 0 };
         let immed = Immed { load, invert: false, shift: ImmedShift::None, predicate: false };
         self.push_open(immed, Goal::Label(label));
+    }
+
+    /// The low word of the address of a byte of a map's first value, which is filled in when the program is loaded.
+    pub(crate) fn value_address(&mut self, dst: Dst, table: u32, offset: u32) {
+        let load = Load { dst, value: 0 };
+        let half = |upper| Goal::Value(ValueHalf { table, offset, upper });
+        self.push_open(Immed { load, invert: false, shift: ImmedShift::None, predicate: false }, half(false));
+        self.push_open(ImmedW { load, invert: false, lane: WordLane::High, predicate: false }, half(true));
     }
 
     /// A constant as an unrestricted operand: in the instruction if it fits, else built in `scratch`.

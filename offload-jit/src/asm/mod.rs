@@ -34,6 +34,19 @@ pub(crate) enum Goal {
     Label(Label),
     /// A part of the epilogue, or the firmware.
     External(External),
+    /// The address of a byte in the first value of a map: one half of its low word.
+    Value(ValueHalf),
+}
+
+/// Sixteen bits of where a byte of a map's first value lies in external memory, which is known when the map is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueHalf {
+    /// The card's number of the map.
+    pub table: u32,
+    /// Byte in the value.
+    pub offset: u32,
+    /// The upper sixteen bits.
+    pub upper: bool,
 }
 
 /// Parts of the program that stand behind its body, and routines of the firmware.

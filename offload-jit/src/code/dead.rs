@@ -4,6 +4,7 @@ use nic_model::isa::{Effect, MulHalf, Op};
 
 use super::touch::Places;
 use super::{Block, Code, Inst};
+use crate::asm::{External, Goal};
 
 /// Places read before they are written, from the end of each block on.
 pub(super) fn live_out(code: &Code) -> Vec<Places> {
@@ -34,7 +35,6 @@ pub(super) fn before(inst: &Inst, after: Places) -> Places {
 
 /// The firmware takes the verdict from register 0 of bank A.
 fn ends(inst: &Inst) -> Places {
-    use crate::asm::{External, Goal};
     match inst.goal {
         Some(Goal::External(External::Done)) => Places::gpr(nic_model::isa::Bank::A, 0),
         _ => Places::NONE,
@@ -84,5 +84,5 @@ fn sweep(block: &mut Block, out: Places) {
 /// Whether an instruction does nothing but write registers.
 fn removable(inst: &Inst) -> bool {
     const RESULTS: Places = Places::GPRS.union(Places::FLAGS).union(Places::RUNNING).union(Places::BETWEEN);
-    inst.op.effect() == Effect::Result && inst.defs.within(RESULTS) && inst.goal.is_none()
+    inst.op.effect() == Effect::Result && inst.defs.within(RESULTS) && matches!(inst.goal, None | Some(Goal::Value(_)))
 }

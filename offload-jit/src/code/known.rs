@@ -235,7 +235,7 @@ fn takes_csr(before: Option<&Inst>) -> bool {
 
 /// An address that is filled in later is no constant.
 fn is_open(inst: &Inst) -> bool {
-    inst.goal.is_some() && matches!(inst.op, Op::Immed(_))
+    inst.goal.is_some() && matches!(inst.op, Op::Immed(_) | Op::ImmedW(_))
 }
 
 /// What is known where each block begins; nothing for what is not reached.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | Rn, n up to 9 | general purpose registers 2n (low half) and 2n+1, each mirrored in both banks |
 //! | scratch | registers 20 and 21 of both banks |
-//! | constants that are stored | registers 23 and 24 of both banks, in mode best |
+//! | constants that are stored, numbers that are divided | registers 23 to 31 of both banks, in mode best |
 //! | stack of the running function | local memory from the address in register 22 of bank A; pointer 0 stands there |
 //! | length of the packet | register 22 of bank B |
 //! | packet vector | local memory pointer 1: word 0 length, 2 packet pointer, 4 flags, 6 queue |

@@ -12,6 +12,7 @@ mod frame;
 mod function;
 mod home;
 mod jump;
+mod long;
 mod map;
 mod mul;
 mod packet;
@@ -38,6 +39,8 @@ struct Lowering<'a> {
     slots: Vec<Label>,
     head: HeadLimits,
     mode: Mode,
+    /// The subroutine that divides, once something has.
+    divide: Option<Label>,
     /// Number of each map on the card, by the program's index.
     tables: &'a [u32],
 }
@@ -54,6 +57,7 @@ pub(crate) fn lower(program: &Admitted, tables: &[u32], mode: Mode) -> Assembly 
         slots,
         head: program.head,
         mode,
+        divide: None,
         tables,
     };
     lowering.asm.set_origin(Origin::Prologue);
@@ -73,6 +77,7 @@ pub(crate) fn lower(program: &Admitted, tables: &[u32], mode: Mode) -> Assembly 
     if program.frames.iter().skip(1).any(|frame| frame.saves) {
         lowering.save_and_restore();
     }
+    lowering.division();
     lowering.asm.set_origin(Origin::Padding);
     lowering.padding();
     lowering.asm
@@ -124,11 +129,14 @@ impl Lowering<'_> {
             Action::Table { dst, map } => {
                 self.wide_constant(dst, table(self.tables, map).into());
             }
+            Action::ValueAddress { dst, map, offset } => self.value_pointer(dst, table(self.tables, map), offset),
             Action::Alu { width, op, dst, src, zext } => self.arithmetic(width, op, dst, src, zext),
             Action::Negate { width, dst, zext } => self.negate(width, dst, zext),
             Action::Shift { width, kind, dst, amount, zext } => self.shift(width, kind, dst, amount, zext),
             Action::Multiply { dst, by, product } => self.multiply(dst, by, product),
             Action::Divide { dst, by } => self.divide(dst, by),
+            Action::MultiplyLong { dst, by } => self.multiply_long(dst, by),
+            Action::DivideLong { division, width, dst, by } => self.divide_long(division, width, dst, by),
             Action::ToBig { dst, bits } => self.big_endian(dst, bits),
             Action::Classic { size, index, offset, zext } => self.load_classic(size, index, offset, zext),
             Action::Load { size, dst, base, off, from, zext } => match from {

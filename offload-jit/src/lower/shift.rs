@@ -8,7 +8,7 @@ use bpf::insn::{Reg as BpfReg, Width};
 use nic_model::isa::{AluOp, Amount as By, Dst, Reg, Shift};
 
 use super::Lowering;
-use super::home::{ADDRESS, Gpr, Home, SCRATCH};
+use super::home::{ADDRESS, CONSTANT, Gpr, Home, SCRATCH};
 use crate::action::{Amount, ShiftKind};
 use crate::mode::Mode;
 
@@ -19,6 +19,20 @@ impl Lowering<'_> {
     /// `dst` shifted.
     pub(super) fn shift(&mut self, width: Width, kind: ShiftKind, dst: BpfReg, amount: Amount, zext: bool) {
         let dst = Home::of(dst);
+        if let (Mode::Best, Amount::Below32(by) | Amount::From32(by) | Amount::Any(by)) = (self.mode, amount)
+            && (width == Width::W64 && Home::of(by) == dst || kind == ShiftKind::Arithmetic && by == BpfReg::R0)
+        {
+            // An amount that is shifted itself must outlive the half that is written first, and register 0 as a left
+            // operand is none.
+            self.asm.copy(CONSTANT.low.both(), Home::of(by).low.b());
+            match (width, amount) {
+                (Width::W32, _) => self.indirect_arithmetic(dst.low, CONSTANT.low, dst.low),
+                (_, Amount::From32(_)) => self.shift_from_32(kind, dst, CONSTANT.low),
+                _ => self.shift_any(kind, dst, CONSTANT.low),
+            }
+            self.clear_upper(dst, zext && width == Width::W32);
+            return;
+        }
         match (width, amount) {
             (Width::W32, _) => {
                 self.shift_word(kind, dst.low, amount);
@@ -178,6 +192,12 @@ impl Lowering<'_> {
 
     /// `to = from` shifted right by the register `amount`, with the sign of `from`: one OR gives both.
     fn indirect_arithmetic(&mut self, to: Gpr, amount: Gpr, from: Gpr) {
+        if self.mode == Mode::Best {
+            // The driver's OR takes the amount's own top bit for a sign.
+            self.asm.copy_beside(Dst::NONE, amount.a(), from.b());
+            self.asm.arithmetic_shift(to.both(), from.b(), By::Indirect);
+            return;
+        }
         self.asm.alu(Dst::NONE, amount.a(), AluOp::Or, from.b());
         self.asm.arithmetic_shift(to.both(), from.b(), By::Indirect);
     }

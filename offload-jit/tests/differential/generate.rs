@@ -41,6 +41,7 @@ fn maps() -> Vec<MapSpec> {
         map("array", MapType::ARRAY, 4, 16, 8),
         map("hash", MapType::HASH, 8, 16, 16),
         map("table", MapType::HASH, 8, 8, 16),
+        map("data", MapType::ARRAY, 4, 32, 1),
     ]
 }
 
@@ -59,6 +60,8 @@ pub fn entries() -> Vec<Entry> {
 }
 
 struct Draft {
+    /// Arithmetic that only mode best takes.
+    wide: bool,
     rng: Rng,
     out: Vec<Insn>,
     /// Slots of the stack that hold something.
@@ -71,10 +74,11 @@ struct Draft {
     takes_pointer: bool,
 }
 
-/// The program of a seed.
-pub fn program(seed: u64) -> Program {
+/// The program of a seed; with `wide`, of what only mode best takes.
+pub fn program(seed: u64, wide: bool) -> Program {
     let mut rng = Rng::new(seed);
     let mut draft = Draft {
+        wide,
         takes_pointer: rng.once_in(2),
         rng,
         out: Vec::new(),
@@ -193,6 +197,9 @@ impl Draft {
     }
 
     fn snippet(&mut self) {
+        if self.wide && self.rng.once_in(3) {
+            return if self.rng.once_in(4) { self.data() } else { self.wide_arithmetic() };
+        }
         match self.rng.below(16) {
             0..=2 => self.arithmetic(),
             3 => self.shift(),
@@ -278,6 +285,73 @@ impl Draft {
         };
         self.out.push(Insn::Mov { width: Width::W32, dst, src: Operand::Reg(dst), sext: None });
         self.out.push(Insn::Alu { width, op: AluOp::Div, dst, src: Operand::Imm(divisor) });
+    }
+
+    /// Products and quotients of any numbers, signed ones, shifts by anything, sign extensions, byte orders, stores of
+    /// constants.
+    fn wide_arithmetic(&mut self) {
+        use AluOp::*;
+        for _ in 0..1 + self.rng.below(3) {
+            let (width, dst, src) = (self.width(), self.number(), self.operand());
+            let insn = match self.rng.below(8) {
+                0 | 1 => Insn::Alu { width, op: Mul, dst, src },
+                2 | 3 => {
+                    let op = self.rng.pick(&[Div, Mod, Sdiv, Smod]);
+                    if src == Operand::Imm(0) {
+                        continue;
+                    }
+                    Insn::Alu { width, op, dst, src }
+                }
+                4 => {
+                    let op = self.rng.pick(&[Lsh, Rsh, Arsh]);
+                    Insn::Alu { width, op, dst, src: Operand::Reg(self.number()) }
+                }
+                5 => {
+                    let bits = self.rng.pick(if width == Width::W64 { &[8, 16, 32] } else { &[8, 16] });
+                    Insn::Mov { width, dst, src: Operand::Reg(self.number()), sext: Some(bits) }
+                }
+                6 => {
+                    let (order, bits) =
+                        (self.rng.pick(&[ByteOrder::Le, ByteOrder::Swap]), self.rng.pick(&[16, 32, 64]));
+                    Insn::End { order, dst, bits }
+                }
+                _ => {
+                    let size = self.rng.pick(&SIZES);
+                    let imm = Operand::Imm(self.immediate());
+                    if self.rng.once_in(2) {
+                        let off = self.rng.below(FOLD as u64 - u64::from(size.bytes()) + 1) as i16;
+                        Insn::Store { size, base: Reg::R7, off, src: imm }
+                    } else {
+                        let slot = -8 * (1 + self.rng.below(SLOTS as u64) as i16);
+                        self.written.push(slot);
+                        Insn::Store { size: Size::D, base: Reg::R10, off: slot, src: imm }
+                    }
+                }
+            };
+            self.out.push(insn);
+        }
+        let (sext, size) = (self.rng.once_in(2), self.rng.pick(&[Size::B, Size::H, Size::W]));
+        if sext {
+            let off = self.rng.below(CHECKED as u64 - u64::from(size.bytes()) + 1) as i16;
+            let dst = self.number();
+            self.out.push(Insn::Load { size, sext, dst, base: Reg::R7, off });
+        }
+    }
+
+    /// Reads and writes global data.
+    fn data(&mut self) {
+        let (base, size, value) = (Reg::R5, self.rng.pick(&SIZES), self.rng.pick(&[Reg::R0, Reg::R3]));
+        let at = self.rng.below(16) as u32;
+        let off = self.rng.below(16 - u64::from(size.bytes()) + 1) as i16;
+        self.out
+            .extend([Insn::LoadImm64 { dst: base, value: Wide::MapValue { map: MapIndex(3), off: at } }, Insn::Pad]);
+        let imm = self.immediate();
+        self.out.push(match self.rng.below(3) {
+            0 => load(size, value, base, off),
+            1 => store(size, base, off, value),
+            _ => Insn::Store { size, base, off, src: Operand::Imm(imm) },
+        });
+        self.fill(base);
     }
 
     fn byte_order(&mut self) {

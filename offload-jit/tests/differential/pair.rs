@@ -46,13 +46,14 @@ impl Env for Replay {
 }
 
 /// The addresses of the bench's firmware.
-fn doors() -> Firmware {
+fn doors(values: BTreeMap<u32, u32>) -> Firmware {
     let layout = bench::layout();
     let helpers = (1..=3).filter_map(|id| Some((id, layout.address(firmware::Entry::of_helper(id)?)?)));
     Firmware {
         start: layout.start,
         done: layout.address(firmware::Entry::Done).expect("the firmware has it"),
         helpers: helpers.collect::<BTreeMap<_, _>>(),
+        values,
     }
 }
 
@@ -88,7 +89,12 @@ impl Pair {
         let shapes = bench.memories.maps().shapes();
         bench.cores[0].set_maps(&shapes);
         bench.cores[0].start_random_log();
-        bench.load(&image.link(&doors())?)?;
+        let first = |table: &TableId| {
+            let map = bench.memories.maps().get(*table).expect("it has been created");
+            (table.0, map.base() as u32 + map.map().elements().first)
+        };
+        let values = tables.iter().flatten().map(first).collect();
+        bench.load(&image.link(&doors(values))?)?;
         Ok(Pair { engine, code: Code::new(program)?, bench, tables, packets: 0 })
     }
 

@@ -5,9 +5,8 @@ use bpf::insn::{AluOp, ByteOrder, Operand, Reg, Width};
 use bpf::verifier::Span;
 
 use super::{Best, opcode};
-use crate::action::{Action, Amount, Arith, Product, ShiftKind};
+use crate::action::{Action, Amount, Arith, Division, Product, ShiftKind};
 use crate::admit::amount;
-use crate::refusal::{Refusal, Rule};
 
 /// Clears the upper half.
 fn clear_upper(dst: Reg) -> Action {
@@ -44,85 +43,61 @@ impl Best<'_> {
             AluOp::Rsh => shift(ShiftKind::Right),
             AluOp::Arsh => shift(ShiftKind::Arithmetic),
             AluOp::Mul => self.multiply(index, width, dst, src),
-            AluOp::Div => self.divide(index, width, dst, src),
-            AluOp::Mod => self.remainder(index, width, dst, src),
-            AluOp::Smod => self.refuse(index, opcode("a signed remainder").help("take remainders of unsigned numbers")),
-            AluOp::Sdiv => self.refuse(index, opcode("a signed division").help("divide unsigned numbers")),
+            AluOp::Div => self.divide(index, width, dst, src, Division { signed: false, remainder: false }),
+            AluOp::Mod => self.divide(index, width, dst, src, Division { signed: false, remainder: true }),
+            AluOp::Sdiv => self.divide(index, width, dst, src, Division { signed: true, remainder: false }),
+            AluOp::Smod => self.divide(index, width, dst, src, Division { signed: true, remainder: true }),
         }
+    }
+
+    /// What the right-hand side may be.
+    fn right(&self, index: usize, width: Width, src: Operand) -> Span {
+        let value = match (src, width) {
+            (Operand::Reg(reg), _) => return span(self.facts.before(index, reg), width),
+            (Operand::Imm(imm), Width::W64) => Self::constant(imm),
+            (Operand::Imm(imm), Width::W32) => (imm as u32).into(),
+        };
+        Span { min: value, max: value }
     }
 
     fn multiply(&mut self, index: usize, width: Width, dst: Reg, src: Operand) -> Action {
-        let left = span(self.facts.before(index, dst), width);
-        let right = match (src, width) {
-            (Operand::Reg(reg), _) => span(self.facts.before(index, reg), width),
-            (Operand::Imm(imm), Width::W64) => Span { min: Self::constant(imm), max: Self::constant(imm) },
-            (Operand::Imm(imm), Width::W32) => Span { min: (imm as u32).into(), max: (imm as u32).into() },
-        };
-        let short = |span: Span| span.max <= u64::from(u16::MAX);
+        let factors = [span(self.facts.before(index, dst), width), self.right(index, width, src)];
+        let within = |most: u64| factors.iter().all(|factor| factor.max <= most);
         let product = match width {
             Width::W32 => Product::LowOnly,
-            Width::W64 if short(left) && short(right) => Product::Short,
-            Width::W64 => Product::Long,
+            Width::W64 if within(u16::MAX.into()) => Product::Short,
+            Width::W64 if within(u32::MAX.into()) => Product::Long,
+            Width::W64 => return Action::MultiplyLong { dst, by: src },
         };
-        for (side, span) in [("left", left), ("right", right)] {
-            if width == Width::W64 && span.max > u64::from(u32::MAX) {
-                let refusal = Refusal::new(Rule::Multiply, "the card multiplies 32-bit numbers")
-                    .limit("factors below 2^32", format!("{side} factor up to {:#x}", span.max))
-                    .help("mask or bound both factors to 32 bits first");
-                return self.refuse(index, refusal);
-            }
-        }
         Action::Multiply { dst, by: src, product }
     }
 
-    /// The constant that a 32-bit dividend is divided by.
-    fn divisor(&mut self, index: usize, width: Width, dst: Reg, src: Operand) -> Option<u32> {
-        let limit = "a dividend below 2^32 by a constant from 0 to 2^32 - 1";
+    /// By constants, where the dividend has 32 bits, without dividing.
+    fn divide(&mut self, index: usize, width: Width, dst: Reg, src: Operand, division: Division) -> Action {
         let dividend = span(self.facts.before(index, dst), width);
-        let divisor = match (src, width) {
-            (Operand::Reg(reg), _) => span(self.facts.before(index, reg), width),
-            (Operand::Imm(imm), Width::W64) => Span { min: Self::constant(imm), max: Self::constant(imm) },
-            (Operand::Imm(imm), Width::W32) => Span { min: (imm as u32).into(), max: (imm as u32).into() },
+        let by = self.right(index, width, src).constant().and_then(|by| u32::try_from(by).ok());
+        // Without a sign bit on either side signed numbers are unsigned ones.
+        let sign = match width {
+            Width::W64 => i64::MAX as u64,
+            Width::W32 => i32::MAX as u64,
         };
-        let refusal = if dividend.max > u64::from(u32::MAX) {
-            Refusal::new(Rule::Divide, "the dividend may not fit 32 bits")
-                .limit(limit, format!("dividend up to {:#x}", dividend.max))
-        } else {
-            match divisor.constant().map(u32::try_from) {
-                Some(Ok(by)) => return Some(by),
-                Some(Err(_)) => Refusal::new(Rule::Divide, "the divisor does not fit 32 bits")
-                    .limit(limit, format!("{:#x}", divisor.max)),
-                None => Refusal::new(Rule::Divide, "the divisor is not constant")
-                    .limit(limit, format!("{} to {}", divisor.min, divisor.max)),
+        let unsigned = !division.signed || dividend.max <= sign && by.is_some_and(|by| u64::from(by) <= sign);
+        let narrow = dividend.max <= u64::from(u32::MAX);
+        match by.filter(|_| unsigned) {
+            // A mask: the remainder by a power of two, of any dividend.
+            Some(by) if division.remainder && by.is_power_of_two() && i32::try_from(by - 1).is_ok() => {
+                let mask = Operand::Imm((by - 1) as i32);
+                Action::Alu { width, op: Arith::And, dst, src: mask, zext: true }
             }
-        };
-        self.refuse(index, refusal.help("divide 32-bit numbers by constants, or shift"));
-        None
-    }
-
-    fn divide(&mut self, index: usize, width: Width, dst: Reg, src: Operand) -> Action {
-        let Some(by) = self.divisor(index, width, dst, src) else { return Action::Nothing };
-        match (by, width) {
-            // The hardware has no shift by 0.
-            (1, Width::W64) => Action::Nothing,
-            (1, Width::W32) => clear_upper(dst),
-            (_, Width::W64) => Action::Divide { dst, by },
-            (_, Width::W32) => Action::Sequence(vec![clear_upper(dst), Action::Divide { dst, by }]),
-        }
-    }
-
-    /// By a power of two.
-    fn remainder(&mut self, index: usize, width: Width, dst: Reg, src: Operand) -> Action {
-        let by = match src {
-            Operand::Imm(imm) => u32::try_from(imm).ok(),
-            Operand::Reg(reg) => {
-                span(self.facts.before(index, reg), width).constant().and_then(|by| u32::try_from(by).ok())
-            }
-        };
-        let mask = by.filter(|by| by.is_power_of_two()).and_then(|by| i32::try_from(by - 1).ok());
-        match mask {
-            Some(mask) => Action::Alu { width, op: Arith::And, dst, src: Operand::Imm(mask), zext: true },
-            None => self.refuse(index, opcode("this remainder").help("take remainders by constant powers of two")),
+            Some(1) if !division.remainder => match width {
+                Width::W64 => Action::Nothing,
+                Width::W32 => clear_upper(dst),
+            },
+            Some(by) if !division.remainder && narrow => match width {
+                Width::W64 => Action::Divide { dst, by },
+                Width::W32 => Action::Sequence(vec![clear_upper(dst), Action::Divide { dst, by }]),
+            },
+            _ => Action::DivideLong { division, width, dst, by: src },
         }
     }
 

@@ -87,6 +87,9 @@ impl Best<'_> {
             Insn::Neg { width, dst } => Action::Negate { width, dst, zext: true },
             Insn::End { order, dst, bits } => self.byte_order(order, dst, bits),
             Insn::LoadImm64 { dst, value: Wide::Value(value) } => Action::Constant { dst, value },
+            Insn::LoadImm64 { dst, value: Wide::MapValue { map, off } } if *self.visit.card.map_value_addresses => {
+                Action::ValueAddress { dst, map, offset: off }
+            }
             Insn::LoadImm64 { dst, value } => self.visit.wide(slot, dst, value),
             Insn::Pad => Action::Nothing,
             Insn::Load { size, sext, dst, base, off } => self.load(index, size, sext, dst, base, off),
@@ -190,11 +193,14 @@ fn written(action: &Action) -> Vec<Reg> {
         | Action::Constant { dst, .. }
         | Action::Wide { dst, .. }
         | Action::Table { dst, .. }
+        | Action::ValueAddress { dst, .. }
         | Action::Alu { dst, .. }
         | Action::Negate { dst, .. }
         | Action::Shift { dst, .. }
         | Action::Multiply { dst, .. }
+        | Action::MultiplyLong { dst, .. }
         | Action::Divide { dst, .. }
+        | Action::DivideLong { dst, .. }
         | Action::ToBig { dst, .. }
         | Action::Load { dst, .. } => vec![*dst],
         Action::Sequence(actions) => actions.iter().flat_map(written).collect(),
