@@ -1,10 +1,17 @@
-//! The interpreter beside sbpf's on six programs, from an arithmetic loop to a packet classifier of 17 instructions.
+//! The interpreter beside sbpf's, rbpf's and uBPF's on six programs, from an arithmetic loop to a packet classifier of 17
+//! instructions.
 //!
-//! Both run the same instructions; only how the packet is reached differs: here a 32-bit load from `struct xdp_md` yields
-//! its address, there a 64-bit load from a header in front of it. For us a run includes loading packet and context.
+//! All run the same instructions; only how the packet is reached differs: here a 32-bit load from `struct xdp_md` yields
+//! its address, there a 64-bit load from a header in front of it. For us a run includes loading packet and context. We and
+//! sbpf count instructions, the other two do not.
+//!
+//! uBPF is in C: `UBPF_RUNNER` names the program that `benches/ubpf.c` is built into beside it; without, it is left out.
 
 use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bpf::env::FixedEnv;
 use bpf::insn::{AluOp, ByteOrder, Cond, Insn, Operand, Reg, Size, Width, encode_bytes};
@@ -206,7 +213,52 @@ fn with_sbpf(insns: &[Insn], packet: &[u8], each: impl FnOnce(&mut dyn FnMut() -
     });
 }
 
+/// Runs `each` with rbpf ready to execute the program.
+fn with_rbpf(insns: &[Insn], packet: &[u8], each: impl FnOnce(&mut dyn FnMut() -> u64)) {
+    let bytes = encode_bytes(insns).unwrap();
+    let vm = rbpf::EbpfVmMbuff::new(Some(&bytes)).unwrap();
+    let start = packet.as_ptr() as u64;
+    let header = [start, start + packet.len() as u64].map(u64::to_le_bytes).concat();
+    each(&mut || vm.execute_program(black_box(packet), &header).unwrap());
+}
+
+/// uBPF in a process of its own.
+struct Ubpf {
+    process: Child,
+    ask: ChildStdin,
+    answer: BufReader<ChildStdout>,
+}
+
+impl Ubpf {
+    fn start(runner: &str, insns: &[Insn], packet: &[u8]) -> Ubpf {
+        let piped = Command::new(runner).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = piped.unwrap_or_else(|e| panic!("{runner}: {e}"));
+        let mut ask = process.stdin.take().unwrap();
+        let answer = BufReader::new(process.stdout.take().unwrap());
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        writeln!(ask, "{}\n{}", hex(&encode_bytes(insns).unwrap()), hex(packet)).unwrap();
+        Ubpf { process, ask, answer }
+    }
+
+    /// R0, and the time of all runs.
+    fn run(&mut self, runs: u64) -> (u64, Duration) {
+        writeln!(self.ask, "{runs}").unwrap();
+        let mut line = String::new();
+        self.answer.read_line(&mut line).unwrap();
+        let (r0, time) = line.trim().split_once(' ').expect("R0 and nanoseconds");
+        (r0.parse().unwrap(), Duration::from_nanos(time.parse().unwrap()))
+    }
+}
+
+impl Drop for Ubpf {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 fn compare(c: &mut Criterion) {
+    let runner = std::env::var("UBPF_RUNNER").ok();
     let packet = packet();
     let here = programs([load(Size::W, R2, R1, 0), load(Size::W, R3, R1, 4)]);
     let there = programs([load(Size::D, R2, R1, 0), load(Size::D, R3, R1, 8)]);
@@ -215,8 +267,8 @@ fn compare(c: &mut Criterion) {
     for ((name, ours), (_, theirs)) in here.into_iter().zip(there) {
         let code = Code::new(&Program::from_insns(name, ProgType::Xdp, ours, vec![])).unwrap();
         let used = if name == "classifier" { &packet[..64] } else { &packet[..] };
-        let input = RunInput { context: ContextInput::Xdp(XdpFields::default()), packet: used };
-        let mut run = || engine.run(&code, black_box(input), &mut env, &mut NoObserver);
+        let context = ContextInput::Xdp(XdpFields::default());
+        let mut run = || engine.run(&code, RunInput { context, packet: black_box(used) }, &mut env, &mut NoObserver);
         let outcome = run();
         assert_eq!(outcome.fault, None);
         let mut group = c.benchmark_group(name);
@@ -226,6 +278,15 @@ fn compare(c: &mut Criterion) {
             assert_eq!(sbpf(), (outcome.retval, outcome.retired), "{name}");
             group.bench_function(BenchmarkId::from_parameter("sbpf"), |b| b.iter(&mut *sbpf));
         });
+        with_rbpf(&theirs, used, |rbpf| {
+            assert_eq!(rbpf(), outcome.retval, "{name}");
+            group.bench_function(BenchmarkId::from_parameter("rbpf"), |b| b.iter(&mut *rbpf));
+        });
+        if let Some(runner) = &runner {
+            let mut ubpf = Ubpf::start(runner, &theirs, used);
+            assert_eq!(ubpf.run(1).0, outcome.retval, "{name}");
+            group.bench_function(BenchmarkId::from_parameter("ubpf"), |b| b.iter_custom(|runs| ubpf.run(runs).1));
+        }
         group.finish();
     }
 }

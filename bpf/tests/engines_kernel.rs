@@ -1,6 +1,8 @@
 //! Generated programs on the interpreter and on the running kernel: results, packets and maps are equal.
 //!
-//! `ENGINES_CASES` sets how many are made, `ENGINES_SEED` where to begin; what they were made of is printed.
+//! `ENGINES_CASES` sets how many are made, `ENGINES_SEED` where to begin; what they were made of is printed, and how many
+//! sets of programs both our verifier and the kernel's accept. With `ENGINES_LOG` 1 or 2 our verifier's log is shown for
+//! those that it refuses alone.
 
 mod support;
 
@@ -11,9 +13,10 @@ use bpf::env::FixedEnv;
 use bpf::insn::{encode, legality};
 use bpf::interp::{EngineConfig, Observer};
 use bpf::program::{ProgId, ProgType, Program};
-use bpf::verifier::{Options, Verdict, verify};
+use bpf::verifier::{Options, Verdict, verify_logged};
 use support::executed::{self, Made};
-use support::kernel::kernel;
+use support::functions;
+use support::kernel::{kernel, possible_cpus};
 use support::kernel_runner::KernelRunner;
 use support::lines::context;
 use support::rng::Rng;
@@ -43,15 +46,53 @@ impl Observer for Executed {
 
 #[derive(Default)]
 struct Tally {
+    /// By the kernel.
     accepted: u64,
     refused: BTreeMap<String, u64>,
     runs: u64,
-    /// What our verifier says of those that the kernel accepts.
-    verdicts: BTreeMap<String, u64>,
-    /// Programs with each form of call.
+    /// By our verifier too.
+    by_both: u64,
+    /// Why our verifier does not accept what the kernel does, how often, and the first seed.
+    ours: BTreeMap<String, (u64, u64)>,
+    /// Sets accepted by both with each form of call.
     forms: BTreeMap<executed::Form, u64>,
-    /// Programs that executed each form of instruction.
+    /// Those that executed each form of instruction.
     insns: BTreeMap<String, u64>,
+}
+
+/// A row of the legality table: the opcode, and what other fields must hold to tell it from others.
+fn name(form: &legality::Form) -> String {
+    let mut name = format!("{:#04x}", form.opcode);
+    for (field, rule) in [("src", form.src), ("off", form.off), ("imm", form.imm)] {
+        if let legality::Rule::Is(value) = rule
+            && value != 0
+        {
+            name += &format!(" {field} {value:#x}");
+        }
+    }
+    name
+}
+
+/// Rows of the legality table that none of these is.
+fn not_executed(executed: &BTreeMap<String, u64>) -> Vec<String> {
+    legality::FORMS.iter().map(name).filter(|name| !executed.contains_key(name)).collect()
+}
+
+/// Why our verifier does not accept a program. The same reason at another place is one reason.
+fn refusal(program: &Program) -> Option<String> {
+    let log_level = number("ENGINES_LOG", 0) as u8;
+    let options = Options { processors: Some(possible_cpus() as u32), log_level, ..Options::default() };
+    let (verdict, log) = verify_logged(functions::typed(program), &options);
+    if log_level > 0 && !matches!(verdict, Verdict::Accepted(_)) {
+        println!("{log}");
+    }
+    match verdict {
+        Verdict::Accepted(_) => None,
+        Verdict::Rejected(rejection) => {
+            Some(rejection.reason().trim_end_matches(|c: char| c.is_ascii_digit()).to_owned())
+        }
+        Verdict::Unsupported(diagnostic) => Some(format!("unsupported: {}", diagnostic.code)),
+    }
 }
 
 /// The rows of the legality table that an execution went through.
@@ -63,15 +104,7 @@ fn rows(programs: &[&Program], executed: &Executed, into: &mut BTreeMap<String, 
         let own = executed.slots.keys().filter(|(id, _)| id.map_or(at == 0, |id| id as usize == at));
         for (_, slot) in own {
             let form = legality::form(raw[*slot]).expect("generated programs are legal");
-            let mut name = format!("{:#04x}", form.opcode);
-            for (field, rule) in [("src", form.src), ("off", form.off), ("imm", form.imm)] {
-                if let legality::Rule::Is(value) = rule
-                    && value != 0
-                {
-                    name += &format!(" {field} {value:#x}");
-                }
-            }
-            seen.insert(name, ());
+            seen.insert(name(form), ());
         }
     }
     for name in seen.into_keys() {
@@ -122,15 +155,13 @@ fn generated_programs_do_what_they_do_in_the_kernel() {
         }
         tally.accepted += 1;
         tally.runs += packets.len() as u64;
-        let verdict = match verify(set.main.clone(), &Options::default()) {
-            Verdict::Accepted(_) => "accepted".to_owned(),
-            Verdict::Rejected(rejection) => {
-                // The same reason at another place is one reason.
-                format!("rejected: {}", rejection.reason().trim_end_matches(|c: char| c.is_ascii_digit()))
-            }
-            Verdict::Unsupported(diagnostic) => format!("unsupported: {}", diagnostic.code),
-        };
-        *tally.verdicts.entry(verdict).or_default() += 1;
+        let programs: Vec<&Program> = std::iter::once(&set.main).chain(&set.parts).collect();
+        let mut reasons = programs.iter().filter_map(|program| refusal(program)).peekable();
+        if reasons.peek().is_some() {
+            reasons.for_each(|reason| tally.ours.entry(reason).or_insert((0, seed)).0 += 1);
+            continue;
+        }
+        tally.by_both += 1;
         let mut forms = forms;
         forms.sort();
         forms.dedup();
@@ -141,13 +172,14 @@ fn generated_programs_do_what_they_do_in_the_kernel() {
             executed.running = None;
             ours.run_observed(packet, &mut executed);
         }
-        let programs: Vec<&Program> = std::iter::once(&set.main).chain(&set.parts).collect();
         rows(&programs, &executed, &mut tally.insns);
     }
     println!("accepted {} with {} runs, refused {:?}", tally.accepted, tally.runs, tally.refused);
-    println!("our verifier: {:?}", tally.verdicts);
-    println!("forms of calls: {:?}", tally.forms);
+    println!("accepted by both {}; refused by our verifier alone {:?}", tally.by_both, tally.ours);
+    println!("of those accepted by both: forms of calls {:?}", tally.forms);
     println!("{} forms of instructions executed: {:?}", tally.insns.len(), tally.insns);
+    println!("not executed: {:?}", not_executed(&tally.insns));
     let refused: u64 = tally.refused.values().sum();
+    assert!(tally.by_both * 10 >= tally.accepted * 9, "our verifier refuses too many: {:?}", tally.ours);
     assert!(refused * 10 <= tally.accepted, "the generator makes programs that are accepted: {:?}", tally.refused);
 }

@@ -5,7 +5,7 @@ use super::decode::{Code, atomic_of};
 use super::observer::{MemAccess, MemAccessKind, Observer};
 use super::op::{Lane, Op, Opcode, with_operations};
 use crate::insn::{AluOp, AtomicOp, Cond, Reg, Size, Width};
-use crate::memory::{Fault, FaultKind, Guard};
+use crate::memory::{Arena, Fault, FaultKind, Guard};
 
 /// Registers, and where the run is.
 #[derive(Debug, Clone)]
@@ -51,8 +51,7 @@ pub(super) struct MapPlace {
 
 /// What the loop needs of the machine.
 pub(super) struct View<'a> {
-    pub mem: &'a mut [u8],
-    pub guard: Guard<'a>,
+    pub arena: &'a mut Arena,
     pub maps: &'a [MapPlace],
     /// For loads from the packet; `None` where the context is no skb.
     pub packet: Option<PacketSpan>,
@@ -162,7 +161,8 @@ pub(super) fn burst<O: Observer, const BIG: bool>(
     budget: u64,
     observer: &mut O,
 ) -> Stop {
-    let View { mem, guard, maps, packet } = view;
+    let View { arena, maps, packet } = view;
+    let (mem, guard) = arena.parts();
     let ops = &code.ops[..];
     let r = &mut cpu.r;
     let (mut pc, mut skew) = (cpu.pc, cpu.skew);

@@ -110,21 +110,21 @@ impl Engine {
         env: &mut dyn Env,
         observer: &mut O,
     ) -> Outcome {
-        let mut cpu = Cpu::new();
         if code.byte_order != self.config.byte_order {
             return self.refused(FaultKind::ByteOrder);
         }
         if !self.machine.load(&self.config, &input.context, input.packet, code.uses_stack) {
             return self.refused(FaultKind::PacketTooLong);
         }
-        cpu.r[1] = u64::from(self.machine.context_address());
-        cpu.r[10] = u64::from(self.machine.frame_pointer(0));
         let ty = match input.context {
             ContextInput::Xdp(_) => ProgType::Xdp,
             ContextInput::Skb(_) if code.prog_type().is_skb() => code.prog_type(),
             ContextInput::Skb(_) => ProgType::SchedCls,
         };
         self.callers.clear();
+        let mut cpu = Cpu::new();
+        cpu.r[1] = u64::from(self.machine.context_address());
+        cpu.r[10] = u64::from(self.machine.frame_pointer(0));
         let mut run = Run {
             config: &self.config,
             machine: &mut self.machine,
@@ -136,12 +136,11 @@ impl Engine {
             first: 0,
             tail_calls: 0,
             ty,
-            cpu,
+            cpu: &mut cpu,
             env,
             observer,
         };
         let end = run.execute();
-        let cpu = run.cpu;
         let retval = if end.is_ok() { cpu.r[0] } else { 0 };
         Outcome { retval, retired: cpu.retired(), fault: end.err(), redirect: self.machine.redirect }
     }

@@ -180,8 +180,7 @@ impl Machine {
     pub fn view(&mut self) -> View<'_> {
         let PacketPlace { data, len } = self.packet_place();
         let packet = PacketSpan { link: data - self.pulled, data, end: data + len };
-        let (mem, guard) = self.arena.parts();
-        View { mem, guard, maps: &self.places, packet: (!self.xdp).then_some(packet) }
+        View { arena: &mut self.arena, maps: &self.places, packet: (!self.xdp).then_some(packet) }
     }
 
     pub fn packet_bytes(&self) -> &[u8] {

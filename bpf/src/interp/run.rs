@@ -68,7 +68,7 @@ pub(super) struct Run<'a, O: Observer> {
     pub first: usize,
     pub tail_calls: u32,
     pub ty: ProgType,
-    pub cpu: Cpu,
+    pub cpu: &'a mut Cpu,
     pub env: &'a mut dyn Env,
     pub observer: &'a mut O,
 }
@@ -79,8 +79,8 @@ impl<O: Observer> Run<'_, O> {
         loop {
             let (view, budget) = (self.machine.view(), self.config.budget);
             let stop = match self.code.byte_order {
-                Endian::Little => burst::<O, false>(self.code, &mut self.cpu, view, budget, self.observer),
-                Endian::Big => burst::<O, true>(self.code, &mut self.cpu, view, budget, self.observer),
+                Endian::Little => burst::<O, false>(self.code, self.cpu, view, budget, self.observer),
+                Endian::Big => burst::<O, true>(self.code, self.cpu, view, budget, self.observer),
             };
             match stop {
                 Stop::Exit => {
@@ -115,7 +115,7 @@ impl<O: Observer> Run<'_, O> {
         if self.cpu.retired() > self.config.budget {
             return Err(self.fault(FaultKind::Budget));
         }
-        let Cpu { r, pc, passes, .. } = self.cpu;
+        let Cpu { r, pc, passes, .. } = *self.cpu;
         let saved = [r[6], r[7], r[8], r[9]];
         self.callers.push(Caller { program: self.program, first: self.first, pc, saved, passes, calling_back });
         self.begin(target);

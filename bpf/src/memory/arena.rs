@@ -207,6 +207,7 @@ impl Arena {
     }
 
     /// Makes `len` bytes from offset `off` the live part of a region; what would lie outside it is cut off.
+    #[inline]
     pub fn set_live(&mut self, id: RegionId, off: u32, len: u32) {
         let region = &mut self.regions[id.index()];
         let off = off.min(region.len);
@@ -229,6 +230,7 @@ impl Arena {
         self.rewrite_windows(id.index());
     }
 
+    #[inline(never)]
     fn rewrite_windows(&mut self, index: usize) {
         let region = self.regions[index];
         let fast = if region.elements.is_some() { 0 } else { region.live_len };

@@ -3,7 +3,11 @@
 //! Linux takes the address of a function, and packet loads or tail calls in functions other than the main one, only where
 //! it knows the function's type.
 
+use std::sync::Arc;
+
+use bpf::btf::{Btf, TypeId};
 use bpf::insn::Insn;
+use bpf::program::{Function, Program};
 
 use super::kernel::{Kernel, KernelBtf};
 
@@ -14,6 +18,22 @@ pub fn starts(insns: &[Insn]) -> Vec<u32> {
     starts.sort_unstable();
     starts.dedup();
     starts
+}
+
+/// A program with the types that the kernel gets with it, if it has more than one function.
+pub fn typed(program: &Program) -> Program {
+    let starts = starts(&program.insns);
+    if starts.len() == 1 {
+        return program.clone();
+    }
+    let (bytes, ids) = btf(starts.len());
+    let function = |(start, id): (u32, u32)| {
+        let name = if start == 0 { program.name.clone() } else { format!("function {start}") };
+        Function { btf: Some(TypeId(id)), ..Function::new(name, start as usize) }
+    };
+    let functions = starts.into_iter().zip(ids).map(function).collect();
+    let types = Btf::parse(&bytes).expect("the types of tests are read");
+    Program { btf: Some(Arc::new(types)), functions, ..program.clone() }
 }
 
 /// Types for `count` functions as the kernel has them loaded, and their numbers.
