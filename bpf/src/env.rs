@@ -1,5 +1,7 @@
 //! What a running program can observe of the world outside its memory.
 
+use crate::network::Network;
+
 /// The outside, as seen by one run of one program.
 ///
 /// Every method takes what an engine knows and the environment does not, so that a recorder, a replayer and a simulated
@@ -16,6 +18,38 @@ pub trait Env {
 
     /// The processor (host core, or card context) that runs the program.
     fn cpu(&self) -> u32;
+
+    /// How far International Atomic Time is ahead of [`Env::now_ns`], in nanoseconds, as `bpf_ktime_get_tai_ns` adds it.
+    fn atomic_time(&self) -> u64 {
+        0
+    }
+
+    /// Timer interrupts a second (kernel: `CONFIG_HZ`), for `bpf_jiffies64` and `bpf_ktime_get_coarse_ns`.
+    fn tick_rate(&self) -> u32 {
+        250
+    }
+
+    /// The memory node of the processor.
+    fn numa_node(&self) -> u32 {
+        0
+    }
+
+    /// The keys behind flow hashes and SYN cookies, which a kernel draws when it boots.
+    fn secret(&self) -> [u64; 2] {
+        [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908]
+    }
+
+    /// Devices, routes, neighbours, sockets. An environment shows the same ones during all of a run.
+    fn network(&self) -> &Network {
+        static NOWHERE: Network = Network::EMPTY;
+        &NOWHERE
+    }
+
+    /// Takes a line of `bpf_trace_printk` or `bpf_trace_vprintk`.
+    fn print(&mut self, _line: &[u8]) {}
+
+    /// Takes a copy of the packet that `bpf_clone_redirect` sends out by a device, or with `ingress` into its receive path.
+    fn send_copy(&mut self, _ifindex: u32, _ingress: bool, _packet: &[u8]) {}
 }
 
 /// An environment for tests and one-off runs: a clock that stands still, a small seeded generator, one processor.
@@ -27,11 +61,15 @@ pub struct FixedEnv {
     pub seed: u64,
     /// What [`Env::cpu`] returns.
     pub cpu: u32,
+    /// What [`Env::network`] returns.
+    pub network: Network,
+    /// Lines printed.
+    pub printed: Vec<Vec<u8>>,
 }
 
 impl Default for FixedEnv {
     fn default() -> Self {
-        Self { now_ns: 0, seed: 0x9e37_79b9_7f4a_7c15, cpu: 0 }
+        Self { now_ns: 0, seed: 0x9e37_79b9_7f4a_7c15, cpu: 0, network: Network::EMPTY, printed: Vec::new() }
     }
 }
 
@@ -49,5 +87,13 @@ impl Env for FixedEnv {
 
     fn cpu(&self) -> u32 {
         self.cpu
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn print(&mut self, line: &[u8]) {
+        self.printed.push(line.to_vec());
     }
 }

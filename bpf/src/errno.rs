@@ -43,6 +43,18 @@ impl Errno {
     pub const ENOTSOCK: Errno = Errno(88);
     /// Not supported, as the kernel says it to itself.
     pub const ENOTSUPP: Errno = Errno(524);
+    /// Already done.
+    pub const EALREADY: Errno = Errno(114);
+    /// Out of range.
+    pub const ERANGE: Errno = Errno(34);
+    /// Another protocol.
+    pub const EPROTO: Errno = Errno(71);
+    /// The device is down.
+    pub const ENETDOWN: Errno = Errno(100);
+    /// No such family of addresses.
+    pub const EAFNOSUPPORT: Errno = Errno(97);
+    /// No such protocol.
+    pub const EPROTONOSUPPORT: Errno = Errno(93);
     /// Operation not supported.
     pub const EOPNOTSUPP: Errno = Errno(95);
     /// Input or output error: a file that cannot be opened.
@@ -84,6 +96,12 @@ impl Errno {
             Errno::EOVERFLOW => "EOVERFLOW",
             Errno::ENOTSOCK => "ENOTSOCK",
             Errno::ENOTSUPP => "ENOTSUPP",
+            Errno::EALREADY => "EALREADY",
+            Errno::ERANGE => "ERANGE",
+            Errno::EPROTO => "EPROTO",
+            Errno::ENETDOWN => "ENETDOWN",
+            Errno::EAFNOSUPPORT => "EAFNOSUPPORT",
+            Errno::EPROTONOSUPPORT => "EPROTONOSUPPORT",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
             Errno::EIO => "EIO",
             Errno::EXDEV => "EXDEV",

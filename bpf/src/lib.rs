@@ -22,6 +22,7 @@ pub mod insn;
 pub mod interp;
 pub mod maps;
 pub mod memory;
+pub mod network;
 pub mod object;
 pub mod program;
 pub mod syscall;

@@ -158,7 +158,7 @@ impl Observer for Watch<'_> {
                 };
                 facts.kinds.contains(Kinds::MAP_VALUE) && named && from(at - (at - first) % stride)
             }
-            RegionKind::MapHandles | RegionKind::MapKeys | RegionKind::Image => false,
+            RegionKind::MapHandles | RegionKind::MapKeys | RegionKind::Sockets | RegionKind::Image => false,
         };
         if !fits && self.wrong.is_none() {
             self.wrong = Some(format!("slot {} {insn:?}: {:?} at {at}, not {facts:?}", access.slot, access.region));
@@ -188,7 +188,7 @@ fn check(name: &str, verified: &VerifiedProgram, rng: &mut Rng) -> u64 {
         let packet: Vec<u8> = (0..len).map(|_| if rng.once_in(3) { 0 } else { rng.word() as u8 }).collect();
         let mut watch =
             Watch { program, facts: &facts, places: &places, packet: [0; 3], steps: 0, wrong: None, reach: 0 };
-        let start = FixedEnv { now_ns: rng.word() >> 20, seed: rng.word() | 1, cpu: 0 };
+        let start = FixedEnv { now_ns: rng.word() >> 20, seed: rng.word() | 1, ..FixedEnv::default() };
         let mut env = start.clone();
         let outcome = engine.run(&code, RunInput { context, packet: &packet }, &mut env, &mut watch);
         let listing = || -> String {

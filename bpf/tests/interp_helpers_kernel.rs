@@ -2,7 +2,7 @@
 
 mod support;
 
-use bpf::helpers::signature::{Arg, Signature, TAIL_CALL, signature};
+use bpf::helpers::signature::{Arg, Returns, Signature, TAIL_CALL, signature};
 use bpf::helpers::{HELPERS, name};
 use bpf::insn::{AluOp, Cond, Insn, Reg, Size, Wide};
 use bpf::program::{MapType, ProgType};
@@ -225,6 +225,8 @@ fn call_of(row: &Signature, change: impl Fn(usize, Arg) -> Option<Vec<Insn>>, af
             Arg::Size | Arg::SizeOrZero => vec![mov(reg, 8)],
             Arg::Func => vec![Insn::LoadImm64 { dst: reg, value: Wide::Func { off: 0 } }, Insn::Pad],
             Arg::StackOrNull => vec![mov(reg, R10), add(reg, -8)],
+            Arg::CtxOrNull => vec![mov(reg, R6)],
+            Arg::Fixed(_) | Arg::FixedOut(_) | Arg::FixedInOut(_) => vec![mov(reg, R10), add(reg, -64)],
             _ => unreachable!("those rows are left out"),
         };
         insns.extend(change(at, *kind).unwrap_or(usual));
@@ -250,6 +252,7 @@ fn map_of(helper: u32) -> u32 {
     match helper {
         12 => 1,
         25 => 2,
+        33 | 37 => 7,
         51 => 3,
         87..=89 => 4,
         130..=134 => 5,
@@ -259,7 +262,7 @@ fn map_of(helper: u32) -> u32 {
 }
 
 /// Type, bytes of key and value, entries.
-const MAPS: [(MapType, u32, u32, u32); 7] = [
+const MAPS: [(MapType, u32, u32, u32); 8] = [
     (MapType::HASH, 8, 8, 4),
     (MapType::PROG_ARRAY, 4, 4, 4),
     (MapType::PERF_EVENT_ARRAY, 4, 4, 4),
@@ -267,12 +270,20 @@ const MAPS: [(MapType, u32, u32, u32); 7] = [
     (MapType::QUEUE, 0, 8, 4),
     (MapType::RINGBUF, 0, 0, 4096),
     (MapType::PERCPU_HASH, 8, 8, 4),
+    (MapType::CGROUP_ARRAY, 4, 4, 4),
 ];
 
 /// Not helpers that belong together with others, or with types of values, that one call does not have.
 /// `maps_helpers_kernel` runs the first kind.
 fn stands_alone(row: &Signature) -> bool {
-    !row.args.iter().any(|kind| matches!(kind, Arg::AllocSize | Arg::Lent | Arg::SpinLock))
+    let alone = |kind: &Arg| {
+        use Arg::*;
+        !matches!(
+            kind,
+            AllocSize | Lent | SpinLock | Sock | SockOrBtf | SockReleased | ConstStr | MemInOut | MemInOutOrNull
+        )
+    };
+    row.args.iter().all(alone) && matches!(row.returns, Returns::Integer | Returns::Void | Returns::ValueOrNull)
 }
 
 /// The same behind a check of 32 packet bytes at R9.
@@ -302,6 +313,8 @@ fn the_table_says_what_the_kernel_says() {
         }
         let name = name(body.id).unwrap();
         for ty in ProgType::ALL {
+            // One takes the context in some types alone.
+            let row = signature(body.id, ty).unwrap_or(row);
             let plain = accepted(ty, &call_of(row, usual, &[]), "GPL");
             assert_eq!(plain.is_ok(), row.allows(ty), "{name} in {ty}: {:?}", plain.err());
             let free = accepted(ty, &call_of(row, usual, &[]), "Proprietary");
@@ -321,7 +334,7 @@ fn the_table_says_what_the_kernel_says() {
             let reg = Reg::new(at as u8 + 1).unwrap();
             let zero = |i: usize, _: Arg| (i == at).then(|| vec![mov(reg, 0)]);
             // Null memory is good only with a size of 0.
-            let good = matches!(kind, Arg::SizeOrZero | Arg::Any | Arg::StackOrNull);
+            let good = matches!(kind, Arg::SizeOrZero | Arg::Any | Arg::StackOrNull | Arg::CtxOrNull);
             assert_eq!(accepted(ty, &call_of(row, zero, &[]), "GPL").is_ok(), good, "{name} argument {at} of 0");
             if *kind == Arg::MemOrNull {
                 let null = |i: usize, _: Arg| match i {

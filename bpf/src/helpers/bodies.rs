@@ -1,6 +1,6 @@
 //! The bodies of the helpers.
 
-use super::{HelperCx, HelperOutcome, Redirect, checksum};
+use super::{Delivery, HelperCx, HelperOutcome, Redirect, checksum};
 use crate::errno::Errno;
 use crate::program::ProgType;
 
@@ -57,7 +57,7 @@ pub(super) fn skb_store_bytes(cx: &mut dyn HelperCx, [_, off, from, len, flags]:
         cx.packet_write(off + at, part);
     }
     if flags & INVALIDATE_HASH != 0 {
-        cx.skb_clear_hash();
+        super::skb::clear_hash(cx);
     }
     Ok(0)
 }
@@ -179,14 +179,15 @@ pub(super) fn redirect(cx: &mut dyn HelperCx, [ifindex, flags, ..]: [u64; 5]) ->
     if flags & !allowed != 0 {
         return Ok(refused);
     }
-    cx.redirect(Some(Redirect { ifindex: ifindex as u32, flags, map: None }));
+    cx.redirect(Some(Redirect { ifindex: ifindex as u32, flags, map: None, delivery: Delivery::AsIs }));
     Ok(accepted)
 }
 
 pub(super) fn xdp_adjust_head(cx: &mut dyn HelperCx, [_, delta, ..]: [u64; 5]) -> HelperOutcome {
     let delta = delta as i32;
     let (up, down) = (i64::from(delta), -i64::from(delta));
-    if down > i64::from(cx.packet_room().head) || up > i64::from(cx.packet_len()) - i64::from(ETH_HLEN) {
+    // Metadata goes along and needs its place; what lies in fragments is no part that the start may move over.
+    if down > i64::from(cx.packet_room().head) || up > i64::from(cx.packet_linear()) - i64::from(ETH_HLEN) {
         return Ok(Errno::EINVAL.as_return());
     }
     cx.packet_move(delta, 0);

@@ -1,10 +1,26 @@
 //! The machine as a helper sees it.
 
+use std::net::IpAddr;
+
+use super::{SkbState, SkbWord};
 use crate::env::Env;
 use crate::errno::Errno;
 use crate::maps::{MapId, RingState};
 use crate::memory::Fault;
 use crate::program::{Endian, ProgType};
+
+/// How a packet is handed to the device it is redirected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Delivery {
+    /// As it is.
+    #[default]
+    AsIs,
+    /// With a link-layer header for this station, or where there is none for the next hop on the way to its destination
+    /// (`bpf_redirect_neigh`).
+    Neighbour(Option<IpAddr>),
+    /// At the other end of a pair of virtual devices, as if it had been sent through it (`bpf_redirect_peer`).
+    Peer,
+}
 
 /// Where a program asked for the packet to go (`bpf_redirect`, `bpf_redirect_map`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +32,8 @@ pub struct Redirect {
     pub flags: u64,
     /// The map the target was found in, and its key.
     pub map: Option<(MapId, u32)>,
+    /// How it is handed over.
+    pub delivery: Delivery,
 }
 
 /// Index of `bpf_perf_event_output` that stands for the processor at work (`BPF_F_CURRENT_CPU`).
@@ -76,11 +94,17 @@ pub trait HelperCx {
     /// The guest's fault. The inner result is the map's answer.
     fn map_delete(&mut self, map: u64, key: u64) -> Result<Result<(), Errno>, Fault>;
 
-    /// Bytes of the packet, `data` to `data_end`.
+    /// Bytes of the packet, fragments included.
     fn packet_len(&self) -> u32;
+
+    /// Bytes from `data` to `data_end`.
+    fn packet_linear(&self) -> u32;
 
     /// Copies packet bytes from offset `off`; `false`, and nothing copied, if they are not all there.
     fn packet_read(&mut self, off: u32, buf: &mut [u8]) -> bool;
+
+    /// As [`HelperCx::packet_read`] from an offset that may be negative: a link-layer header may stand before the packet.
+    fn packet_peek(&mut self, off: i32, buf: &mut [u8]) -> bool;
 
     /// Overwrites packet bytes from offset `off`; `false`, and nothing written, if they are not all there.
     fn packet_write(&mut self, off: u32, bytes: &[u8]) -> bool;
@@ -90,11 +114,50 @@ pub trait HelperCx {
 
     /// Moves `data` by `head` and `data_end` by `tail` bytes, both positive towards higher addresses. The body has
     /// checked them against [`HelperCx::packet_room`]; bytes the packet gains at its end are zeroed. Those it
-    /// gains at its start are what the run left there; a run starts with headroom of zeros.
+    /// gains at its start are what the run left there; a run starts with headroom of zeros. Metadata moves with the start.
     fn packet_move(&mut self, head: i32, tail: i32);
 
-    /// Forgets the skb's flow hash.
-    fn skb_clear_hash(&mut self);
+    /// Sees to room for so many bytes before an skb, whose bytes may be moved for that; `false` if there can be none.
+    fn packet_headroom(&mut self, bytes: u32) -> bool;
+
+    /// Bytes of metadata before the packet.
+    fn meta_len(&self) -> u32;
+
+    /// Makes that many bytes before the packet metadata.
+    fn set_meta_len(&mut self, len: u32);
+
+    /// What the skb is besides its bytes and fields.
+    fn skb(&mut self) -> &mut SkbState;
+
+    /// A word of the skb's context.
+    fn skb_word(&self, word: SkbWord) -> u32;
+
+    /// Changes a word of the skb's context.
+    fn set_skb_word(&mut self, word: SkbWord, value: u32);
+
+    /// Sets the skb's time stamp and its clock.
+    fn set_skb_tstamp(&mut self, tstamp: u64, clock: u8);
+
+    /// Gives the packet to a socket of the world's list.
+    fn set_socket(&mut self, number: u32);
+
+    /// The device the packet came in by, or for an skb is at.
+    fn ifindex(&self) -> u32;
+
+    /// The address of a socket's `struct bpf_sock`; `None` where the machine shows none.
+    fn socket_address(&self, number: u32) -> Option<u64>;
+
+    /// The socket at an address.
+    fn socket_at(&self, address: u64) -> Option<u32>;
+
+    /// Sends a copy of the packet to a device.
+    fn send_copy(&mut self, ifindex: u32, ingress: bool);
+
+    /// The control group in a slot of a cgroup array; the outer `None` for a slot that is out of range.
+    ///
+    /// # Errors
+    /// The guest's fault.
+    fn cgroup_in(&mut self, map: u64, slot: u32) -> Result<Option<Option<u32>>, Fault>;
 
     /// Notes where the packet is to go if the program's verdict is a redirect; `None` forgets what was noted.
     fn redirect(&mut self, target: Option<Redirect>);

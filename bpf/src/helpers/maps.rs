@@ -1,6 +1,6 @@
 //! Helpers on maps beyond look-up, update and delete of one's own entries.
 
-use super::{HelperCx, HelperOutcome, Redirect};
+use super::{Delivery, HelperCx, HelperOutcome, Redirect};
 use crate::errno::Errno;
 use crate::maps::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use crate::memory::Fault;
@@ -121,6 +121,6 @@ pub(super) fn redirect_map(cx: &mut dyn HelperCx, [map, key, flags, ..]: [u64; 5
     let (id, word) = (cx.map_id(map)?, found.unwrap_or(0));
     let ifindex = if devices && !all { word } else { 0 };
     let flags = if all { flags } else { 0 };
-    cx.redirect(Some(Redirect { ifindex, flags, map: Some((id, index)) }));
+    cx.redirect(Some(Redirect { ifindex, flags, map: Some((id, index)), delivery: Delivery::AsIs }));
     Ok(XDP_REDIRECT)
 }

@@ -20,6 +20,10 @@ pub enum CostClass {
     Checksum,
     /// Moves the packet's start or end.
     Resize,
+    /// Sends a copy of the packet.
+    Transmit,
+    /// Looks for a route or a socket.
+    Lookup,
     /// Goes on elsewhere: what is called there is priced as what it is.
     Transfer,
 }

@@ -1,11 +1,13 @@
 //! The inner loop: executes operations until one needs the whole machine (a call, a return, the end) or faults.
 
 use super::arith::{alu, holds, sign_extend};
+use super::context;
 use super::decode::{Code, atomic_of};
 use super::observer::{MemAccess, MemAccessKind, Observer};
 use super::op::{Lane, Op, Opcode, with_operations};
 use crate::insn::{AluOp, AtomicOp, Cond, Reg, Size, Width};
-use crate::memory::{Arena, Fault, FaultKind, Guard};
+use crate::memory::{Arena, Fault, FaultKind, Guard, RegionKind};
+use crate::program::Endian;
 
 /// Registers, and where the run is.
 #[derive(Debug, Clone)]
@@ -101,9 +103,31 @@ fn load<const N: usize>(mem: &[u8], guard: Guard<'_>, address: u64) -> Result<[u
 }
 
 #[inline(always)]
-fn store<const N: usize>(mem: &mut [u8], guard: Guard<'_>, address: u64, bytes: [u8; N]) -> Result<(), Fault> {
-    let index = place(guard, address, N as u32, true)?;
+fn store<const N: usize, const BIG: bool>(
+    mem: &mut [u8],
+    guard: Guard<'_>,
+    address: u64,
+    bytes: [u8; N],
+) -> Result<(), Fault> {
+    let Some(index) = guard.hit(address, N as u32, true) else {
+        return store_closely(mem, guard, address, &bytes, if BIG { Endian::Big } else { Endian::Little });
+    };
     mem[index..index + N].copy_from_slice(&bytes);
+    Ok(())
+}
+
+/// A store that the quick check did not let pass: to the context, to strict memory, or a fault.
+#[cold]
+#[inline(never)]
+fn store_closely(mem: &mut [u8], guard: Guard<'_>, address: u64, bytes: &[u8], order: Endian) -> Result<(), Fault> {
+    let index = guard.check(address, bytes.len() as u32, true)?;
+    match guard.region_at(address) {
+        Some(region) if region.kind == RegionKind::Context => {
+            let context = &mut mem[region.base as usize..][..region.live_len as usize];
+            context::store(order, context, index - region.base as usize, bytes);
+        }
+        _ => mem[index..index + bytes.len()].copy_from_slice(bytes),
+    }
     Ok(())
 }
 
@@ -235,7 +259,7 @@ pub(super) fn burst<O: Observer, const BIG: bool>(
             ($ty:ty, $size:expr, $value:expr) => {{
                 let at = address(r[dst], &op);
                 let value = $value as $ty;
-                faulty!(store(mem, guard, at, bytes!(value)));
+                faulty!(store::<_, BIG>(mem, guard, at, bytes!(value)));
                 if O::ACCESSES {
                     let access = describe(guard, code.slot_of(pc - 1), MemAccessKind::Store, at, $size);
                     observer.access(&access, u64::from(value));

@@ -3,6 +3,7 @@
 //! The kernel rewrites every access to them; here they are plain memory, and `data`, `data_end` and `data_meta` hold guest
 //! addresses, so that a 32-bit load yields the pointer.
 
+use crate::helpers::SkbWord;
 use crate::program::Endian;
 
 /// Bytes of `struct xdp_md`.
@@ -19,6 +20,8 @@ pub struct XdpFields {
     pub rx_queue_index: u32,
     /// Device the packet is about to leave by, for programs attached to a device map.
     pub egress_ifindex: u32,
+    /// Bytes of metadata that the packet's bytes begin with, before the Ethernet header.
+    pub meta: u32,
 }
 
 /// What the context of a program with an skb says besides the packet's place and length.
@@ -68,6 +71,18 @@ pub struct SkbFields {
     /// sees what its socket will get. No field of `struct __sk_buff`; loads from the packet with negative offsets
     /// reach it.
     pub pulled: u32,
+    /// Bytes of metadata that the packet's bytes begin with, as an XDP program left them.
+    pub meta: u32,
+    /// Clock of `tstamp` (`BPF_SKB_CLOCK_...`).
+    pub tstamp_type: u8,
+    /// Whether the device has checked the packet's first checksum (`CHECKSUM_UNNECESSARY`).
+    pub checked: bool,
+    /// Whether `hash` is over the flow's ports too, so that `bpf_get_hash_recalc` need not compute it.
+    pub hash_of_flow: bool,
+    /// Whether the hook is one of reception.
+    pub ingress: bool,
+    /// Number of the socket the packet belongs to, in the world's list, plus one; 0 is none.
+    pub socket: u32,
 }
 
 /// The context of one run.
@@ -83,7 +98,12 @@ pub enum ContextInput {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PacketPlace {
     pub data: u32,
+    /// Bytes from `data` to `data_end`.
+    pub linear: u32,
+    /// Bytes of the whole packet.
     pub len: u32,
+    /// Bytes of metadata before `data`.
+    pub meta: u32,
 }
 
 /// Offsets of the words that follow the packet.
@@ -92,11 +112,15 @@ mod at {
     pub const XDP_DATA_END: usize = 4;
     pub const XDP_DATA_META: usize = 8;
     pub const SKB_LEN: usize = 0;
-    pub const SKB_HASH: usize = 68;
+    pub const SKB_QUEUE_MAPPING: usize = 12;
+    pub const SKB_TC_INDEX: usize = 44;
+    pub const SKB_TC_CLASSID: usize = 72;
     pub const SKB_DATA: usize = 76;
     pub const SKB_DATA_END: usize = 80;
     pub const SKB_DATA_META: usize = 140;
     pub const SKB_TSTAMP: usize = 152;
+    pub const SKB_SK: usize = 168;
+    pub const SKB_TSTAMP_TYPE: usize = 180;
     pub const SKB_HWTSTAMP: usize = 184;
 }
 
@@ -155,27 +179,74 @@ impl ContextInput {
             ContextInput::Skb(skb) => skb.pulled,
         }
     }
+
+    /// Bytes of metadata the packet begins with.
+    pub(super) fn meta(&self) -> u32 {
+        match self {
+            ContextInput::Xdp(xdp) => xdp.meta,
+            ContextInput::Skb(skb) => skb.meta,
+        }
+    }
 }
 
 /// Rewrites what follows the packet's place.
 pub(super) fn write_place(order: Endian, bytes: &mut [u8], xdp: bool, place: PacketPlace) {
-    let end = place.data + place.len;
+    let (meta, end) = (place.data - place.meta, place.data + place.linear);
     let mut words = Words { bytes, order };
     if xdp {
         words.put(at::XDP_DATA, place.data);
         words.put(at::XDP_DATA_END, end);
-        words.put(at::XDP_DATA_META, place.data);
+        words.put(at::XDP_DATA_META, meta);
     } else {
         words.put(at::SKB_LEN, place.len);
         words.put(at::SKB_DATA, place.data);
         words.put(at::SKB_DATA_END, end);
-        words.put(at::SKB_DATA_META, place.data);
+        words.put(at::SKB_DATA_META, meta);
     }
 }
 
-/// Clears the flow hash of a `struct __sk_buff`.
-pub(super) fn clear_hash(bytes: &mut [u8]) {
-    bytes[at::SKB_HASH..at::SKB_HASH + 4].fill(0);
+/// The device that a context names.
+pub(super) fn ifindex(order: Endian, bytes: &[u8], xdp: bool) -> u32 {
+    get(order, bytes, if xdp { 12 } else { SkbWord::Ifindex as usize })
+}
+
+/// A word of a `struct __sk_buff`.
+pub(super) fn word(order: Endian, bytes: &[u8], word: SkbWord) -> u32 {
+    get(order, bytes, word as usize)
+}
+
+/// Changes a word of a `struct __sk_buff`.
+pub(super) fn set_word(order: Endian, bytes: &mut [u8], word: SkbWord, value: u32) {
+    Words { bytes, order }.put(word as usize, value);
+}
+
+/// Sets the time stamp of a `struct __sk_buff` and its clock.
+pub(super) fn set_tstamp(order: Endian, bytes: &mut [u8], tstamp: u64, clock: u8) {
+    Words { bytes, order }.put_long(at::SKB_TSTAMP, tstamp);
+    bytes[at::SKB_TSTAMP_TYPE] = clock;
+}
+
+/// Sets the address in `sk` of a `struct __sk_buff`.
+pub(super) fn set_sk(order: Endian, bytes: &mut [u8], address: u64) {
+    Words { bytes, order }.put_long(at::SKB_SK, address);
+}
+
+/// A program's store to its context, as the kernel rewrites it: `queue_mapping`, `tc_index` and `tc_classid` of an skb have 16
+/// bits, and the first ignores numbers that stand for no queue.
+pub(super) fn store(order: Endian, context: &mut [u8], off: usize, bytes: &[u8]) {
+    const NO_QUEUE: u32 = 0xffff;
+    let narrow = matches!(off, at::SKB_QUEUE_MAPPING | at::SKB_TC_INDEX | at::SKB_TC_CLASSID);
+    let skb = context.len() == SK_BUFF_LEN as usize;
+    let field = &mut context[off..off + bytes.len()];
+    match bytes.try_into() {
+        Ok(word) if skb && narrow => {
+            let word = order.word(word);
+            if off != at::SKB_QUEUE_MAPPING || word < NO_QUEUE {
+                field.copy_from_slice(&order.bytes(word & 0xffff));
+            }
+        }
+        _ => field.copy_from_slice(bytes),
+    }
 }
 
 impl SkbFields {
@@ -184,7 +255,7 @@ impl SkbFields {
         [
             (4, &mut self.pkt_type),
             (8, &mut self.mark),
-            (12, &mut self.queue_mapping),
+            (at::SKB_QUEUE_MAPPING, &mut self.queue_mapping),
             (16, &mut self.protocol),
             (20, &mut self.vlan_present),
             (24, &mut self.vlan_tci),
@@ -192,9 +263,9 @@ impl SkbFields {
             (32, &mut self.priority),
             (36, &mut self.ingress_ifindex),
             (40, &mut self.ifindex),
-            (44, &mut self.tc_index),
-            (at::SKB_HASH, &mut self.hash),
-            (72, &mut self.tc_classid),
+            (at::SKB_TC_INDEX, &mut self.tc_index),
+            (68, &mut self.hash),
+            (at::SKB_TC_CLASSID, &mut self.tc_classid),
             (84, &mut self.napi_id),
             (164, &mut self.gso_segs),
         ]
@@ -214,19 +285,16 @@ impl SkbFields {
         words.put(160, if self.wire_len == 0 { packet_len } else { self.wire_len });
         words.put(176, self.gso_size);
         words.put_long(at::SKB_HWTSTAMP, self.hwtstamp);
+        bytes[at::SKB_TSTAMP_TYPE] = self.tstamp_type;
     }
 
-    /// The fields as a run left them. The kernel keeps `queue_mapping`, `tc_index` and `tc_classid` in 16 bits, and so
-    /// they come back.
+    /// The fields as a run left them.
     pub(super) fn read(order: Endian, bytes: &[u8]) -> SkbFields {
         let bytes = &bytes[..SK_BUFF_LEN as usize];
         let get = |at| get(order, bytes, at);
         let mut fields = SkbFields::default();
         for (off, word) in fields.words() {
             *word = get(off);
-        }
-        for word in [&mut fields.queue_mapping, &mut fields.tc_index, &mut fields.tc_classid] {
-            *word &= 0xffff;
         }
         for (i, word) in fields.cb.iter_mut().enumerate() {
             *word = get(48 + 4 * i);
@@ -237,6 +305,7 @@ impl SkbFields {
         };
         (fields.tstamp, fields.hwtstamp) = (long(at::SKB_TSTAMP), long(at::SKB_HWTSTAMP));
         (fields.wire_len, fields.gso_size) = (get(160), get(176));
+        fields.tstamp_type = bytes[at::SKB_TSTAMP_TYPE];
         fields
     }
 }

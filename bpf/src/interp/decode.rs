@@ -18,6 +18,8 @@ pub struct Code {
     pub(super) slots: Vec<u32>,
     pub(super) faults: Vec<FaultKind>,
     pub(super) uses_stack: bool,
+    /// Whether it takes packets in fragments.
+    pub(super) frags: bool,
     pub(super) byte_order: Endian,
     /// Functions whose address is taken: slot, operation; ascending.
     functions: Vec<(u32, u32)>,
@@ -148,6 +150,7 @@ impl<'a> Decoder<'a> {
             slots: self.slots,
             faults: self.faults,
             uses_stack,
+            frags: self.program.frags,
             byte_order: self.program.byte_order,
             functions: self.functions,
             name: self.program.name.clone(),

@@ -11,7 +11,7 @@ use super::open_map::{Objects, OpenMap};
 use super::run::{Caller, Run};
 use crate::diag::Diagnostic;
 use crate::env::Env;
-use crate::helpers::Redirect;
+use crate::helpers::{Redirect, SkbState};
 use crate::maps::{Linear, MapId, MapSet, PerfRing};
 use crate::memory::{Arena, Fault, FaultKind, RegionId};
 use crate::program::{Endian, MapSpec, ProgId, ProgType};
@@ -37,6 +37,8 @@ pub struct EngineConfig {
     /// Hold every access to a map's memory to one value, so that running from value `i` into value `i + 1` faults. For
     /// tests: it slows such accesses down.
     pub strict: bool,
+    /// Most sockets of the world outside that programs can be shown.
+    pub sockets: u32,
     /// Byte order of words in memory, of the machine's own and of what programs load and store.
     pub byte_order: Endian,
 }
@@ -51,6 +53,7 @@ impl Default for EngineConfig {
             frame_size: 4096,
             budget: 100_000_000,
             strict: false,
+            sockets: 0,
             byte_order: Endian::Little,
         }
     }
@@ -113,8 +116,11 @@ impl Engine {
         if code.byte_order != self.config.byte_order {
             return self.refused(FaultKind::ByteOrder);
         }
-        if !self.machine.load(&self.config, &input.context, input.packet, code.uses_stack) {
+        if !self.machine.load(&self.config, &input.context, input.packet, code) {
             return self.refused(FaultKind::PacketTooLong);
+        }
+        if self.config.sockets > 0 {
+            self.machine.load_sockets(&env.network().sockets);
         }
         let ty = match input.context {
             ContextInput::Xdp(_) => ProgType::Xdp,
@@ -170,6 +176,16 @@ impl Engine {
     /// The packet as the last run left it.
     pub fn packet(&self) -> &[u8] {
         self.machine.packet_bytes()
+    }
+
+    /// The packet's metadata as the last run left it.
+    pub fn metadata(&self) -> &[u8] {
+        self.machine.meta_bytes()
+    }
+
+    /// What the skb is besides bytes and fields, as the last run left it; meaningless after a run with an XDP context.
+    pub fn skb_state(&self) -> &SkbState {
+        &self.machine.skb
     }
 
     /// The skb's fields as the last run left them; meaningless after a run with an XDP context.

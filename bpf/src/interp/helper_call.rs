@@ -6,7 +6,7 @@ use super::machine::{Machine, XDP_FRAME_HEADER};
 use super::rounds::Rounds;
 use crate::env::Env;
 use crate::errno::Errno;
-use crate::helpers::{HelperCx, Redirect, Room};
+use crate::helpers::{HelperCx, Redirect, Room, SkbState, SkbWord};
 use crate::maps::{Holds, MapId, RingState};
 use crate::memory::{Fault, FaultKind};
 use crate::program::{Endian, ProgId, ProgType};
@@ -84,8 +84,21 @@ impl HelperCx for Call<'_> {
         self.machine.packet_len
     }
 
+    fn packet_linear(&self) -> u32 {
+        self.machine.packet_len - self.machine.frags
+    }
+
     fn packet_read(&mut self, off: u32, buf: &mut [u8]) -> bool {
         let part = self.machine.packet_part(off, buf.len());
+        let there = part.is_some();
+        if let Some(part) = part {
+            buf.copy_from_slice(part);
+        }
+        there
+    }
+
+    fn packet_peek(&mut self, off: i32, buf: &mut [u8]) -> bool {
+        let part = self.machine.packet_around(off, buf.len());
         let there = part.is_some();
         if let Some(part) = part {
             buf.copy_from_slice(part);
@@ -104,8 +117,8 @@ impl HelperCx for Call<'_> {
 
     fn packet_room(&self) -> Room {
         Room {
-            head: self.machine.packet_off.saturating_sub(XDP_FRAME_HEADER),
-            tail: self.machine.hard_end - (self.machine.packet_off + self.machine.packet_len),
+            head: self.machine.packet_off.saturating_sub(XDP_FRAME_HEADER + self.machine.meta_len),
+            tail: self.machine.tailroom(),
         }
     }
 
@@ -113,9 +126,56 @@ impl HelperCx for Call<'_> {
         self.machine.move_packet(head, tail);
     }
 
-    fn skb_clear_hash(&mut self) {
-        let context = self.machine.context;
-        context::clear_hash(self.machine.arena.bytes_of_mut(context));
+    fn packet_headroom(&mut self, bytes: u32) -> bool {
+        self.machine.make_headroom(bytes)
+    }
+
+    fn meta_len(&self) -> u32 {
+        self.machine.meta_len
+    }
+
+    fn set_meta_len(&mut self, len: u32) {
+        self.machine.set_meta(len);
+    }
+
+    fn skb(&mut self) -> &mut SkbState {
+        &mut self.machine.skb
+    }
+
+    fn skb_word(&self, word: SkbWord) -> u32 {
+        context::word(self.machine.byte_order, self.machine.context_bytes(), word)
+    }
+
+    fn set_skb_word(&mut self, word: SkbWord, value: u32) {
+        context::set_word(self.machine.byte_order, self.machine.context_bytes_mut(), word, value);
+    }
+
+    fn set_skb_tstamp(&mut self, tstamp: u64, clock: u8) {
+        context::set_tstamp(self.machine.byte_order, self.machine.context_bytes_mut(), tstamp, clock);
+    }
+
+    fn set_socket(&mut self, number: u32) {
+        self.machine.set_socket(Some(number));
+    }
+
+    fn ifindex(&self) -> u32 {
+        context::ifindex(self.machine.byte_order, self.machine.context_bytes(), self.ty == ProgType::Xdp)
+    }
+
+    fn socket_address(&self, number: u32) -> Option<u64> {
+        self.machine.socket_address(number)
+    }
+
+    fn socket_at(&self, address: u64) -> Option<u32> {
+        self.machine.socket_at(address)
+    }
+
+    fn send_copy(&mut self, ifindex: u32, ingress: bool) {
+        self.env.send_copy(ifindex, ingress, self.machine.packet_bytes());
+    }
+
+    fn cgroup_in(&mut self, map: u64, slot: u32) -> Result<Option<Option<u32>>, Fault> {
+        self.machine.cgroup_in(map, slot)
     }
 
     fn redirect(&mut self, target: Option<Redirect>) {

@@ -1,15 +1,17 @@
 //! The machine that programs run on: arena, maps, packet, stack.
 
 use super::burst::{MapPlace, PacketSpan, View};
-use super::context::{self, ContextInput, PacketPlace, SK_BUFF_LEN};
+use super::context::{self, ContextInput, PacketPlace, SK_BUFF_LEN, SkbFields};
+use super::decode::Code;
 use super::engine::EngineConfig;
 use super::observer::{MapOp, MapOpKind};
 use super::run::{MAX_DEPTH, MAX_FRAMES, STACK_FRAME};
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
-use crate::helpers::Redirect;
+use crate::helpers::{Checked, Redirect, SkbState};
 use crate::maps::{AccessLog, Holds, Linear, Map, MapId, MapSet, PerfRing};
 use crate::memory::{Arena, Fault, FaultKind, Layout, RegionId, RegionKind};
+use crate::network::{SOCKET, Socket};
 use crate::program::{Endian, MapSpec, ProgId};
 
 /// Distance between two map handles.
@@ -18,6 +20,10 @@ const HANDLE: u32 = 8;
 pub(super) const XDP_FRAME_HEADER: u32 = 40;
 /// Bytes at a frame's end that hold the kernel's `struct skb_shared_info`, rounded to a cache line.
 const SHARED_INFO: u32 = 320;
+/// What the room before an skb grows by (kernel: `NET_SKB_PAD`).
+const HEADROOM: u32 = 64;
+/// Bytes of an Ethernet header.
+const ETH_HLEN: i32 = 14;
 /// Bytes of a copy of a map's key: the longest that a map of plain keys has (kernel: `MAX_BPF_STACK`).
 const KEY_COPY: u32 = 512;
 
@@ -38,6 +44,14 @@ pub(super) struct Machine {
     /// Packet bytes, from the packet region's start.
     pub packet_off: u32,
     pub packet_len: u32,
+    /// How many of them, at the end, lie in fragments that pointers do not reach.
+    pub frags: u32,
+    /// Bytes of metadata before the packet.
+    pub meta_len: u32,
+    pub skb: SkbState,
+    /// Bytes of a fragment.
+    frame_size: u32,
+    sockets: Option<RegionId>,
     /// Bytes of link-layer header before the packet.
     pulled: u32,
     /// End of the room a packet may grow into, from the region's start.
@@ -65,6 +79,10 @@ impl Machine {
         let buffer = u64::from(headroom) + u64::from(config.packet_max) + u64::from(config.frame_size);
         let packet = layout.add(RegionKind::Packet, buffer)?;
         let handles = layout.add(RegionKind::MapHandles, u64::from(HANDLE) * maps.len().max(1) as u64)?;
+        let sockets = match config.sockets {
+            0 => None,
+            count => Some(layout.add(RegionKind::Sockets, u64::from(count) * u64::from(SOCKET))?),
+        };
         let key_copies = layout.add(RegionKind::MapKeys, u64::from(KEY_COPY) * MAX_FRAMES as u64)?;
         let mut map_regions = Vec::with_capacity(maps.len());
         for (id, map) in maps.iter() {
@@ -79,6 +97,10 @@ impl Machine {
         arena.set_live(handles, 0, 0);
         arena.set_live(key_copies, 0, 0);
         arena.set_writable(key_copies, false);
+        arena.set_watched(context, true);
+        if let Some(sockets) = sockets {
+            arena.set_writable(sockets, false);
+        }
         for (id, map) in maps.iter() {
             let region = map_regions[id.0 as usize];
             map.initialise(&mut Linear(arena.bytes_of_mut(region)));
@@ -102,6 +124,11 @@ impl Machine {
             walks: 0,
             packet_off: 0,
             packet_len: 0,
+            frags: 0,
+            meta_len: 0,
+            skb: SkbState::default(),
+            frame_size: config.frame_size,
+            sockets,
             pulled: 0,
             hard_end: 0,
             clean_until: 0,
@@ -116,17 +143,25 @@ impl Machine {
     }
 
     /// Makes the machine ready for one run: packet, context, an empty stack. `false` if the packet is too long.
-    pub fn load(&mut self, config: &EngineConfig, context: &ContextInput, packet: &[u8], stack: bool) -> bool {
+    pub fn load(&mut self, config: &EngineConfig, context: &ContextInput, packet: &[u8], code: &Code) -> bool {
         if packet.len() > config.packet_max as usize {
             return false;
         }
         self.xdp = context.is_xdp();
-        let start = if self.xdp { config.xdp_headroom } else { config.skb_headroom };
+        self.meta_len = context.meta().min(packet.len() as u32);
+        let headroom = if self.xdp { config.xdp_headroom } else { config.skb_headroom };
+        let start = headroom.saturating_sub(self.meta_len);
         let end = start + packet.len() as u32;
-        self.pulled = context.pulled().min(packet.len() as u32);
-        self.packet_off = start + self.pulled;
+        self.pulled = context.pulled().min(packet.len() as u32 - self.meta_len);
+        self.packet_off = start + self.meta_len + self.pulled;
         self.packet_len = end - self.packet_off;
-        self.hard_end = end.max(config.frame_size.saturating_sub(SHARED_INFO));
+        let frame_end = config.frame_size.saturating_sub(SHARED_INFO);
+        self.frags = if code.frags { end.saturating_sub(frame_end).min(self.packet_len) } else { 0 };
+        self.hard_end = match self.xdp {
+            true if self.frags > 0 => frame_end,
+            true => end.max(frame_end),
+            false => self.arena.region(self.packet).len,
+        };
         self.redirect = None;
         let (off, clean) = (start as usize, self.clean_until as usize);
         let buffer = self.arena.bytes_of_mut(self.packet);
@@ -136,19 +171,82 @@ impl Machine {
         }
         buffer[off..off + packet.len()].copy_from_slice(packet);
         self.clean_until = start;
-        self.arena.set_live(self.packet, self.packet_off, self.packet_len);
         let place = self.packet_place();
         context.write(self.byte_order, self.arena.bytes_of_mut(self.context), place);
         self.arena.set_live(self.context, 0, context.len());
-        self.enter_frame(0, stack);
+        if let ContextInput::Skb(fields) = context {
+            self.load_skb(fields);
+        }
+        self.live_packet();
+        self.enter_frame(0, code.uses_stack);
         if self.walks != 0 {
             self.live_walks(0);
         }
         true
     }
 
+    fn load_skb(&mut self, fields: &SkbFields) {
+        let pulled = self.pulled as i32;
+        self.skb = SkbState {
+            mac: -pulled,
+            network: ETH_HLEN - pulled,
+            // The receive path counts the link-layer header and takes what follows for the transport's until it knows better.
+            mac_len: if fields.ingress { ETH_HLEN as u32 } else { 0 },
+            transport: fields.ingress.then_some(ETH_HLEN - pulled),
+            checked: if fields.checked { Checked::Further(0) } else { Checked::Nothing },
+            hash_of_flow: fields.hash_of_flow,
+            ingress: fields.ingress,
+            ..SkbState::default()
+        };
+        self.set_socket(fields.socket.checked_sub(1));
+    }
+
+    /// Gives the skb to a socket.
+    pub fn set_socket(&mut self, socket: Option<u32>) {
+        self.skb.socket = socket;
+        let address = socket.and_then(|number| self.socket_address(number)).unwrap_or(0);
+        context::set_sk(self.byte_order, self.arena.bytes_of_mut(self.context), address);
+    }
+
+    /// Shows programs the sockets of the world outside.
+    pub fn load_sockets(&mut self, sockets: &[Socket]) {
+        let Some(region) = self.sockets else { return };
+        let order = self.byte_order;
+        for (socket, bytes) in sockets.iter().zip(self.arena.bytes_of_mut(region).chunks_exact_mut(SOCKET as usize)) {
+            socket.write(order, bytes);
+        }
+        self.arena.set_live(region, 0, SOCKET * sockets.len() as u32);
+    }
+
+    /// The address of a socket's structure; behind it, at [`TCP_SOCK`], stands that of a TCP socket.
+    pub fn socket_address(&self, number: u32) -> Option<u64> {
+        let region = self.arena.region(self.sockets?);
+        let off = number.checked_mul(SOCKET).filter(|off| *off < region.len)?;
+        Some(u64::from(region.base + off))
+    }
+
+    /// The number of the socket at an address.
+    pub fn socket_at(&self, address: u64) -> Option<u32> {
+        let region = self.arena.region(self.sockets?);
+        let off = u32::try_from(address.checked_sub(u64::from(region.base))?).ok().filter(|off| *off < region.len)?;
+        Some(off / SOCKET)
+    }
+
+    /// Makes metadata and the linear part of the packet live, and the context say where they are.
+    fn live_packet(&mut self) {
+        let linear = self.packet_len - self.frags;
+        self.arena.set_live(self.packet, self.packet_off - self.meta_len, self.meta_len + linear);
+        let place = self.packet_place();
+        context::write_place(self.byte_order, self.arena.bytes_of_mut(self.context), self.xdp, place);
+    }
+
     fn packet_place(&self) -> PacketPlace {
-        PacketPlace { data: self.arena.region(self.packet).base + self.packet_off, len: self.packet_len }
+        PacketPlace {
+            data: self.arena.region(self.packet).base + self.packet_off,
+            linear: self.packet_len - self.frags,
+            len: self.packet_len,
+            meta: self.meta_len,
+        }
     }
 
     /// Address of the context.
@@ -178,7 +276,7 @@ impl Machine {
     }
 
     pub fn view(&mut self) -> View<'_> {
-        let PacketPlace { data, len } = self.packet_place();
+        let PacketPlace { data, len, .. } = self.packet_place();
         let packet = PacketSpan { link: data - self.pulled, data, end: data + len };
         View { arena: &mut self.arena, maps: &self.places, packet: (!self.xdp).then_some(packet) }
     }
@@ -189,6 +287,10 @@ impl Machine {
 
     pub fn context_bytes(&self) -> &[u8] {
         self.arena.bytes_of(self.context)
+    }
+
+    pub fn context_bytes_mut(&mut self) -> &mut [u8] {
+        self.arena.bytes_of_mut(self.context)
     }
 
     pub fn map_of(&self, handle: u64) -> Result<MapId, Fault> {
@@ -322,16 +424,73 @@ impl Machine {
 
     pub fn move_packet(&mut self, head: i32, tail: i32) {
         let old_end = self.packet_off + self.packet_len;
-        let end = old_end.saturating_add_signed(tail).min(self.hard_end);
-        self.packet_off = self.packet_off.saturating_add_signed(head).min(end);
-        self.packet_len = end - self.packet_off;
-        self.clean_until = self.clean_until.min(self.packet_off);
+        let limit = if self.frags > 0 { self.arena.region(self.packet).len } else { self.hard_end };
+        let end = old_end.saturating_add_signed(tail).min(limit);
+        let start = self.packet_off.saturating_add_signed(head).clamp(self.meta_len, end);
+        if self.meta_len > 0 && start != self.packet_off {
+            // Metadata stays before the packet.
+            let from = (self.packet_off - self.meta_len) as usize..self.packet_off as usize;
+            self.arena.bytes_of_mut(self.packet).copy_within(from, (start - self.meta_len) as usize);
+        }
+        self.packet_off = start;
+        self.packet_len = end - start;
+        // Fragments are at the end: what is lost there comes from them first, and they grow where there are any.
+        self.frags = match self.frags {
+            0 => 0,
+            frags => frags.saturating_add_signed(end as i32 - old_end as i32).min(self.packet_len),
+        };
+        self.clean_until = self.clean_until.min(start - self.meta_len);
         if end > old_end {
             self.arena.bytes_of_mut(self.packet)[old_end as usize..end as usize].fill(0);
         }
-        self.arena.set_live(self.packet, self.packet_off, self.packet_len);
-        let place = self.packet_place();
-        context::write_place(self.byte_order, self.arena.bytes_of_mut(self.context), self.xdp, place);
+        self.live_packet();
+    }
+
+    /// Makes `len` bytes before the packet metadata.
+    pub fn set_meta(&mut self, len: u32) {
+        self.meta_len = len.min(self.packet_off);
+        self.clean_until = self.clean_until.min(self.packet_off - self.meta_len);
+        self.live_packet();
+    }
+
+    /// Sees to room for so many bytes before an skb, as the kernel does by a larger buffer. `false` if no buffer is that large.
+    pub fn make_headroom(&mut self, bytes: u32) -> bool {
+        if bytes <= self.packet_off {
+            return true;
+        }
+        let (from, len) = (self.packet_off as usize, self.packet_len as usize);
+        let more = (bytes - self.packet_off).next_multiple_of(HEADROOM);
+        let start = self.packet_off + more;
+        if u64::from(start) + u64::from(self.packet_len) > u64::from(self.hard_end) {
+            return false;
+        }
+        self.arena.bytes_of_mut(self.packet).copy_within(from..from + len, start as usize);
+        self.packet_off = start;
+        // Where no transport header is set its place is a number that the kernel moves all the same, and so makes one.
+        self.skb.transport.get_or_insert(more as i32 - 1 - start as i32);
+        self.live_packet();
+        true
+    }
+
+    /// How many bytes an XDP packet may gain at its end.
+    pub fn tailroom(&self) -> u32 {
+        match self.frags {
+            0 => self.hard_end - (self.packet_off + self.packet_len),
+            // What the last fragment's page has left.
+            frags => self.frame_size - ((frags - 1) % self.frame_size + 1),
+        }
+    }
+
+    /// The metadata before the packet.
+    pub fn meta_bytes(&self) -> &[u8] {
+        &self.arena.bytes_of(self.packet)[(self.packet_off - self.meta_len) as usize..self.packet_off as usize]
+    }
+
+    /// Packet bytes from an offset that may reach back to the link-layer header before the packet.
+    pub fn packet_around(&self, off: i32, len: usize) -> Option<&[u8]> {
+        let start = self.packet_off.checked_add_signed(off).filter(|start| *start >= self.packet_off - self.pulled)?;
+        let end = (self.packet_off + self.packet_len) as usize;
+        self.arena.bytes_of(self.packet)[..end].get(start as usize..)?.get(..len)
     }
 
     pub fn packet_part(&mut self, off: u32, len: usize) -> Option<&mut [u8]> {

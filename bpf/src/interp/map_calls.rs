@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::helpers::CURRENT_CPU;
 use crate::maps::{Holds, Linear, MapId, PerfRing, RingState};
 use crate::memory::{Fault, FaultKind, RegionKind};
+use crate::program::MapType;
 
 impl Machine {
     fn operated(&mut self, map: MapId, kind: MapOpKind, ok: bool) {
@@ -44,6 +45,23 @@ impl Machine {
         let found = map.lookup(&mut memory, &mut self.log, 0, &key).map(|off| map.reference_at(&mut memory, off));
         self.operated(id, MapOpKind::Lookup, found.is_some());
         Ok(found)
+    }
+
+    /// What a slot of a cgroup array holds; the outer `None` for a slot that is out of range.
+    pub fn cgroup_in(&mut self, handle: u64, slot: u32) -> Result<Option<Option<u32>>, Fault> {
+        let id = self.map_of(handle)?;
+        let map = &self.maps[id];
+        if map.spec().ty != MapType::CGROUP_ARRAY {
+            return Err(Fault::of(FaultKind::BadMap));
+        }
+        if slot >= map.spec().max_entries {
+            return Ok(None);
+        }
+        let mut memory = Linear(self.arena.bytes_of_mut(self.map_regions[id.0 as usize]));
+        let key = map.byte_order().bytes(slot);
+        let found = map.lookup(&mut memory, &mut self.log, 0, &key).map(|off| map.reference_at(&mut memory, off));
+        self.operated(id, MapOpKind::Lookup, found.is_some());
+        Ok(Some(found))
     }
 
     pub fn ring_reserve(&mut self, handle: u64, len: u64) -> Result<u64, Fault> {

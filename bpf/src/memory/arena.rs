@@ -39,6 +39,8 @@ pub enum RegionKind {
     Packet,
     /// Names of maps: addresses that stand for a map and cannot be read or written.
     MapHandles,
+    /// Sockets of the world outside.
+    Sockets,
     /// Copies of map keys, for the functions that are called back with each element of a map.
     MapKeys,
     /// All memory of one map of the device.
@@ -54,6 +56,7 @@ impl fmt::Display for RegionKind {
             RegionKind::Context => f.write_str("context"),
             RegionKind::Packet => f.write_str("packet"),
             RegionKind::MapHandles => f.write_str("map handle"),
+            RegionKind::Sockets => f.write_str("socket"),
             RegionKind::MapKeys => f.write_str("map key"),
             RegionKind::Map(id) => write!(f, "map {}", id.0),
             RegionKind::Image => f.write_str("program image"),
@@ -103,6 +106,8 @@ pub struct Region {
     pub live_len: u32,
     /// Whether stores are allowed.
     pub writable: bool,
+    /// Whether stores, where allowed, miss the quick check, so that the engine sees them.
+    pub watched: bool,
     /// In a strict arena, the values an access must stay inside.
     pub elements: Option<Elements>,
 }
@@ -117,7 +122,7 @@ impl Region {
 /// One row of the window table: what may be accessed by an address whose upper half is the row's index.
 ///
 /// An access of `size` bytes at `a` is good when `a - base + size <= read` (or `write`). Rows of no region, and of regions
-/// that need a closer look (strict, read-only), have lengths of 0 and lead to the full check.
+/// that need a closer look (strict, read-only, watched), have lengths of 0 and lead to the full check.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(16))]
 struct Window {
@@ -162,7 +167,16 @@ impl Layout {
         }
         let id = RegionId(self.regions.len() as u32);
         let (base, len) = ((self.next * u64::from(GRANULE)) as u32, len as u32);
-        self.regions.push(Region { kind, base, len, live_off: 0, live_len: len, writable: true, elements: None });
+        self.regions.push(Region {
+            kind,
+            base,
+            len,
+            live_off: 0,
+            live_len: len,
+            writable: true,
+            watched: false,
+            elements: None,
+        });
         self.next += granules;
         Ok(id)
     }
@@ -224,6 +238,12 @@ impl Arena {
         self.rewrite_windows(id.index());
     }
 
+    /// Makes stores to a region miss [`Guard::hit`]; [`Guard::check`] decides on them as before.
+    pub fn set_watched(&mut self, id: RegionId, watched: bool) {
+        self.regions[id.index()].watched = watched;
+        self.rewrite_windows(id.index());
+    }
+
     /// Holds every access to a region to one element (strict), or lifts that.
     pub fn set_elements(&mut self, id: RegionId, elements: Option<Elements>) {
         self.regions[id.index()].elements = elements;
@@ -237,7 +257,7 @@ impl Arena {
         let window = Window {
             base: region.live_base(),
             read: fast,
-            write: if region.writable { fast } else { 0 },
+            write: if region.writable && !region.watched { fast } else { 0 },
             region: index as u32 + 1,
         };
         let first = (region.base / GRANULE) as usize;

@@ -93,7 +93,7 @@ impl System {
             device if !self.config.devices.contains(&device) => Err(Errno::ENODEV.into()),
             // Devices here have one queue.
             _ if rx_queue_index != 0 => Err(Errno::EINVAL.into()),
-            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, egress_ifindex: 0 }),
+            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, egress_ifindex: 0, meta: 0 }),
         }
     }
 

@@ -76,6 +76,10 @@ pub struct HelperCosts {
     pub checksum: Time,
     /// Moving the packet's start or end.
     pub resize: Time,
+    /// Sending a copy of the packet.
+    pub transmit: Time,
+    /// Looking for a route or a socket.
+    pub lookup: Time,
 }
 
 impl HostCosts {

@@ -249,6 +249,7 @@ impl Hooks {
                 ingress_ifindex: FIRST_IFINDEX + u32::from(meta.port.0),
                 rx_queue_index: u32::from(queue.0) % self.cores.len().max(1) as u32,
                 egress_ifindex: 0,
+                meta: 0,
             });
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
             let run = Run { now: now + cost, queue, context, costs };

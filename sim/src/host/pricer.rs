@@ -161,6 +161,8 @@ impl Observer for Pricer<'_> {
             Some(CostClass::Copy) => costs.copy,
             Some(CostClass::Checksum) => costs.checksum,
             Some(CostClass::Resize) => costs.resize,
+            Some(CostClass::Transmit) => costs.transmit,
+            Some(CostClass::Lookup) => costs.lookup,
         };
     }
 }

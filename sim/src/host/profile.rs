@@ -193,6 +193,10 @@ group! {
         checksum: Duration,
         /// Moving the packet's start or end.
         resize: Duration,
+        /// Sending a copy of the packet.
+        transmit: Duration,
+        /// Looking for a route or a socket.
+        lookup: Duration,
     }
 }
 
@@ -293,6 +297,8 @@ impl HostProfile {
                 copy: self.helper.copy.time(),
                 checksum: self.helper.checksum.time(),
                 resize: self.helper.resize.time(),
+                transmit: self.helper.transmit.time(),
+                lookup: self.helper.lookup.time(),
             },
         }
     }
