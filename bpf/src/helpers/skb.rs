@@ -53,8 +53,9 @@ pub(super) fn clear_hash(cx: &mut dyn HelperCx) {
     cx.skb().hash_of_flow = false;
 }
 
-/// Moves `len` packet bytes from one offset to another.
+/// Moves `len` packet bytes from one offset to another, as far as there are any.
 fn shift(cx: &mut dyn HelperCx, from: u32, to: u32, len: u32) {
+    let len = len.min(cx.packet_len().saturating_sub(from.max(to)));
     let mut buf = [0; CHUNK as usize];
     let chunks = len.div_ceil(CHUNK);
     for chunk in 0..chunks {

@@ -3,6 +3,7 @@
 //! Rules in order of preference name tables; in a table the longest prefix wins, among equals the one for the type of service,
 //! then the lowest metric. Where nothing in a table fits, the next rule is asked.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Device, Network};
@@ -56,6 +57,12 @@ impl Prefix {
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.network(address).is_some_and(|bits| Some(bits) == self.network(self.address))
+    }
+
+    /// The address of all routers of an IPv6 network: its first.
+    fn routers(&self) -> Option<Ipv6Addr> {
+        let IpAddr::V6(address) = self.address else { return None };
+        (1..127).contains(&self.len).then(|| Ipv6Addr::from_bits(address.to_bits() & u128::MAX << (128 - self.len)))
     }
 
     /// The last address, to which IPv4 sends what is for all.
@@ -177,8 +184,14 @@ pub(super) fn routes_of(device: &Device, address: &Prefix) -> Vec<Route> {
     let kernel = |to, table, kind, metric| Route { table, kind, metric, source, ..Route::new(to, hop) };
     let metric = if address.address.is_ipv6() { IPV6_KERNEL_METRIC } else { 0 };
     let mut routes = vec![kernel(own, LOCAL, RouteKind::Local, 0)];
-    if *address != own {
+    if *address != own && address.address.is_loopback() {
+        routes.push(kernel(*address, LOCAL, RouteKind::Local, 0));
+    } else if *address != own {
         routes.push(kernel(*address, MAIN, RouteKind::Unicast, metric));
+    }
+    // Where it forwards, a station also answers to the address of all routers of a network (RFC 4291 §2.6.1).
+    if let (Some(routers), true) = (address.routers(), device.forwarding[1]) {
+        routes.push(kernel(Prefix::host(routers.into()), LOCAL, RouteKind::Local, 0));
     }
     if let Some(last) = address.broadcast() {
         routes.push(kernel(Prefix::host(last.into()), LOCAL, RouteKind::Broadcast, 0));
@@ -197,18 +210,23 @@ impl Network {
     }
 
     /// The route of one table.
+    ///
+    /// As long as nobody adds a rule of IPv4, `local` and `main` of that family are one table: the longest prefix of both
+    /// wins. The device that a packet must leave by decides in IPv4 alone.
     pub fn route_in(&self, table: u32, query: &Query) -> Option<&Route> {
+        let v6 = query.destination.is_ipv6();
+        let merged = !v6 && !self.rules.iter().any(|rule| !rule.v6) && matches!(table, LOCAL | MAIN);
         let fits = |route: &&Route| {
-            route.table == table
+            (route.table == table || (merged && matches!(route.table, LOCAL | MAIN)))
                 && route.to.contains(query.destination)
                 && (route.tos == 0 || route.tos == query.tos)
                 && route.hop.is_none_or(|hop| {
                     self.device(hop.device).is_some_and(|device| device.up)
-                        && query.output.is_none_or(|output| output == hop.device)
+                        && (v6 || query.output.is_none_or(|output| output == hop.device))
                 })
         };
         let better = |a: &&Route, b: &&Route| {
-            let rank = |route: &Route| (std::cmp::Reverse(route.to.len), std::cmp::Reverse(route.tos), route.metric);
+            let rank = |route: &Route| (Reverse(route.to.len), Reverse(route.table), Reverse(route.tos), route.metric);
             rank(a).cmp(&rank(b))
         };
         self.routes.iter().filter(fits).min_by(better).filter(|route| route.kind != RouteKind::Throw)

@@ -90,7 +90,13 @@ impl Socket {
         word(TCP_SOCK as usize + 12, i32::MAX as u32);
         let mut address = |v4: usize, v6: usize, address: IpAddr| match address {
             IpAddr::V4(a) => bytes[v4..v4 + 4].copy_from_slice(&a.octets()),
-            IpAddr::V6(a) => bytes[v6..v6 + 16].copy_from_slice(&a.octets()),
+            IpAddr::V6(a) => {
+                bytes[v6..v6 + 16].copy_from_slice(&a.octets());
+                if !a.is_unspecified() {
+                    // What the kernel puts where a socket of IPv6 has no IPv4 address (`LOOPBACK4_IPV6`).
+                    bytes[v4..v4 + 4].copy_from_slice(&[127, 0, 0, 6]);
+                }
+            }
         };
         address(24, 28, self.local.0);
         if let Some((remote, port)) = self.remote {

@@ -168,6 +168,12 @@ pub fn stay_on_cpu_0() {
     assert_eq!(answer, 0, "a thread may stay on processor 0");
 }
 
+/// Puts this thread, and what it starts, into a network namespace of its own; `false` where that is not allowed.
+pub fn enter_new_network() -> bool {
+    // SAFETY: the call takes a number and changes nothing but the thread's namespace.
+    unsafe { libc::unshare(libc::CLONE_NEWNET) == 0 }
+}
+
 /// Processors the kernel may ever have: slots of a per-CPU value.
 pub fn possible_cpus() -> usize {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_else(|_| "0".to_owned());
