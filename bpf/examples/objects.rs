@@ -1,16 +1,20 @@
 //! Reads every object under a directory and prints one line for each: what it holds, or why it is refused; then a
 //! summary. Programs whose type is not said or not supported are put together as if it were XDP: only the loader is
-//! asked here.
+//! asked here. Behind that the share of XDP and of tc programs whose every helper and kind of map is there, and what the
+//! others miss.
 //!
 //!     cargo run -p bpf --example objects -- DIRECTORY
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bpf::diag::Diagnostic;
+use bpf::helpers;
+use bpf::insn::{Callee, Insn, Wide};
+use bpf::maps::Map;
 use bpf::object::{Object, TypeGuess};
-use bpf::program::ProgType;
+use bpf::program::{ProgType, Program};
 
 fn find(dir: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
@@ -29,20 +33,61 @@ struct Read {
     /// Programs of types that are not supported, and such as do not say theirs.
     other: usize,
     maps: usize,
+    /// Of each program that is whole: whether it is XDP, and what it uses that is not there.
+    missing: Vec<(bool, BTreeSet<String>)>,
     refused: Vec<(String, Diagnostic)>,
 }
 
 fn read(bytes: &[u8]) -> Result<Read, Diagnostic> {
     let object = Object::parse(bytes)?;
-    let mut read = Read { programs: object.programs().len(), other: 0, maps: object.maps().len(), refused: Vec::new() };
+    let mut read = Read {
+        programs: object.programs().len(),
+        other: 0,
+        maps: object.maps().len(),
+        missing: Vec::new(),
+        refused: Vec::new(),
+    };
     for entry in object.programs() {
         let known = matches!(entry.ty, TypeGuess::Known(_));
         read.other += usize::from(!known);
-        if let Err(why) = object.program(Some(&entry.name), (!known).then_some(ProgType::Xdp)) {
-            read.refused.push((entry.name.clone(), why));
+        match object.program(Some(&entry.name), (!known).then_some(ProgType::Xdp)) {
+            Err(why) => read.refused.push((entry.name.clone(), why)),
+            Ok(program) if known && program.ty != ProgType::SocketFilter => {
+                read.missing.push((program.ty == ProgType::Xdp, missing(&program)));
+            }
+            Ok(_) => {}
         }
     }
     Ok(read)
+}
+
+/// Helpers and kinds of maps that a program uses and that are not there; kernel functions, of which there are none.
+fn missing(program: &Program) -> BTreeSet<String> {
+    let mut missing = BTreeSet::new();
+    for insn in &program.insns {
+        match insn {
+            Insn::Call { callee: Callee::Helper(id) } if helpers::proto(*id).is_none() => {
+                missing.insert(helpers::call_text(*id));
+            }
+            Insn::Call { callee: Callee::Kfunc(_) } => {
+                missing.insert("a kernel function".to_owned());
+            }
+            _ => {}
+        }
+    }
+    for insn in &program.insns {
+        let (Insn::LoadImm64 { value: Wide::Map(map), .. } | Insn::LoadImm64 { value: Wide::MapValue { map, .. }, .. }) =
+            insn
+        else {
+            continue;
+        };
+        if let Some(spec) = program.maps.get(map.0 as usize)
+            && Map::kind_of(spec.ty).is_none()
+        {
+            missing.insert(format!("map {}", spec.ty));
+        }
+    }
+    missing
 }
 
 fn main() -> ExitCode {
@@ -54,6 +99,8 @@ fn main() -> ExitCode {
     find(Path::new(&dir), &mut files);
     files.sort();
     let (mut whole, mut partly, mut none, mut programs, mut refused) = (0, 0, 0, 0, 0);
+    let mut shares = [(0, 0); 2];
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
     for file in &files {
         let name = file.strip_prefix(&dir).unwrap_or(file).display();
@@ -69,6 +116,14 @@ fn main() -> ExitCode {
             }
             Ok(read) => {
                 programs += read.programs;
+                for (xdp, missing) in &read.missing {
+                    let share = &mut shares[usize::from(!xdp)];
+                    share.0 += usize::from(missing.is_empty());
+                    share.1 += 1;
+                    for what in missing {
+                        *wanted.entry(what.clone()).or_default() += 1;
+                    }
+                }
                 refused += read.refused.len();
                 let count = if read.refused.is_empty() { &mut whole } else { &mut partly };
                 *count += 1;
@@ -86,6 +141,12 @@ fn main() -> ExitCode {
     );
     for (code, count) in codes {
         println!("  {code}: {count}");
+    }
+    for ((served, all), what) in shares.into_iter().zip(["XDP", "tc"]) {
+        println!("{served} of {all} {what} programs have every helper and kind of map they use");
+    }
+    for (what, count) in wanted {
+        println!("  without {what}: {count}");
     }
     ExitCode::SUCCESS
 }

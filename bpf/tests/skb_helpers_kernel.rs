@@ -85,6 +85,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         let least = match bytes[12..14] {
             [0x08, 0x00] => 34,
             [0x86, 0xdd] => 54,
+            // Behind tags too: Linux moves headers also where they reach beyond the packet.
+            [0x81, 0x00] | [0x88, 0xa8] => 70,
             _ => 14,
         };
         bytes.resize(bytes.len().max(least), 7);
