@@ -258,7 +258,9 @@ fn texts_are_made_as_in_linux() {
     let args = prop::collection::vec(prop_oneof![any::<u64>(), 0..300u64, any::<i32>().prop_map(|n| n as u64)], 6);
     proptest!(slice(400), |(format in format, args in args, room in 1..256i32, given in 0..7i32)| {
         // Behind an address that there is no room for Linux takes the wrong bytes for the next argument.
-        let room = if format.iter().any(|piece| piece.starts_with("%p")) { 255 } else { room };
+        let addresses = format.iter().any(|piece| piece.starts_with("%p"));
+        prop_assume!(!(addresses && format.contains(&"%300u")));
+        let room = if addresses { 255 } else { room };
         let hashed = format.contains(&"%p");
         let mut text = format.concat().into_bytes();
         text.push(0);
