@@ -8,7 +8,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use crate::card;
 use crate::contents::{map_result, preload_refused};
 use crate::host::user::{Content, Write};
-use crate::host::{Attachment, Hooks, Host, Place};
+use crate::host::{Attachment, Hooks, Host, Place, Surroundings};
 use crate::measure::Tracker;
 use crate::progress::Progress;
 use crate::report::{
@@ -90,8 +90,8 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
     let costs = scenario.host.costs();
     let ports = *scenario.nic.mac.ports;
     let order = scenario.host.byte_order.endian();
-    let mut hooks =
-        Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, order, scenario.seed)?;
+    let surroundings = Surroundings { byte_order: order, network: scenario.network.clone(), seed: scenario.seed };
+    let mut hooks = Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, surroundings)?;
     let mut actions = Vec::new();
     for (place, program) in on_host {
         let Some(program) = program else { continue };
@@ -193,6 +193,12 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
             Work { name: "user map writes".into(), total: user.writes },
             Work { name: "user map writes refused".into(), total: user.refused },
         ]);
+    }
+    // Only where there are any, so that results of programs without them stay as they are.
+    for (name, total) in [("host lines printed", counters.printed), ("host copies sent", counters.copies)] {
+        if total > 0 {
+            work.push(Work { name: name.into(), total });
+        }
     }
     // Stable: parts as busy as each other stay in the order of a packet's way.
     resources.sort_by_key(|r| std::cmp::Reverse(r.busy_ppm));

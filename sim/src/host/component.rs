@@ -71,8 +71,26 @@ pub enum Fate {
     TxRingFull,
     /// The redirect's device does not exist.
     NoDevice,
-    /// A redirect into a device's receive path, which is not modelled.
+    /// A redirect into a port's receive path, which is not modelled.
     RedirectIngress,
+    /// The redirect's device is down.
+    DeviceDown,
+    /// It was longer than the redirect's device takes.
+    TooLong,
+    /// Nothing is known of the station it was to be sent to.
+    NoNeighbour,
+    /// A map of processors handed it to one of them, whose stack has it.
+    ToCpu,
+    /// A map of sockets handed it to a program in user space.
+    ToSocket,
+    /// It went to all devices of a map. The copies are not put on wires.
+    Broadcast,
+    /// The other end of a pair of virtual devices has it.
+    ToPeer,
+    /// A virtual device has received it.
+    ToIngress,
+    /// A virtual device has sent it.
+    ToVirtual,
 }
 
 /// One packet being worked on.

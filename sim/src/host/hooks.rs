@@ -8,6 +8,7 @@ use bpf::errno::Errno;
 use bpf::insn::Endian;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
 use bpf::maps::{BPF_ANY, MapId};
+use bpf::network::Network;
 use bpf::program::{MapSpec, ProgId, Program};
 use nic_model::des::Time;
 use nic_model::device::{Frame, PortId, QueueId, RxMeta};
@@ -16,6 +17,7 @@ use super::cache::Cache;
 use super::component::Fate;
 use super::costs::HostCosts;
 use super::pricer::{MapCost, Pricer, Weights};
+use super::redirect::redirected;
 use super::user::{Content, Write, value_for_user};
 use super::vlan;
 
@@ -95,6 +97,10 @@ pub struct HookCounters {
     pub bpf_instructions: u64,
     /// Host instructions executed for them, helpers apart.
     pub host_instructions: u64,
+    /// Lines they printed.
+    pub printed: u64,
+    /// Copies of packets they sent, which are not put on wires.
+    pub copies: u64,
 }
 
 /// Programs at the host's hooks, with their maps.
@@ -107,8 +113,12 @@ pub struct Hooks {
     map_costs: Vec<MapCost>,
     cores: Vec<Core>,
     ports: u8,
+    network: Arc<Network>,
     counters: HookCounters,
 }
+
+/// Bytes of an Ethernet header.
+const ETH_HLEN: usize = 14;
 
 /// Device number of port 0; 1 is the loopback device.
 pub const FIRST_IFINDEX: u32 = 2;
@@ -129,12 +139,19 @@ mod tc_act {
     pub const TRAP: u32 = 8;
 }
 
-/// `BPF_F_INGRESS` of `bpf_redirect`.
-const REDIRECT_INGRESS: u64 = 1;
+/// What programs at the hooks find around them.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Byte order of the host, which the programs have too.
+    pub byte_order: Endian,
+    /// Devices, routes, neighbours, sockets.
+    pub network: Arc<Network>,
+    /// Seed of random numbers.
+    pub seed: u64,
+}
 
 impl Hooks {
-    /// Programs at the hooks of a host with that many cores and ports and that byte order, which the programs have too;
-    /// `seed` for random numbers.
+    /// Programs at the hooks of a host with that many cores and ports.
     ///
     /// # Errors
     /// What the host cannot run, by name: a map kind, a size.
@@ -144,11 +161,12 @@ impl Hooks {
         tc: Option<&Attachment>,
         cores: u16,
         ports: u8,
-        byte_order: Endian,
-        seed: u64,
+        surroundings: Surroundings,
     ) -> Result<Self, Diagnostic> {
+        let Surroundings { byte_order, network, seed } = surroundings;
         let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|a| a.maps.iter().cloned()).collect();
-        let config = EngineConfig { cpus: u32::from(cores), byte_order, ..EngineConfig::default() };
+        let sockets = network.sockets.len() as u32;
+        let config = EngineConfig { cpus: u32::from(cores), byte_order, sockets, ..EngineConfig::default() };
         let mut engine = Engine::new(config, &specs)?;
         let (mut next, mut weights) = (0, Vec::new());
         let mut hook = |attachment: Option<&Attachment>| -> Result<Option<Hook>, Diagnostic> {
@@ -176,7 +194,7 @@ impl Hooks {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(core)) | 1,
         };
         let cores = (0..cores).map(core).collect();
-        Ok(Self { engine, xdp, tc, weights, map_costs, cores, ports, counters: HookCounters::default() })
+        Ok(Self { engine, xdp, tc, weights, map_costs, cores, ports, network, counters: HookCounters::default() })
     }
 
     /// Counts of what programs did.
@@ -242,6 +260,7 @@ impl Hooks {
     ) -> Processed {
         let mut cost = costs.rx_packet;
         let mut touched = 0;
+        let mut metadata = Vec::new();
         let done = |verdict, cost| Processed { verdict, cost };
         if let Some(hook) = &self.xdp {
             cost += costs.xdp_call;
@@ -255,33 +274,50 @@ impl Hooks {
             let run = Run { now: now + cost, queue, context, costs };
             let (outcome, took) = self.execute(&code, first, run, &mut touched, &frame.bytes);
             cost += took;
-            match xdp_verdict(&outcome, meta.port, self.ports) {
-                Some(verdict @ Verdict::Send { .. }) => {
+            match decide_xdp(&outcome) {
+                Decision::GoOn => {
                     take_packet(frame, &self.engine);
-                    return done(verdict, cost + costs.xdp_tx);
+                    metadata.extend_from_slice(self.engine.metadata());
                 }
-                Some(verdict) => return done(verdict, cost),
-                None => take_packet(frame, &self.engine),
+                Decision::End(fate) => return done(Verdict::End(fate), cost),
+                Decision::Back => {
+                    take_packet(frame, &self.engine);
+                    return done(Verdict::Send { by: Sent::Xdp, port: meta.port }, cost + costs.xdp_tx);
+                }
+                Decision::Redirect => {
+                    take_packet(frame, &self.engine);
+                    let packet = (&mut frame.bytes, ETH_HLEN);
+                    let verdict =
+                        redirected(&self.engine, &self.network, outcome.redirect, Sent::Xdp, self.ports, packet);
+                    let more = if matches!(verdict, Verdict::Send { .. }) { costs.xdp_tx } else { Time::ZERO };
+                    return done(verdict, cost + more);
+                }
             }
         }
         cost += costs.skb_build + costs.skb_receive;
         if let Some(hook) = &self.tc {
             cost += costs.tc_call;
             let tag = vlan::take_outer(&mut frame.bytes);
-            let context =
-                ContextInput::Skb(skb_fields(self.engine.config().byte_order, &frame.bytes, tag, queue, meta));
+            let fields = skb_fields(self.engine.config().byte_order, &frame.bytes, tag, queue, meta);
+            let context = ContextInput::Skb(SkbFields { meta: metadata.len() as u32, ..fields });
+            metadata.extend_from_slice(&frame.bytes);
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
             let run = Run { now: now + cost, queue, context, costs };
-            let (outcome, took) = self.execute(&code, first, run, &mut touched, &frame.bytes);
+            let (outcome, took) = self.execute(&code, first, run, &mut touched, &metadata);
             cost += took;
-            match tc_verdict(&outcome, self.ports) {
-                Some(verdict @ Verdict::Send { .. }) => {
+            match decide_tc(&outcome) {
+                Decision::End(fate) => return done(Verdict::End(fate), cost + costs.skb_free),
+                Decision::Redirect => {
                     take_packet(frame, &self.engine);
-                    vlan::put_outer(&mut frame.bytes, tag);
-                    return done(verdict, cost + costs.skb_transmit);
+                    let header = usize::try_from(self.engine.skb_state().network).unwrap_or(ETH_HLEN);
+                    let packet = (&mut frame.bytes, header);
+                    let verdict =
+                        redirected(&self.engine, &self.network, outcome.redirect, Sent::Tc, self.ports, packet);
+                    vlan::put_outer(&mut frame.bytes, tag_of(&self.engine.skb()));
+                    let sent = matches!(verdict, Verdict::Send { .. });
+                    return done(verdict, cost + if sent { costs.skb_transmit } else { costs.skb_free });
                 }
-                Some(verdict) => return done(verdict, cost + costs.skb_free),
-                None => {}
+                Decision::GoOn | Decision::Back => {}
             }
         }
         done(Verdict::End(Fate::Delivered), cost + costs.stack)
@@ -303,6 +339,9 @@ impl Hooks {
             picoseconds: run.costs.execute(1_000).ps(),
             random: &mut core.random,
             cpu: u32::from(run.queue.0) % self.engine.config().cpus,
+            network: &self.network,
+            printed: 0,
+            copies: 0,
         };
         let mut pricer = Pricer::new(run.costs, &self.weights, first, &self.map_costs, &mut core.cache, *touched);
         let outcome = self.engine.run(code, RunInput { context: run.context, packet }, &mut env, &mut pricer);
@@ -311,6 +350,8 @@ impl Hooks {
         self.counters.runs += 1;
         self.counters.bpf_instructions += outcome.retired;
         self.counters.host_instructions += instructions;
+        self.counters.printed += env.printed;
+        self.counters.copies += env.copies;
         (outcome, took)
     }
 }
@@ -330,6 +371,9 @@ struct HostEnv<'a> {
     picoseconds: u64,
     random: &'a mut u64,
     cpu: u32,
+    network: &'a Network,
+    printed: u64,
+    copies: u64,
 }
 
 impl Env for HostEnv<'_> {
@@ -348,6 +392,18 @@ impl Env for HostEnv<'_> {
     fn cpu(&self) -> u32 {
         self.cpu
     }
+
+    fn network(&self) -> &Network {
+        self.network
+    }
+
+    fn print(&mut self, _line: &[u8]) {
+        self.printed += 1;
+    }
+
+    fn send_copy(&mut self, _ifindex: u32, _ingress: bool, _packet: &[u8]) {
+        self.copies += 1;
+    }
 }
 
 fn take_packet(frame: &mut Frame, engine: &Engine) {
@@ -355,42 +411,47 @@ fn take_packet(frame: &mut Frame, engine: &Engine) {
     frame.bytes.extend_from_slice(engine.packet());
 }
 
-/// Where a verdict sends a packet; nothing when it goes on to the skb.
-fn xdp_verdict(outcome: &Outcome, port: PortId, ports: u8) -> Option<Verdict> {
+/// What a program decided.
+enum Decision {
+    /// The packet goes on its way.
+    GoOn,
+    /// It ends here.
+    End(Fate),
+    /// Out by the port it came in by.
+    Back,
+    /// Where the program has said.
+    Redirect,
+}
+
+fn decide_xdp(outcome: &Outcome) -> Decision {
     if outcome.fault.is_some() {
-        return Some(Verdict::End(Fate::XdpAborted));
+        return Decision::End(Fate::XdpAborted);
     }
     match outcome.retval as u32 {
-        xdp_action::PASS => None,
-        xdp_action::DROP => Some(Verdict::End(Fate::XdpDropped)),
-        xdp_action::TX => Some(Verdict::Send { by: Sent::Xdp, port }),
-        xdp_action::REDIRECT => Some(redirected(outcome, Sent::Xdp, ports)),
+        xdp_action::PASS => Decision::GoOn,
+        xdp_action::DROP => Decision::End(Fate::XdpDropped),
+        xdp_action::TX => Decision::Back,
+        xdp_action::REDIRECT => Decision::Redirect,
         // XDP_ABORTED, and what the kernel warns of as an invalid action and drops.
-        _ => Some(Verdict::End(Fate::XdpAborted)),
+        _ => Decision::End(Fate::XdpAborted),
     }
 }
 
-/// As [`xdp_verdict`], for tc: nothing when the packet goes on to the stack.
-fn tc_verdict(outcome: &Outcome, ports: u8) -> Option<Verdict> {
+fn decide_tc(outcome: &Outcome) -> Decision {
     if outcome.fault.is_some() {
-        return Some(Verdict::End(Fate::TcAborted));
+        return Decision::End(Fate::TcAborted);
     }
     match outcome.retval as u32 {
-        tc_act::SHOT | tc_act::STOLEN | tc_act::TRAP => Some(Verdict::End(Fate::TcDropped)),
-        tc_act::REDIRECT => Some(redirected(outcome, Sent::Tc, ports)),
-        _ => None,
+        tc_act::SHOT | tc_act::STOLEN | tc_act::TRAP => Decision::End(Fate::TcDropped),
+        tc_act::REDIRECT => Decision::Redirect,
+        _ => Decision::GoOn,
     }
 }
 
-fn redirected(outcome: &Outcome, by: Sent, ports: u8) -> Verdict {
-    let Some(target) = outcome.redirect else { return Verdict::End(Fate::NoDevice) };
-    if target.flags & REDIRECT_INGRESS != 0 {
-        return Verdict::End(Fate::RedirectIngress);
-    }
-    match target.ifindex.checked_sub(FIRST_IFINDEX).and_then(|port| u8::try_from(port).ok()) {
-        Some(port) if port < ports => Verdict::Send { by, port: PortId(port) },
-        _ => Verdict::End(Fate::NoDevice),
-    }
+/// The tag that a program left beside its packet.
+fn tag_of(fields: &SkbFields) -> Option<vlan::Tag> {
+    let protocol = (fields.vlan_proto as u16).swap_bytes();
+    (fields.vlan_present != 0).then_some(vlan::Tag { protocol, tci: fields.vlan_tci as u16 })
 }
 
 /// The skb of a received frame, whose outer VLAN tag has been taken off.
@@ -421,6 +482,8 @@ fn skb_fields(order: Endian, bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueI
         ingress_ifindex: ifindex,
         ifindex,
         hash: meta.hash.map_or(0, |h| h.value),
+        hash_of_flow: meta.hash.is_some_and(|h| h.l4),
+        ingress: true,
         ..SkbFields::default()
     }
 }

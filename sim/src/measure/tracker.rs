@@ -19,6 +19,8 @@ pub enum Fate {
     Delivered,
     /// A program failed and the packet was dropped for it.
     Aborted(Place),
+    /// A redirect gave it to somebody else than a port.
+    Taken(Taker),
     /// It was lost at a place with a name.
     Lost(Loss),
 }
@@ -43,8 +45,31 @@ pub enum Loss {
     HostTxRing,
     /// It was redirected to a device that does not exist.
     NoDevice,
-    /// It was redirected into a device's receive path, which is not modelled.
+    /// It was redirected into a port's receive path, which is not modelled.
     RedirectIngress,
+    /// It was redirected to a device that is down.
+    DeviceDown,
+    /// It was longer than the device takes that it was redirected to.
+    TooLong,
+    /// Nothing is known of the station it was redirected to.
+    NoNeighbour,
+}
+
+/// Who has a packet that a redirect did not send out by a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Taker {
+    /// Another processor's stack.
+    Cpu,
+    /// A socket in user space.
+    Socket,
+    /// All devices of a map.
+    Devices,
+    /// The other end of a pair of virtual devices.
+    Peer,
+    /// A virtual device, which has received it.
+    Ingress,
+    /// A virtual device, which has sent it.
+    Virtual,
 }
 
 impl Place {
@@ -70,6 +95,15 @@ impl Fate {
             Fate::Lost(Loss::HostTxRing) => ("lost", "host.tx-ring-full"),
             Fate::Lost(Loss::RedirectIngress) => ("lost", "host.redirect-ingress-not-modelled"),
             Fate::Lost(Loss::NoDevice) => ("lost", "host.redirect-no-device"),
+            Fate::Lost(Loss::DeviceDown) => ("lost", "host.redirect-device-down"),
+            Fate::Lost(Loss::TooLong) => ("lost", "host.redirect-too-long"),
+            Fate::Lost(Loss::NoNeighbour) => ("lost", "host.redirect-no-neighbour"),
+            Fate::Taken(Taker::Cpu) => ("delivered", "cpumap"),
+            Fate::Taken(Taker::Socket) => ("delivered", "xskmap"),
+            Fate::Taken(Taker::Devices) => ("transmitted", "devmap broadcast"),
+            Fate::Taken(Taker::Peer) => ("delivered", "peer device"),
+            Fate::Taken(Taker::Ingress) => ("delivered", "virtual device"),
+            Fate::Taken(Taker::Virtual) => ("transmitted", "virtual device"),
         }
     }
 
@@ -100,6 +134,15 @@ impl From<host::Fate> for Fate {
             host::Fate::TxRingFull => Fate::Lost(Loss::HostTxRing),
             host::Fate::RedirectIngress => Fate::Lost(Loss::RedirectIngress),
             host::Fate::NoDevice => Fate::Lost(Loss::NoDevice),
+            host::Fate::DeviceDown => Fate::Lost(Loss::DeviceDown),
+            host::Fate::TooLong => Fate::Lost(Loss::TooLong),
+            host::Fate::NoNeighbour => Fate::Lost(Loss::NoNeighbour),
+            host::Fate::ToCpu => Fate::Taken(Taker::Cpu),
+            host::Fate::ToSocket => Fate::Taken(Taker::Socket),
+            host::Fate::Broadcast => Fate::Taken(Taker::Devices),
+            host::Fate::ToPeer => Fate::Taken(Taker::Peer),
+            host::Fate::ToIngress => Fate::Taken(Taker::Ingress),
+            host::Fate::ToVirtual => Fate::Taken(Taker::Virtual),
         }
     }
 }

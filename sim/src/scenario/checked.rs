@@ -1,9 +1,11 @@
 //! A scenario whose every name has been looked up and every value judged: what can be run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bpf::diag::Diagnostic;
 use bpf::insn::Endian;
+use bpf::network::Network;
 use bpf::program::ProgType;
 use indexmap::IndexMap;
 use nic_model::device::PortId;
@@ -37,6 +39,8 @@ pub struct Scenario {
     pub nic: CardProfile,
     /// The host.
     pub host: HostProfile,
+    /// The network around the host.
+    pub network: Arc<Network>,
     /// The placements.
     pub variants: Vec<Variant>,
     /// What must hold.
@@ -91,8 +95,8 @@ impl Scenario {
 }
 
 pub(super) struct Checker {
-    pub directory: PathBuf,
-    positions: Positions,
+    pub(super) directory: PathBuf,
+    pub(super) positions: Positions,
 }
 
 impl Checker {
@@ -102,6 +106,7 @@ impl Checker {
         let host = profiles::host(&s.host, &self.directory, &self.positions)?;
         let plays = self.plays(&s, *nic.mac.ports)?;
         let programs = self.programs(&s, host.byte_order.endian())?;
+        let network = Arc::new(self.network(&s.environment, *nic.mac.ports)?);
         let variants = self.variants(&s, &programs, *host.cores, Mode::of(&nic.capabilities))?;
         let names: Vec<_> = variants.iter().map(|v| v.name.as_str()).collect();
         let expect = s.expect.iter().enumerate().map(|(i, text)| {
@@ -118,6 +123,7 @@ impl Checker {
             programs,
             nic,
             host,
+            network,
             variants,
             expect,
             resolved,
@@ -125,7 +131,7 @@ impl Checker {
     }
 
     /// A diagnostic at a path of the file.
-    pub fn wrong(&self, code: &'static str, path: &str, reason: impl Into<String>) -> Diagnostic {
+    pub(super) fn wrong(&self, code: &'static str, path: &str, reason: impl Into<String>) -> Diagnostic {
         self.place(Diagnostic::new(code, reason), path)
     }
 

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 mod checked;
+mod environment;
 mod expect;
 mod preload;
 mod profiles;

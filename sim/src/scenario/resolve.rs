@@ -25,10 +25,28 @@ pub(super) fn text(s: &written::Scenario, nic: &CardProfile, host: &HostProfile,
     put("programs", table(s.programs.iter().map(|(name, p)| (name.as_str(), program(p)))));
     put("nic", profile(&s.nic.profile, &provenance(nic)));
     put("host", profile(&s.host.profile, &provenance(host)));
+    if s.environment != written::Environment::default() {
+        put(
+            "environment",
+            plain(serde_yaml::to_value(&s.environment).expect("a tree of plain values always serialises")),
+        );
+    }
     put("variants", table(variants.iter().map(|v| (v.name.as_str(), variant(v)))));
     put("expect", s.expect.iter().map(|e| Value::from(e.as_str())).collect::<Vec<_>>().into());
     let body = yaml::to_string(&Value::from(root)).expect("a tree of plain values always serialises");
     format!("{HEAD}{body}")
+}
+
+/// A tree without what was not written.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Mapping(map) => {
+            let said = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Mapping(said.map(|(key, value)| (key, plain(value))).collect())
+        }
+        Value::Sequence(items) => items.into_iter().map(plain).collect::<Vec<_>>().into(),
+        other => other,
+    }
 }
 
 fn table<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {

@@ -32,6 +32,9 @@ pub struct Scenario {
     pub nic: Profile,
     /// The host.
     pub host: Profile,
+    /// The network around the host.
+    #[serde(default)]
+    pub environment: Environment,
     /// The placements to compare, in the order of the report.
     pub variants: IndexMap<String, Variant>,
     /// What must hold, such as `offload.throughput >= 25 Mpps`.
@@ -127,6 +130,141 @@ pub struct Entry {
     pub key: serde_yaml::Value,
     /// The value. Of an array of programs or of maps it is `{program: NAME}` or `{map: NAME}`, of the same object.
     pub value: serde_yaml::Value,
+}
+
+/// Devices, routes, neighbours and sockets; ports of the card have devices without being named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Devices of ports to describe, and virtual ones.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// Routes beside those that addresses bring.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Rules beside the three that are always there.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Stations on the links.
+    #[serde(default)]
+    pub neighbours: Vec<Neighbour>,
+    /// Sockets of the host.
+    #[serde(default)]
+    pub sockets: Vec<Socket>,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// The port it is of; a device of none is virtual.
+    #[serde(default)]
+    pub port: Option<u8>,
+    /// Its number; those of ports are 2 and on, virtual ones follow in the order written.
+    #[serde(default)]
+    pub ifindex: Option<u32>,
+    /// Hardware address.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// Longest packet in bytes.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// Whether it is up, which it is if nothing is said.
+    #[serde(default)]
+    pub up: Option<bool>,
+    /// Whether what comes in by it is forwarded, which it is if nothing is said.
+    #[serde(default)]
+    pub forwarding: Option<bool>,
+    /// The other end of a virtual pair, by name.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// Addresses with lengths.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where to: an address with a length, `default` or `default6`.
+    pub to: String,
+    /// The device, by name.
+    #[serde(default)]
+    pub dev: Option<String>,
+    /// The gateway.
+    #[serde(default)]
+    pub via: Option<String>,
+    /// `unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit` or `throw`.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// Table, 254 (`main`) if nothing is said.
+    #[serde(default)]
+    pub table: Option<u32>,
+    /// The lower, the better.
+    #[serde(default)]
+    pub metric: Option<u32>,
+    /// Type of service it is for.
+    #[serde(default)]
+    pub tos: Option<u8>,
+    /// Address to send from.
+    #[serde(default)]
+    pub src: Option<String>,
+    /// Longest packet.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// Whether that is final (`mtu lock`).
+    #[serde(default)]
+    pub mtu_lock: bool,
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The lower, the sooner it is asked.
+    pub preference: u32,
+    /// Sources, `default` or `default6` if nothing is said.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Destinations.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The device packets came in by, by name.
+    #[serde(default)]
+    pub iif: Option<String>,
+    /// Mark.
+    #[serde(default)]
+    pub mark: Option<u32>,
+    /// Table to ask.
+    pub table: u32,
+}
+
+/// A station on a link.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// The device, by name.
+    pub dev: String,
+    /// Its address.
+    pub address: String,
+    /// Its hardware address.
+    pub mac: String,
+}
+
+/// A socket.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Socket {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Address and port: `10.0.0.1:80`, `[::]:80`.
+    pub local: String,
+    /// Whom it is connected to; a TCP socket of nobody listens.
+    #[serde(default)]
+    pub remote: Option<String>,
 }
 
 /// A profile by name or file, and what is changed in it.
