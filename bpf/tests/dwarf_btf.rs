@@ -267,8 +267,9 @@ fn shown_by_pahole(file: &Path) -> Option<Vec<(String, Vec<String>)>> {
         let (_, parts) = found.last_mut()?;
         let words: Vec<&str> = comment.trim_end_matches("*/").split([' ', ',']).filter(|w| !w.is_empty()).collect();
         match words[..] {
-            ["XXX", number, "byte" | "bytes", "hole", ..] => parts.push(format!("hole {number}")),
-            ["XXX", number, "bit" | "bits", "hole", ..] => parts.push(format!("bit hole {number}")),
+            // A mark stands before the number.
+            [_, number, "byte" | "bytes", "hole", ..] => parts.push(format!("hole {number}")),
+            [_, number, "bit" | "bits", "hole", ..] => parts.push(format!("bit hole {number}")),
             ["padding:", number] => parts.push(format!("padding {number}")),
             ["bit_padding:", number, ..] => parts.push(format!("bit padding {number}")),
             ["size:", number, ..] => parts.push(format!("size {number}")),

@@ -4,14 +4,17 @@
 //! What it cannot read is skipped and said: it knows fewer names of sections, no map symbols without a size, no variables
 //! of the kernel's configuration, and it takes apart machine-order objects alone here.
 
+#[path = "support/objects.rs"]
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
 use aya_obj::generated::bpf_insn;
 use bpf::insn::{RawInsn, encode};
 use bpf::object::{Kernel, Object};
 use bpf::program::{Endian, ProgType, Program};
+use objects::objects;
 
 /// Descriptor of the first map; the others follow by name.
 const FIRST_FD: i32 = 1000;
@@ -78,25 +81,6 @@ fn same(program: &Program, theirs: &Theirs, code: &[bpf_insn], at: &str) -> usiz
         }
     }
     count
-}
-
-/// Objects of this project, and those in the directory that `BPF_OBJECTS` names.
-fn objects() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut open = vec![root.join("tests/data/object"), root.join("../scenarios/programs")];
-    open.extend(std::env::var_os("BPF_OBJECTS").map(PathBuf::from));
-    let mut files = Vec::new();
-    while let Some(dir) = open.pop() {
-        for path in std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()) {
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|e| e == "o" || e == "elf") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 #[test]

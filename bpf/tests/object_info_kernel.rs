@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bpf::btf::info::{ProgramInfo, Records};
@@ -12,6 +11,7 @@ use bpf::object::{Object, TypeGuess};
 use bpf::program::{Function, MapSpec, MapType, ProgType, Program};
 use bpf::verifier::{Options, Verdict, verify};
 use support::kernel::{Kernel, KernelBtf, KernelMap, LoadRequest, RawInfo, kernel};
+use support::objects::objects;
 use support::rng::Rng;
 
 /// Results that a function may be said to have: an int, 16 bytes, an enumeration, a pointer, a typedef of int, none.
@@ -241,25 +241,6 @@ fn generated_records_are_taken_as_the_kernel_does() {
         taken * 5 > cases && (cases < 20000 || refused.len() >= 15),
         "{taken} of {cases} are fine; refused: {refused:#?}"
     );
-}
-
-/// Objects of this project, and those in the directory that `BPF_OBJECTS` names.
-fn objects() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut open = vec![root.join("tests/data/object"), root.join("../scenarios/programs")];
-    open.extend(std::env::var_os("BPF_OBJECTS").map(PathBuf::from));
-    let mut files = Vec::new();
-    while let Some(dir) = open.pop() {
-        for path in std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()) {
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|e| e == "o" || e == "elf") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 /// A program as the kernel is given it: maps created, and named by their descriptors.

@@ -125,10 +125,10 @@ impl Text<'_> {
             }
             match *piece {
                 Piece::Hole(bytes) => {
-                    let _ = write!(self.out, "\n{indent}/* XXX {bytes} byte{} hole */\n\n", plural(bytes));
+                    let _ = write!(self.out, "\n{indent}/* {bytes} byte{} hole */\n\n", plural(bytes));
                 }
                 Piece::BitHole(bits) => {
-                    let _ = write!(self.out, "\n{indent}/* XXX {bits} bit{} hole */\n\n", plural(bits));
+                    let _ = write!(self.out, "\n{indent}/* {bits} bit{} hole */\n\n", plural(bits));
                 }
                 Piece::Member { number, offset, size, bits } => {
                     let Some(member) = members.get(number) else { continue };
