@@ -47,15 +47,8 @@ fn show(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
     let one = !words.is_empty();
     let ids = if one { session.maps_of(words)? } else { session.system.ids(Class::Map) };
     words.end()?;
-    let infos: Vec<MapInfo> = ids.into_iter().filter_map(|id| session.system.map_info(id)).collect();
-    let mut answer = Answer { json: infos.iter().map(|info| fields(session, info)).collect(), ..Answer::default() };
-    if let (true, Value::Array(shown)) = (one && infos.len() == 1, &mut answer.json) {
-        answer.json = shown.remove(0);
-    }
-    for info in &infos {
-        answer.text += &line(session, info);
-    }
-    Ok(answer)
+    let infos = ids.into_iter().filter_map(|id| session.system.map_info(id));
+    Ok(Answer::shown(one, infos.map(|info| (fields(session, &info), line(session, &info)))))
 }
 
 fn fields(session: &Session<'_>, info: &MapInfo) -> Value {

@@ -62,6 +62,13 @@ impl Answer {
     fn changed() -> Answer {
         Answer { changed: true, ..Answer::default() }
     }
+
+    /// What is shown of several objects, or of one that was asked for: that is no list then.
+    fn shown(one: bool, objects: impl IntoIterator<Item = (Value, String)>) -> Answer {
+        let (mut list, texts): (Vec<Value>, Vec<String>) = objects.into_iter().unzip();
+        let json = if one && list.len() == 1 { list.remove(0) } else { Value::Array(list) };
+        Answer { json, text: texts.concat(), ..Answer::default() }
+    }
 }
 
 /// A command that Linux refuses, with what it was about.

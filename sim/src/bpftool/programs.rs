@@ -51,15 +51,8 @@ fn show(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
     let one = !words.is_empty();
     let ids = if one { session.progs_of(words)? } else { session.system.ids(Class::Prog) };
     words.end()?;
-    let infos: Vec<ProgInfo> = ids.into_iter().filter_map(|id| session.system.prog_info(id)).collect();
-    let mut answer = Answer { json: infos.iter().map(|info| fields(session, info)).collect(), ..Answer::default() };
-    if let (true, Value::Array(shown)) = (one && infos.len() == 1, &mut answer.json) {
-        answer.json = shown.remove(0);
-    }
-    for info in &infos {
-        answer.text += &line(session, info);
-    }
-    Ok(answer)
+    let infos = ids.into_iter().filter_map(|id| session.system.prog_info(id));
+    Ok(Answer::shown(one, infos.map(|info| (fields(session, &info), line(session, &info)))))
 }
 
 /// Seconds since the machine's beginning.
