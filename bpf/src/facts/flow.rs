@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::state::{Frame, State};
 use super::transfer::{Transfer, clobber};
-use super::value::{RegFacts, join_bounds};
+use super::value::{Kinds, RegFacts, join_bounds};
 use crate::insn::{Callee, Insn, Operand, Reg, Wide};
 use crate::program::Program;
 use crate::verifier::{Bounds, Range, Tnum};
@@ -42,11 +42,13 @@ pub(super) struct Flow<'a> {
     numbers: BTreeMap<(Chain, usize), Chain>,
     thresholds: Vec<i64>,
     is_leader: Vec<bool>,
+    /// By slot, registers that the instruction takes pointers from, with the kinds they are of whenever it runs.
+    proved: &'a [Vec<(Reg, Kinds)>],
 }
 
 impl<'a> Flow<'a> {
     /// The fixed point, or `None` for a program with too many chains of calls, or one that takes a function's address.
-    pub(super) fn solve(program: &'a Program, device_bound: bool) -> Option<Flow<'a>> {
+    pub(super) fn solve(program: &'a Program, device_bound: bool, proved: &'a [Vec<(Reg, Kinds)>]) -> Option<Flow<'a>> {
         let takes_address = |insn: &Insn| matches!(insn, Insn::LoadImm64 { value: Wide::Func { .. }, .. });
         if program.insns.iter().any(takes_address) {
             // Functions that are called back are not followed.
@@ -60,6 +62,7 @@ impl<'a> Flow<'a> {
             numbers: BTreeMap::new(),
             thresholds: thresholds(program),
             is_leader: leaders(program),
+            proved,
         };
         flow.arrive((Chain(0), 0), State::entry());
         while let Some(place) = flow.todo.pop_first() {
@@ -128,6 +131,13 @@ impl<'a> Flow<'a> {
         let insns = &self.transfer.program.insns;
         loop {
             let insn = &insns[slot];
+            for (reg, kinds) in &self.proved[slot] {
+                let known = *state.reg(*reg);
+                let left = known.kinds.intersection(*kinds);
+                if left != known.kinds && !left.is_empty() {
+                    state.set(*reg, RegFacts { kinds: left, ..known });
+                }
+            }
             see(slot, &state);
             let target = insn.target(slot).map(|t| t as usize);
             match (*insn, target) {

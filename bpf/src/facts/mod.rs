@@ -3,12 +3,14 @@
 //! The verifier decides whether a program is safe by walking paths; what it saw there is not true of all of them. Facts
 //! come from a dataflow over the program that runs ([`VerifiedProgram::xlated`]), which joins what is known wherever
 //! paths meet. They rely on the verdict in one respect only: an instruction that the verifier proved safe does what it
-//! does safely, so that an access to the stack stays in its frame, and nothing undefined is read.
+//! does safely, so that an access to the stack stays in its frame, and nothing undefined is read. What kind of pointer an
+//! instruction meets is part of that: no state is pruned into one whose pointers are of other kinds.
 //!
 //! JITs and engines that specialise read these and nothing else.
 
 mod flow;
 mod liveness;
+mod proved;
 mod state;
 mod transfer;
 mod value;
@@ -63,7 +65,7 @@ impl Facts {
             stack: vec![0; program.functions.len()],
             packet_reach: 0,
         };
-        match Flow::solve(program, verified.device_bound()) {
+        match Flow::solve(program, verified.device_bound(), &proved::kinds(verified)) {
             Some(flow) => flow.each(|slot, state| facts.see(program, slot, state)),
             None => facts.give_up(),
         }

@@ -268,12 +268,15 @@ impl Transfer<'_> {
             // Pointers in the context are four bytes long there.
             return self.load_context(ptr, off, bytes);
         }
+        if ptr.kinds.contains(Kinds::CTX) && !sext {
+            out = out.join(&self.load_context(ptr, off, bytes));
+        }
         let others = Kinds::NUMBER.union(Kinds::POINTERS).minus(Kinds::STACK);
         if ptr.kinds.intersects(others) || out.kinds.is_empty() {
             let value = self.constant_in(ptr, off, bytes).map_or(Bounds::UNKNOWN.truncated(bytes), Bounds::known);
             out = out.join(&RegFacts::number(value));
         }
-        if bytes < 8 {
+        if bytes < 8 && !ptr.kinds.contains(Kinds::CTX) {
             // Less than a word is a number, whatever lies there.
             out = part(&out, bytes);
             if sext {
