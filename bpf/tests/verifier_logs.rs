@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bpf::program::{MapSpec, ProgType, Program};
 use bpf::verifier::{Options, Privileges, Verdict, verify_logged};
+use support::logs::plain;
 use support::{both, capabilities, generate, kernel};
 
 /// A log is golden if it is short enough to be read.
@@ -89,21 +90,6 @@ fn logs_are_as_they_were() {
         count += 1;
     }
     assert!(count >= 40, "only {count} logs");
-}
-
-/// What need not agree: addresses of maps, how long it took, and what Linux says of the stack's liveness on the way.
-fn plain(log: &str) -> Vec<String> {
-    let of_liveness =
-        |l: &&str| l.starts_with('(') && (l.contains("live stack") || l.contains("+live") || l.contains("+written"));
-    let wide = |line: &str| {
-        let Some(at) = line.find("(18) r") else { return line.trim_end().to_owned() };
-        let (before, rest) = line.split_at(at);
-        let state = rest.split_once(';').map_or("", |(_, state)| state);
-        let name = rest.split(" = ").next().unwrap_or_default();
-        format!("{before}{name};{state}").trim_end().to_owned()
-    };
-    let timed = |l: &&str| !l.starts_with("verification time");
-    log.lines().filter(|l| !of_liveness(l)).filter(timed).map(wide).collect()
 }
 
 #[test]

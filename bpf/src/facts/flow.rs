@@ -165,7 +165,12 @@ impl<'a> Flow<'a> {
                     }
                     return;
                 }
-                _ => self.transfer.step(&mut state, slot, insn),
+                _ => {
+                    self.transfer.step(&mut state, slot, insn);
+                    if let Some(early) = self.transfer.left_early(&state, insn) {
+                        go(To::Caller, returned(early));
+                    }
+                }
             }
             slot += insn.slots();
             if self.is_leader[slot] {

@@ -2,7 +2,7 @@
 
 use super::state::{FRAME, Slot, State};
 use super::value::{Kinds, Maps, RegFacts};
-use crate::helpers::signature::{Arg, Returns, signature};
+use crate::helpers::signature::{Arg, Returns, TAIL_CALL, signature};
 use crate::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::BPF_F_RDONLY_PROG;
 use crate::program::{MapIndex, MapType, Program};
@@ -360,15 +360,29 @@ impl Transfer<'_> {
         let proto = signature;
         clobber(state);
         state.set(Reg::R0, result);
-        if proto.changes_packet {
-            // They point where the packet was.
-            let stale = |v: &mut RegFacts| {
-                let rest = RegFacts { kinds: v.kinds.minus(Kinds::OF_PACKET), ..*v };
-                *v = rest.join(&RegFacts::ANY_NUMBER);
-                v.id = 0;
-            };
-            state.update_where(|v| v.kinds.intersects(Kinds::OF_PACKET), stale);
+        // A tail call that goes on found no program, and the packet is as it was.
+        if proto.changes_packet && id != TAIL_CALL {
+            packet_changed(state);
         }
+    }
+
+    /// What is known when an instruction that was stepped over ends its function instead: a packet load of what is not
+    /// there, or a tail call that finds a program.
+    pub(super) fn left_early(&self, state: &State, insn: &Insn) -> Option<State> {
+        let tail_call = match insn {
+            Insn::LoadPacket { .. } => false,
+            Insn::Call { callee: Callee::Helper(TAIL_CALL) } => true,
+            _ => return None,
+        };
+        if state.depth() == 0 {
+            return None;
+        }
+        let mut early = state.clone();
+        if tail_call {
+            packet_changed(&mut early);
+        }
+        early.set(Reg::R0, if tail_call { RegFacts::ANY_NUMBER } else { RegFacts::number(Bounds::ZERO) });
+        Some(early)
     }
 
     /// A look-up in an array with a constant key below its size.
@@ -466,4 +480,14 @@ pub(super) fn clobber(state: &mut State) {
     for reg in [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
         state.set(reg, RegFacts::UNDEFINED);
     }
+}
+
+/// Pointers into the packet point where it was.
+fn packet_changed(state: &mut State) {
+    let stale = |v: &mut RegFacts| {
+        let rest = RegFacts { kinds: v.kinds.minus(Kinds::OF_PACKET), ..*v };
+        *v = rest.join(&RegFacts::ANY_NUMBER);
+        v.id = 0;
+    };
+    state.update_where(|v| v.kinds.intersects(Kinds::OF_PACKET), stale);
 }

@@ -110,7 +110,6 @@ pub(super) fn check(program: &Program, privileges: Privileges) -> Result<Vec<Poi
     }
     functions_are_closed(program)?;
     type_info(program)?;
-    classic_loads(program)?;
     references(program)?;
     if !privileges.bpf {
         no_way_back(program)?;
@@ -169,16 +168,6 @@ pub(super) fn type_info_early(program: &Program) -> Proof {
         (Some(told), Some(btf)) => info::early(told, btf).map_err(|why| Stop::refused(why.errno, why.reason)),
         _ => Ok(()),
     }
-}
-
-/// Packet access of classic heritage may end the program.
-fn classic_loads(program: &Program) -> Proof {
-    let main_ends = program.functions.get(1).map_or(program.insns.len(), |f| f.start);
-    if !program.insns[main_ends..].iter().any(|insn| matches!(insn, Insn::LoadPacket { .. })) {
-        return Ok(());
-    }
-    let reason = "a function other than the main one uses packet access of classic heritage";
-    Err(Stop::unsupported("verifier-classic-load", reason))
 }
 
 /// Wide loads are whole and name maps that are there.

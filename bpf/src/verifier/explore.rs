@@ -203,7 +203,11 @@ impl Explorer<'_> {
             if matches!(insn, Insn::Jump { .. } | Insn::Branch { .. } | Insn::Call { .. } | Insn::Exit) {
                 self.jumps += 1;
             }
+            let log = self.walk.log.position();
             let next = self.walk.step(&mut state, slot, insn);
+            if let Some(stop) = self.walk.refused.take() {
+                return Err(stop);
+            }
             self.walk.live.commit();
             if state.speculative && self.walk.guards.behind(slot) {
                 if !self.next_path(at, &mut last, &mut state, &mut came_from) {
@@ -239,13 +243,13 @@ impl Explorer<'_> {
                     self.put_off(slot, other, theirs)?;
                     *at = here;
                 }
-                Next::Return { slot: next } => {
-                    came_from = Some(slot);
+                Next::Return { slot: next, stays } => {
+                    came_from = self.stays(slot, stays, log)?;
                     *at = next;
                 }
-                Next::Again { slot: next } => {
+                Next::Again { slot: next, stays } => {
+                    came_from = self.stays(slot, stays, log)?;
                     self.widen_from_first(next, &mut state);
-                    came_from = Some(slot);
                     *at = next;
                 }
                 Next::Fork { here, slot: other, state: theirs } => {
@@ -298,9 +302,22 @@ impl Explorer<'_> {
         }
     }
 
+    /// A function returns at `slot`; if it need not, a path waits to stay in it. Gives where the log has the return come
+    /// from, which Linux does not show of one that need not be.
+    fn stays(&mut self, slot: usize, state: Option<Box<State>>, log: usize) -> Result<Option<usize>, Stop> {
+        let Some(state) = state else { return Ok(Some(slot)) };
+        self.put_off_at(slot, slot + 1, state, log)?;
+        Ok(None)
+    }
+
     fn put_off(&mut self, from: usize, slot: usize, state: Box<State>) -> Result<(), Stop> {
-        self.walk.tree.fork();
         let log = self.walk.log.position();
+        self.put_off_at(from, slot, state, log)
+    }
+
+    /// The log is taken back to `log` when the path is taken up.
+    fn put_off_at(&mut self, from: usize, slot: usize, state: Box<State>, log: usize) -> Result<(), Stop> {
+        self.walk.tree.fork();
         self.waiting.push(Waiting { slot, state, trail: self.walk.tree.trail.clone(), from, log });
         self.too_many()
     }

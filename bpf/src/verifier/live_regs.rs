@@ -50,6 +50,9 @@ struct Effect {
     wide: u16,
 }
 
+/// R0 to R9.
+const EVERY: u16 = (1 << 10) - 1;
+
 /// The registers in which a call passes arguments.
 fn arguments(callee: Callee, ty: ProgType) -> RegSet {
     match callee {
@@ -63,9 +66,11 @@ fn effect(insn: &Insn, ty: ProgType) -> Effect {
     let one = |r: Reg| RegSet::of(r).bits();
     let uses = match *insn {
         Insn::Call { callee } => arguments(callee, ty).bits(),
+        // Linux takes it that packet loads of classic heritage read all there are.
+        Insn::LoadPacket { .. } => EVERY,
         _ => insn.uses().bits(),
     };
-    let defs = insn.defs().bits();
+    let defs = if uses == EVERY { 0 } else { insn.defs().bits() };
     let wide = match *insn {
         Insn::Alu { width: Width::W32, .. }
         | Insn::Mov { width: Width::W32, .. }
@@ -73,6 +78,7 @@ fn effect(insn: &Insn, ty: ProgType) -> Effect {
         | Insn::Branch { width: Width::W32, .. } => 0,
         Insn::End { bits: 64, dst, .. } => one(dst),
         Insn::End { .. } | Insn::Exit => 0,
+        Insn::LoadPacket { .. } => insn.uses().bits(),
         // A pointer would be stored whole; a number of which part is stored is not read whole.
         Insn::Store { size, base, src, .. } if size != Size::D => uses & !bits(src) | one(base),
         Insn::Atomic { size: Size::W, base, .. } => one(base),

@@ -6,6 +6,7 @@
 use super::log::Log;
 use super::state::{MAX_FRAMES, State};
 use super::trail::{Home, NodeId, Step, Trail, Tree};
+use crate::helpers::signature::TAIL_CALL;
 use crate::insn::{Callee, Insn, Operand, Reg};
 
 /// Registers and slots that are looked for, by frame.
@@ -18,8 +19,13 @@ pub(super) struct Marks {
 
 const ARGUMENTS: u16 = 0b11_1110;
 
-/// The path cannot be followed back: everything matters.
-struct Lost;
+/// The path cannot be followed back.
+enum Lost {
+    /// So everything matters.
+    Foreseen,
+    /// Linux did not expect that, and refuses the program with this line.
+    Refused(String),
+}
 
 impl Marks {
     pub(super) fn new(depth: usize) -> Self {
@@ -103,17 +109,17 @@ pub(super) struct Program<'a> {
 }
 
 /// Finds where `marks` came from on a path that ends in `start`, or in the trail of `tree` if it is none. Tells whether a
-/// remembered state changed.
+/// remembered state changed, or with what line Linux refuses a program whose path it cannot follow.
 pub(super) fn mark(
     tree: &mut Tree,
     start: Option<&Trail>,
     mut marks: Marks,
     program: &Program<'_>,
     log: &mut Log,
-) -> bool {
+) -> Result<bool, String> {
     let mut changed = false;
     if marks.is_empty() {
-        return false;
+        return Ok(false);
     }
     let trail = start.unwrap_or(&tree.trail);
     let (origin, mut at, mut last) = (trail.parent, None, Some(trail.at));
@@ -132,34 +138,36 @@ pub(super) fn mark(
         }
         let Some(mut slot) = last else {
             // The entry of a function that is verified on its own: its arguments are any.
-            return changed | arguments_matter(tree, at, &marks);
+            return Ok(changed | arguments_matter(tree, at, &marks));
         };
         let mut left = trail.steps.len();
         let followed = loop {
             if !std::mem::take(&mut skip) {
                 let step = trail.step(slot, left);
-                if back(slot, later, step, &mut marks, program, log).is_err() {
-                    break Err(Lost);
+                match back(slot, later, step, &mut marks, program, log) {
+                    Ok(()) => {}
+                    Err(Lost::Foreseen) => break false,
+                    Err(Lost::Refused(line)) => return Err(line),
                 }
             }
             if marks.is_empty() {
-                return changed;
+                return Ok(changed);
             }
             later = Some(slot);
             match trail.previous(slot, &mut left) {
                 Some(before) => slot = before,
-                None => break Ok(()),
+                None => break true,
             }
         };
         let parent = trail.parent;
-        if followed.is_err() {
+        if !followed {
             tree.all_matter(origin);
-            return true;
+            return Ok(true);
         }
         let Some(id) = parent else { break };
         changed |= matter(tree, id, &mut marks, program, log);
         if marks.is_empty() {
-            return changed;
+            return Ok(changed);
         }
         let trail = &tree.node(id).trail;
         later = Some(first);
@@ -167,7 +175,7 @@ pub(super) fn mark(
     }
     // A number was stored in a way that is not followed.
     tree.all_matter(origin);
-    true
+    Ok(true)
 }
 
 /// What is looked for is marked in a remembered state; what is no number there, or marked before, need not be looked for
@@ -265,7 +273,7 @@ fn back(
                 return Ok(());
             }
             if marks.has(base) {
-                return Err(Lost);
+                return Err(Lost::Foreseen);
             }
             if let Some((frame, index)) = spill
                 && marks.slots[usize::from(frame)] >> index & 1 == 1
@@ -275,7 +283,7 @@ fn back(
             }
         }
         Insn::LoadImm64 { dst, .. } => marks.clear(dst),
-        Insn::LoadPacket { .. } if marks.has(Reg::R0) => return Err(Lost),
+        Insn::LoadPacket { .. } if marks.has(Reg::R0) => return Err(Lost::Foreseen),
         Insn::LoadPacket { .. } => {}
         Insn::Call { callee } => return call(slot, later, callee, marks, program),
         Insn::Exit => {
@@ -283,7 +291,7 @@ fn back(
                 marks.regs[marks.frame] &= !ARGUMENTS;
             }
             if marks.regs[marks.frame] & ARGUMENTS != 0 || marks.frame + 1 >= MAX_FRAMES {
-                return Err(Lost);
+                return Err(Lost::Foreseen);
             }
             let call = later.and_then(|l| l.checked_sub(1)).map(|l| &program.insns[l]);
             let result = matches!(call, Some(Insn::Call { callee: Callee::Local(_) })) && marks.has(Reg::R0);
@@ -328,7 +336,7 @@ fn loaded(dst: Reg, spill: Option<(u8, u8)>, marks: &mut Marks) {
 fn stored(base: Reg, src: Operand, spill: Option<(u8, u8)>, marks: &mut Marks) -> Result<(), Lost> {
     if marks.has(base) {
         // A pointer that was a number later: pointers were subtracted.
-        return Err(Lost);
+        return Err(Lost::Foreseen);
     }
     let Some((frame, index)) = spill else { return Ok(()) };
     let slots = &mut marks.slots[usize::from(frame)];
@@ -352,26 +360,42 @@ fn call(
     match callee {
         Callee::Local(_) if (program.is_global_call)(slot) => marks.clear(Reg::R0),
         Callee::Local(_) => {
-            if marks.regs[own] & !ARGUMENTS != 0 || marks.slots[own] != 0 || own == 0 {
-                return Err(Lost);
-            }
+            only_arguments(marks, "static subprog")?;
             marks.regs[own - 1] |= marks.regs[own];
             marks.regs[own] = 0;
             marks.frame -= 1;
         }
         _ if (program.calls_back)(slot) && later != Some(slot + 1) => {
-            if marks.regs[own] & !ARGUMENTS != 0 || marks.slots[own] != 0 || own == 0 {
-                return Err(Lost);
-            }
+            only_arguments(marks, "callback")?;
             marks.regs[own] = 0;
             marks.frame -= 1;
         }
         _ => {
             marks.clear(Reg::R0);
             if marks.regs[own] & ARGUMENTS != 0 {
-                return Err(Lost);
+                return Err(Lost::Foreseen);
+            }
+            // One that found a program ended its function. (Linux does not step into the function from a packet load
+            // that ended it.)
+            if callee == Callee::Helper(TAIL_CALL) && later != Some(slot + 1) {
+                if own + 1 >= MAX_FRAMES {
+                    return Err(Lost::Foreseen);
+                }
+                marks.frame += 1;
             }
         }
     }
     Ok(())
+}
+
+/// Nothing is looked for at a function's entry but arguments, says Linux, and that there is a function to go back to.
+fn only_arguments(marks: &Marks, function: &str) -> Result<(), Lost> {
+    let own = marks.frame;
+    let what = match (marks.regs[own], marks.slots[own]) {
+        (regs, _) if regs & !ARGUMENTS != 0 => format!("{function} unexpected regs {regs:x}"),
+        (_, slots) if slots != 0 => format!("{function} leftover stack slots {slots:x}"),
+        _ if own == 0 => "subprog exit from frame 0".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Lost::Refused(format!("verifier bug: {what}")))
 }

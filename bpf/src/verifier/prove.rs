@@ -243,7 +243,7 @@ fn returns(setting: Setting<'_>, state: &State) -> Proof {
     }
 }
 
-fn in_range(r0: &Value, range: Callback, place: &str) -> Proof {
+pub(super) fn in_range(r0: &Value, range: Callback, place: &str) -> Proof {
     let (smin, smax) = (r0.var.wide.smin, r0.var.wide.smax);
     if range.min <= smin && smax <= range.max {
         return Ok(());

@@ -20,6 +20,7 @@ use super::prove::{Setting, operand};
 use super::state::{Added, State, Value};
 use super::trail::{Trail, Tree};
 use super::verdict::Stop;
+use crate::errno::Errno;
 use crate::insn::{AluOp, AtomicOp, ByteOrder, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::program::MapIndex;
 
@@ -47,6 +48,8 @@ pub(super) struct Walk<'a> {
     pub guards: Guards,
     /// What is written of the walk.
     pub log: Log,
+    /// Why the program is refused for what an instruction that was proved led to.
+    pub refused: Option<Stop>,
     /// By slot of a tail call, its map, and whether another path brings another.
     tail_calls: BTreeMap<usize, (MapIndex, bool)>,
     last_id: u32,
@@ -103,11 +106,15 @@ pub(super) enum Next {
     Return {
         /// There.
         slot: usize,
+        /// If the instruction ends the function only sometimes: the state at the next one.
+        stays: Option<Box<State>>,
     },
     /// At the call that called the function back, which may do so again.
     Again {
         /// There.
         slot: usize,
+        /// As in [`Next::Return`].
+        stays: Option<Box<State>>,
     },
     /// Nowhere.
     End,
@@ -128,6 +135,7 @@ impl<'a> Walk<'a> {
             max_packet_offset: 0,
             guards: Guards::new(program.insns.len(), setting.options),
             log: Log::new(setting.options.log_level),
+            refused: None,
             tail_calls: BTreeMap::new(),
             last_id: 0,
         }
@@ -188,7 +196,13 @@ impl<'a> Walk<'a> {
             text: &|slot| log::insn(setting, slot),
             show: &|state, frame| log::frame(state, frame, Shown::ALL, setting),
         };
-        precision::mark(&mut self.tree, trail, marks, &path, &mut self.log)
+        match precision::mark(&mut self.tree, trail, marks, &path, &mut self.log) {
+            Ok(changed) => changed,
+            Err(line) => {
+                self.refused.get_or_insert(Stop::refused(Errno::EFAULT, line));
+                false
+            }
+        }
     }
 
     fn read_operand(&mut self, state: &mut State, src: Operand, wide: bool) {
@@ -297,6 +311,10 @@ impl<'a> Walk<'a> {
                 }
                 self.clobber_caller_saved(state);
                 self.write(state, Reg::R0, Value::ANY_NUMBER, Some(slot));
+                // What is not in the packet ends the function with 0.
+                if state.depth() > 0 {
+                    return self.leave_early(state, Value::number(Bounds::ZERO));
+                }
             }
             Insn::Jump { off, .. } => return Next::Goto(slot.wrapping_add_signed(off as isize + 1)),
             Insn::Branch { width, cond, dst, src, off } => {

@@ -10,6 +10,7 @@ use crate::verifier::bounds::Bounds;
 use crate::verifier::cfg;
 use crate::verifier::explored::{Kind, Lender, SockKind};
 use crate::verifier::precision::Marks;
+use crate::verifier::prove::in_range;
 use crate::verifier::prove::{Given, GlobalArg, constant_key, given, global_args, register};
 use crate::verifier::state::{Callback, Frame, Lock, Reference, StackPlace, State, Value};
 use crate::verifier::trail::Home;
@@ -68,9 +69,13 @@ impl Walk<'_> {
         let result = self.result(state, slot, signature, &given, sizes);
         self.clobber_caller_saved(state);
         self.write(state, Reg::R0, result, None);
-        // Linux lets the main function keep its packet pointers: what it goes on to is a call that found no program.
-        if signature.changes_packet && !(id == signature::TAIL_CALL && state.depth() == 0) {
-            self.packet_changed(state);
+        match id {
+            // A call that finds a program ends the function, whose caller goes on with what the program returns; only one
+            // that finds none goes on here, with the packet as it was.
+            signature::TAIL_CALL if state.depth() > 0 => next = self.leave_early(state, Value::ANY_NUMBER),
+            signature::TAIL_CALL => {}
+            _ if signature.changes_packet => self.packet_changed(state),
+            _ => {}
         }
         next
     }
@@ -350,6 +355,20 @@ impl Walk<'_> {
         Next::Goto(target)
     }
 
+    /// An instruction may end the function that runs, and give its caller `result`, or go on to the next one.
+    pub(super) fn leave_early(&mut self, state: &mut State, result: Value) -> Next {
+        let stays = Some(Box::new(state.clone()));
+        if result.constant().is_none() {
+            self.packet_changed(state);
+        }
+        self.write(state, Reg::R0, result, None);
+        match self.exit(state) {
+            Next::Return { slot, .. } => Next::Return { slot, stays },
+            Next::Again { slot, .. } => Next::Again { slot, stays },
+            next => next,
+        }
+    }
+
     pub(super) fn exit(&mut self, state: &mut State) -> Next {
         let depth = state.depth();
         if depth == 0 {
@@ -361,10 +380,17 @@ impl Walk<'_> {
         }
         self.live.commit();
         self.live.update(self.setting.program, state);
-        if state.frame().callback.is_some() {
-            self.matters(state, Reg::R0);
-        }
         let r0 = *state.reg(Reg::R0);
+        if let Some(range) = state.frame().callback {
+            self.matters(state, Reg::R0);
+            // What ends a function early was not asked for this.
+            if let Err(stop) = in_range(&r0, range, "At callback return") {
+                self.refused.get_or_insert(stop);
+            }
+            if self.refused.is_some() {
+                return Next::End;
+            }
+        }
         let frame = state.frame();
         let (callsite, called_back) = (frame.callsite, frame.callback.is_some());
         if !called_back {
@@ -374,6 +400,10 @@ impl Walk<'_> {
         let caller = format!("to caller at {next}");
         self.log.crossing(state, ("returning from callee", depth), (&caller, depth - 1), self.setting);
         state.frames.pop();
-        if called_back { Next::Again { slot: callsite } } else { Next::Return { slot: callsite + 1 } }
+        if called_back {
+            Next::Again { slot: callsite, stays: None }
+        } else {
+            Next::Return { slot: callsite + 1, stays: None }
+        }
     }
 }
