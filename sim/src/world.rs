@@ -10,6 +10,7 @@ use bpf::diag::Diagnostic;
 use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
 use nic_model::device::{self, CardToHost, Device, Frame, PortId};
 use nic_model::quantity::BitRate;
+use slab::Slab;
 
 use crate::host::user::Action;
 use crate::host::{self, Host, Place};
@@ -25,11 +26,11 @@ pub const HOST_SOURCES: Source = Source(0x100);
 /// See [`TRAFFIC_SOURCES`].
 pub const CARD_SOURCES: Source = Source(0x1000);
 
-/// What waits in the queue.
-#[derive(Debug, Clone, PartialEq)]
+/// What waits in the queue, in eight bytes: it goes in and out by one register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     /// The next frame of that source.
-    Arrive(usize),
+    Arrive(u32),
     /// What the card scheduled for itself.
     Card(device::Inner),
     /// What the host scheduled for itself.
@@ -37,10 +38,12 @@ enum Event {
     /// The host has booted.
     Boot,
     /// User space does the action of that number.
-    Act(usize),
-    /// A message of the card reaches the host.
-    Cross(Box<CardToHost>),
+    Act(u32),
+    /// A message of the card reaches the host; its place among those on their way.
+    Cross(u32),
 }
+
+const _: () = assert!(size_of::<Event>() == 8);
 
 /// A source and the port it plays into.
 struct Playing {
@@ -60,6 +63,8 @@ pub struct World {
     actions: Vec<(Place, Action)>,
     user: UserCounters,
     tracker: Tracker,
+    /// Messages of the card's on the link.
+    crossing: Slab<CardToHost>,
 }
 
 /// What user space did to maps while packets flowed.
@@ -90,6 +95,7 @@ impl World {
             actions,
             user: UserCounters::default(),
             tracker: Tracker::default(),
+            crossing: Slab::new(),
         }
     }
 
@@ -102,38 +108,36 @@ impl World {
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
         }
-        for (number, (_, action)) in self.actions.iter().enumerate() {
+        for (number, (_, action)) in (0..).zip(&self.actions) {
             self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
         }
         while let Some((now, event)) = self.queue.pop() {
             match event {
                 Event::Arrive(source) => {
+                    let source = source as usize;
                     let Playing { port, line, ref mut next, .. } = self.sources[source];
                     let arrival = next.take().expect("schedule_next enters the event with the arrival, one at a time");
                     let line_time = line.time_of(device::line_bytes(arrival.bytes.len()) * 8);
                     let id = self.tracker.arrive(now, arrival.bytes.len(), line_time);
                     let frame = Frame { id, bytes: arrival.bytes };
                     let wire = device::In::Wire { port, frame };
-                    self.device.handle(
-                        now,
-                        wire,
-                        &mut CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker },
-                    );
+                    let (device, mut outbox) = self.card(now);
+                    device.handle(now, wire, &mut outbox);
                     self.schedule_next(source)?;
                     if id.0.is_multiple_of(PROGRESS_STEP) {
                         progress(id.0);
                     }
                 }
                 Event::Card(event) => {
-                    let mut outbox = CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker };
-                    self.device.wake(now, event, &mut outbox);
+                    let (device, mut outbox) = self.card(now);
+                    device.wake(now, event, &mut outbox);
                 }
                 Event::Host(event) => {
                     let (host, mut outbox) = self.host(now);
                     host.wake(now, event, &mut outbox);
                 }
                 Event::Act(number) => {
-                    let (place, action) = &self.actions[number];
+                    let (place, action) = &self.actions[number as usize];
                     let done = self.host.hooks().write(*place, &action.write);
                     self.user.writes += 1;
                     self.user.refused += u64::from(done.is_err());
@@ -143,8 +147,9 @@ impl World {
                     host.handle(now, host::In::Start, &mut outbox);
                 }
                 Event::Cross(message) => {
+                    let message = self.crossing.remove(message as usize);
                     let (host, mut outbox) = self.host(now);
-                    host.handle(now, host::In::Pcie(*message), &mut outbox);
+                    host.handle(now, host::In::Pcie(message), &mut outbox);
                 }
             }
         }
@@ -155,16 +160,22 @@ impl World {
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {
         if let Some(arrival) = self.sources[source].source.next_frame()? {
             let from = Source(TRAFFIC_SOURCES.0 + source as u16);
-            self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive(source));
+            self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive(source as u32));
             self.sources[source].next = Some(arrival);
         }
         Ok(())
     }
 
-    /// The host, and where it says what it wants.
+    /// The card, and where it says what it wants.
+    fn card(&mut self, now: Time) -> (&mut Device, CardBox<'_>) {
+        let World { device, queue, tracker, crossing, .. } = self;
+        (device, CardBox { now, queue, tracker, crossing })
+    }
+
+    /// The same of the host.
     fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
-        let card = CardBox { now, queue: &mut self.queue, tracker: &mut self.tracker };
-        (&mut self.host, HostBox { card, device: &mut self.device })
+        let World { device, host, queue, tracker, crossing, .. } = self;
+        (host, HostBox { card: CardBox { now, queue, tracker, crossing }, device })
     }
 
     /// What user space did.
@@ -206,6 +217,7 @@ struct CardBox<'a> {
     now: Time,
     queue: &'a mut EventQueue<Event>,
     tracker: &'a mut Tracker,
+    crossing: &'a mut Slab<CardToHost>,
 }
 
 impl Outbox<device::Inner, device::Out> for CardBox<'_> {
@@ -214,7 +226,8 @@ impl Outbox<device::Inner, device::Out> for CardBox<'_> {
             device::Out::Wire { frame, last_bit, .. } => self.tracker.transmitted(last_bit, frame.id),
             device::Out::Fate { packet, fate } => self.tracker.end(self.now, packet, fate.into()),
             device::Out::Pcie { at, message } => {
-                self.queue.push(at, Priority::Arrival, source, Event::Cross(Box::new(message)));
+                let number = self.crossing.insert(message) as u32;
+                self.queue.push(at, Priority::Arrival, source, Event::Cross(number));
             }
         }
     }

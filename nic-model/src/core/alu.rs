@@ -36,6 +36,26 @@ impl Flags {
         self.0 >> 31 & 1 != 0
     }
 
+    /// The four codes as a number: Z, N, C, V from its lowest bit.
+    #[inline(always)]
+    pub(super) const fn state(self) -> u32 {
+        (self.result() == 0) as u32 | (self.0 >> 31 << 1) as u32 & 0xe
+    }
+
+    /// The states in which a branch on `cond` is taken, one bit each.
+    pub(super) const fn taken_in(cond: Cond) -> u16 {
+        let (mut states, mut state) = (0, 0);
+        while state < 16 {
+            // A result that is both zero and negative does not exist; what its bit says does not matter.
+            let result = if state & 1 != 0 { 0 } else { 1 };
+            if Flags(state >> 1 << 31 | result).holds(cond) {
+                states |= 1 << state;
+            }
+            state += 1;
+        }
+        states
+    }
+
     /// Whether a branch on `cond` is taken.
     #[inline]
     pub(super) const fn holds(self, cond: Cond) -> bool {

@@ -133,20 +133,37 @@ pub(super) struct Call {
     pub resume: u16,
 }
 
-/// One context. Aligned to lines of a cache, since cores take turns at the simulator's own.
+/// One context.
+///
+/// Cores take turns at the simulator's cache, so a context is aligned to its lines and laid out as written: the first line
+/// has what decides whose turn it is, the second what instructions need beside registers.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Context {
     pub state: State,
-    pub activity: Activity,
-    pub task: Task,
     /// It has not had the core for this packet yet.
     pub fresh: bool,
-    /// How its latest packet ended, once it has.
-    pub outcome: Option<Outcome>,
-    /// Set by the first trap.
-    pub trap: Option<(u16, TrapKind)>,
+    /// Whether the firmware has issued a command to be waited for since its latest wait.
+    pub unwaited: bool,
+    /// Deferred slots still to be executed, and what follows ([`Context::then`]).
+    pub slots: u8,
     pub pc: u16,
+    /// Signals that are there.
+    pub signals: u16,
+    pub wake: Wake,
+    /// Firmware commands under way that are waited for together. Their signal is there while this is 0.
+    pub firmware_commands: u32,
+    /// Cycle at which the present wait began.
+    pub waiting_since: u64,
+    /// Instructions executed for the packet.
+    pub executed: u64,
+    pub activity: Activity,
+    pub then: Then,
+    /// Where the program goes on after the wait, if not behind it.
+    pub resume: Option<u16>,
+    pub transfer_index: u8,
+    pub byte_index: u8,
+    pointer_writes_len: u8,
     pub flags: Flags,
     /// Result of the latest instruction that had one.
     pub previous: u32,
@@ -154,33 +171,19 @@ pub(super) struct Context {
     pub previous_left: u32,
     /// Local memory pointers: byte addresses.
     pub local: [u32; 4],
-    pub transfer_index: u8,
-    pub byte_index: u8,
-    /// Value of a local CSR that the `immed` at this count of instructions receives.
-    pub csr_value: Option<(u64, u32)>,
-    /// Signals that are there.
-    pub signals: u16,
-    pub wake: Wake,
-    /// Where the program goes on after the wait, if not behind it.
-    pub resume: Option<u16>,
-    /// Cycle at which the present wait began.
-    pub waiting_since: u64,
-    /// Deferred slots still to be executed, and what follows.
-    pub slots: u8,
-    pub then: Then,
     /// Transfer registers that data is on its way to.
     pub pushing: u64,
     /// Transfer registers whose data has not been pulled.
     pub pulling: u64,
-    /// Firmware commands under way that are waited for together. Their signal is there while this is 0.
-    pub firmware_commands: u32,
-    /// Whether the firmware has issued such a command since its latest wait.
-    pub unwaited: bool,
-    /// Instructions executed for the packet.
-    pub executed: u64,
-    pub call: Call,
+    /// Value of a local CSR that the `immed` at this count of instructions receives.
+    pub csr_value: Option<(u64, u32)>,
+    pub task: Task,
     pointer_writes: [(u64, Pointer, u32); 1 + POINTER_SLOTS as usize],
-    pointer_writes_len: u8,
+    pub call: Call,
+    /// How its latest packet ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// Set by the first trap.
+    pub trap: Option<(u16, TrapKind)>,
 }
 
 impl Context {
@@ -273,7 +276,9 @@ impl Context {
                 Pointer::TransferAndByte => (self.transfer_index, self.byte_index) = (transfer, byte),
             }
         }
-        self.pointer_writes.copy_within(due..len, 0);
+        if due != len {
+            self.pointer_writes.copy_within(due..len, 0);
+        }
         self.pointer_writes_len -= due as u8;
     }
 

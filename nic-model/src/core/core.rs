@@ -7,7 +7,7 @@ use bpf::diag::{At, Diagnostic};
 use super::burst::End;
 use super::code::CodeStore;
 use super::context::State;
-use super::flight::Flight;
+use super::flight::{Coming, Flight};
 use super::machine::{LOCAL_WORDS, Machine};
 use super::registers::Registers;
 use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, FlightId, Outcome, PacketId, Resume};
@@ -21,20 +21,21 @@ use crate::memory::{Action, Answer, Cargo, MapShape, MemCommand, Memories};
 /// Contexts take turns: the core stays with one until it waits, then goes to the next that is ready, round about. The
 /// choice is made by an event at the end of the burst, so everything that has arrived by then counts.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Core {
+    /// Cycle and time of the event at which the core goes on, if one is scheduled. An earlier one makes a later one stale.
+    resume: Option<(u64, Time)>,
+    /// Cycle at which the latest burst ended or is to be continued.
+    busy_until: u64,
+    /// A context whose burst is to be continued.
+    running: Option<usize>,
+    /// Context that had the core last.
+    last: usize,
+    /// The running context stands still because the command queue is full.
+    stalled: bool,
     machine: Machine,
     code: Arc<CodeStore>,
     firmware: Arc<Firmware>,
-    /// A context whose burst is to be continued.
-    running: Option<usize>,
-    /// It stands still because the command queue is full.
-    stalled: bool,
-    /// Context that had the core last.
-    last: usize,
-    /// Cycle at which the latest burst ended or is to be continued.
-    busy_until: u64,
-    /// Cycle and time of the event at which the core goes on, if one is scheduled. An earlier one makes a later one stale.
-    resume: Option<(u64, Time)>,
 }
 
 impl Core {
@@ -175,8 +176,8 @@ impl Core {
         } else if machine.ready | machine.met != 0 {
             Some(earliest)
         } else {
-            let first = machine.flights.due().find(|&(_, id)| self.wakes(machine.flights.get(id)));
-            first.map(|(back, _)| from(back))
+            let first = machine.flights.due().find(|coming| self.wakes(machine.flights.get(coming.id)));
+            first.map(|coming| from(coming.back))
         };
         if let Some(cycle) = next {
             self.schedule(cycle, outbox);
@@ -205,10 +206,9 @@ impl Core {
     /// Lets everything reach its context that reaches it by `now`, in order of time, and wakes those that have what they
     /// wait for. Signals that came before a wait began are all seen by it together.
     fn deliver(&mut self, now: Time) {
-        while let Some((back, id)) = self.machine.flights.first_due(None)
+        while let Some(Coming { back, id, context }) = self.machine.flights.first_due(None)
             && back <= now
         {
-            let context = self.machine.flights.get(id).context();
             let began = self.machine.clock.time(self.machine.contexts[context].waiting_since);
             if back > began {
                 self.machine.wake_if_met(context);

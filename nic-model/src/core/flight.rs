@@ -29,8 +29,10 @@ impl Span {
 
 /// A command from its issue until nothing more comes of it.
 ///
-/// It does not hold its words ([`Flights::words`]): a flight is small and made anew for every command.
+/// It does not hold its words ([`Flights::words`]): a flight is small, one line of a cache, and made anew for every
+/// command.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(super) struct Flight {
     pub command: MemCommand,
     /// Signals it raises, one bit each; 0 for a posted command.
@@ -41,8 +43,8 @@ pub(super) struct Flight {
     pub pull: Span,
     /// Cycle at which they are pulled.
     pub pull_cycle: u64,
-    /// When data and signal are back; `None` until it has reached an engine.
-    pub back: Option<Time>,
+    /// When data and signal are back; never, until it has reached an engine.
+    pub back: Time,
     /// Whether data or a signal comes back; without, nothing more comes of it once an engine has it.
     pub pending: bool,
     /// The packet it was issued for is done: its data and signal go nowhere.
@@ -50,6 +52,8 @@ pub(super) struct Flight {
     /// How many were issued before.
     pub number: u64,
 }
+
+const _: () = assert!(size_of::<Flight>() == 64);
 
 impl Flight {
     /// In a place that has not been used yet.
@@ -68,7 +72,7 @@ impl Flight {
         push: Span { first: 0, count: 0 },
         pull: Span { first: 0, count: 0 },
         pull_cycle: 0,
-        back: None,
+        back: Time::NEVER,
         pending: false,
         orphan: false,
         number: 0,
@@ -87,12 +91,19 @@ pub(super) struct Flights {
     slots: Vec<Flight>,
     words: Vec<[u32; MAX_WORDS]>,
     free: Vec<u16>,
-    /// For each context its own, in order of issue.
-    of: [Vec<u16>; 8],
+    /// Which they are, in order of issue.
+    order: Vec<Issued>,
     /// Those whose data or signal is on its way, by the time they come, the last to come first; those of one time in order
     /// of issue from the end.
     due: Vec<Due>,
     issued: u64,
+}
+
+/// One of them, and for which context it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Issued {
+    id: u16,
+    context: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +111,16 @@ struct Due {
     back: Time,
     number: u64,
     id: u16,
+    context: u8,
+}
+
+/// What comes to a core next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Coming {
+    pub back: Time,
+    pub id: FlightId,
+    /// For which context.
+    pub context: usize,
 }
 
 impl Flights {
@@ -126,7 +147,7 @@ impl Flights {
         };
         let slot = &mut self.slots[usize::from(id)];
         *slot = flight(FlightId(id), number);
-        self.of[slot.context()].push(id);
+        self.order.push(Issued { id, context: slot.context() as u8 });
         FlightId(id)
     }
 
@@ -134,11 +155,11 @@ impl Flights {
     #[inline]
     pub(super) fn answered(&mut self, id: FlightId, back: Time) {
         let flight = &mut self.slots[usize::from(id.0)];
-        flight.back = Some(back);
+        flight.back = back;
         if !flight.pending {
             return self.end(id);
         }
-        let due = Due { back, number: flight.number, id: id.0 };
+        let due = Due { back, number: flight.number, id: id.0, context: flight.context() as u8 };
         let sooner = self.due.iter().rev().take_while(|other| **other < due).count();
         if sooner == 0 {
             self.due.push(due);
@@ -149,14 +170,15 @@ impl Flights {
 
     /// What comes next of those whose data and signal are on their way.
     #[inline]
-    pub(super) fn due(&self) -> impl Iterator<Item = (Time, FlightId)> {
-        self.due.iter().rev().map(|due| (due.back, FlightId(due.id)))
+    pub(super) fn due(&self) -> impl Iterator<Item = Coming> {
+        let coming = |due: &Due| Coming { back: due.back, id: FlightId(due.id), context: usize::from(due.context & 7) };
+        self.due.iter().rev().map(coming)
     }
 
     /// The first of them, of one context or of all.
     #[inline]
-    pub(super) fn first_due(&self, context: Option<usize>) -> Option<(Time, FlightId)> {
-        self.due().find(|&(_, id)| context.is_none_or(|context| self.get(id).context() == context))
+    pub(super) fn first_due(&self, context: Option<usize>) -> Option<Coming> {
+        self.due().find(|coming| context.is_none_or(|context| coming.context == context))
     }
 
     /// Data and signal of one have come, and nothing more will.
@@ -168,8 +190,7 @@ impl Flights {
 
     #[inline]
     fn end(&mut self, id: FlightId) {
-        let context = self.get(id).context();
-        remove(&mut self.of[context], |&other| other == id.0);
+        remove(&mut self.order, |other| other.id == id.0);
         self.free.push(id.0);
     }
 
@@ -198,13 +219,14 @@ impl Flights {
     /// Those of one context under way, in order of issue.
     #[inline]
     pub(super) fn of(&self, context: usize) -> impl Iterator<Item = (FlightId, &Flight)> {
-        self.of[context & 7].iter().map(|&id| (FlightId(id), &self.slots[usize::from(id)]))
+        let own = self.order.iter().filter(move |issued| usize::from(issued.context) == context);
+        own.map(|&Issued { id, .. }| (FlightId(id), &self.slots[usize::from(id)]))
     }
 
     /// The packet of a context is done: what comes for it goes nowhere.
     pub(super) fn orphan(&mut self, context: usize) {
-        for &id in &self.of[context & 7] {
-            self.slots[usize::from(id)].orphan = true;
+        for issued in self.order.iter().filter(|issued| usize::from(issued.context) == context) {
+            self.slots[usize::from(issued.id)].orphan = true;
         }
     }
 }

@@ -5,6 +5,7 @@ use super::exec::Flow;
 use super::flight::{FIRMWARE_SIGNAL, Flight, Span};
 use super::machine::{Halt, Machine};
 use super::{CoreOut, TrapKind};
+use crate::des::Time;
 use crate::isa::{AddressMode, Cmd, Command, DataOverride, Indirect, Override, Source, Swap, Target};
 use crate::memory::{Action, AtomicOp, ByteOrder, Location, MAX_WORDS, MemCommand};
 
@@ -195,7 +196,7 @@ impl Machine {
             push: request.push,
             pull: request.pull,
             pull_cycle,
-            back: None,
+            back: Time::NEVER,
             pending,
             orphan: false,
             number,

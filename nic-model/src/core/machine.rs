@@ -8,7 +8,7 @@ use super::units::{Cam, Running};
 use super::{ContextId, CoreConfig, CoreCounters, CoreOut, FlightId, TrapKind};
 use crate::des::Time;
 use crate::isa::{Bank, ContextMode, Dst, Reg, Source};
-use crate::memory::{AddressMap, MapShape};
+use crate::memory::{AddressMap, EngineId, MapShape, MemoryKind};
 
 /// Words of local memory.
 pub(super) const LOCAL_WORDS: usize = 1024;
@@ -24,41 +24,44 @@ pub(super) enum Halt {
     Trap,
 }
 
-/// Everything of a core that instructions touch.
+/// Everything of a core that instructions touch, laid out as written: what every event of the core needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Machine {
-    pub config: CoreConfig,
-    pub clock: Clock,
-    pub mode: ContextMode,
-    pub addresses: AddressMap,
-    /// From the command queue to each engine.
-    pub request_times: Vec<Time>,
-    pub maps: Vec<MapShape>,
-    pub registers: Registers,
-    pub local: Box<[u32; LOCAL_WORDS]>,
-    pub contexts: [Context; 8],
-    /// Contexts that are ready, one bit each.
-    pub ready: u8,
-    /// Contexts that wait for what they have already.
-    pub met: u8,
-    pub flights: Flights,
-    pub queue: CommandQueue,
-    pub cam: Cam,
-    pub running: Running,
-    pub random: u64,
     /// The context whose instructions are executed.
     pub current: usize,
     /// Cycle at which the present instruction is executed.
     pub cycle: u64,
     /// Cycle up to which everything outside is known.
     pub known: u64,
-    /// The latest trap.
-    pub fault: TrapKind,
+    /// Contexts that are ready, one bit each.
+    pub ready: u8,
+    /// Contexts that wait for what they have already.
+    pub met: u8,
+    pub mode: ContextMode,
+    pub queue: CommandQueue,
+    pub flights: Flights,
+    pub clock: Clock,
     /// Outputs of the present burst.
     pub out: Vec<CoreOut>,
+    /// From the command queue to each engine.
+    pub request_times: Vec<Time>,
+    /// Engine and size of each memory as this core reaches it, by [`MemoryKind::ALL`].
+    pub memories: [(EngineId, u64); 4],
+    pub registers: Registers,
+    pub local: Box<[u32; LOCAL_WORDS]>,
+    pub config: CoreConfig,
+    pub counters: CoreCounters,
+    pub addresses: AddressMap,
+    pub contexts: [Context; 8],
+    pub maps: Vec<MapShape>,
+    pub cam: Cam,
+    pub running: Running,
+    pub random: u64,
     /// Random numbers handed out, if they are recorded.
     pub random_log: Option<Vec<(super::PacketId, u32)>>,
-    pub counters: CoreCounters,
+    /// The latest trap.
+    pub fault: TrapKind,
 }
 
 impl Machine {
@@ -67,6 +70,7 @@ impl Machine {
         Machine {
             clock: Clock::new(config.clock),
             mode,
+            memories: MemoryKind::ALL.map(|kind| (addresses.engine(kind, config.island), addresses.bytes(kind))),
             addresses,
             request_times,
             maps: Vec::new(),
@@ -167,15 +171,15 @@ impl Machine {
     /// Lets everything reach the running context that reaches it by this cycle.
     pub(super) fn settle_deliveries(&mut self) -> Result<(), Halt> {
         let context = self.current & 7;
-        let unanswered = self.flights.of(context).any(|(_, flight)| flight.pending && flight.back.is_none());
+        let unanswered = self.flights.of(context).any(|(_, flight)| flight.pending && flight.back == Time::NEVER);
         if unanswered && self.cycle > self.known {
             return Err(Halt::Later);
         }
         let now = self.clock.time(self.cycle);
-        while let Some((back, id)) = self.flights.first_due(Some(context))
-            && back <= now
+        while let Some(coming) = self.flights.first_due(Some(context))
+            && coming.back <= now
         {
-            self.deliver(id);
+            self.deliver(coming.id);
         }
         Ok(())
     }

@@ -13,8 +13,9 @@ use super::machine::{LOCAL_WORDS, Machine};
 use super::registers::{CONSTANTS, FILE, FIRST_CONSTANT, NOWHERE, Registers, TRANSFERS, mirror};
 use crate::isa::*;
 
-/// What an instruction made ready does.
+/// What an instruction made ready does. The tag is a byte of its own, which is looked up without being worked out first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Kind {
     /// Anything else: nothing of it is ready.
     Other,
@@ -34,6 +35,10 @@ enum Kind {
     /// The result is `rhs`; `lhs` is what an indirect shift behind it sees.
     Copy,
     Not,
+    /// `lhs` with `rhs` moved.
+    Shifted(ShiftOp, By),
+    /// `lhs` and `rhs` as one number, moved right.
+    Double(By),
     Rotate,
     Left,
     Right,
@@ -52,9 +57,8 @@ enum Kind {
     /// From and to local memory behind pointer `amount`, `value` words further.
     FromLocal,
     ToLocal,
-    /// To `value`.
+    /// To the low half of `value`, in states of the condition codes that its high half has a bit for.
     Branch,
-    BranchIf(Cond),
     /// On bit `amount` of `rhs` set or clear.
     BranchSet,
     BranchClear,
@@ -267,6 +271,21 @@ impl Ready {
         Some(micro.to(self.target(op.dst)?).operands(self.left(&op.rhs)?, self.source(op.rhs.src)?))
     }
 
+    fn shifted(&mut self, op: &AluShf) -> Option<Micro> {
+        let (by, amount) = By::of(op.shift);
+        let micro = Micro { amount, ..Micro::of(Kind::Shifted(op.op, by), op.cc == CondCodes::Set) };
+        Some(micro.to(self.target(op.dst)?).operands(self.source(op.src.lhs)?, self.source(op.src.rhs)?))
+    }
+
+    fn double(&mut self, op: &DblShf) -> Option<Micro> {
+        let (by, amount) = match op.amount {
+            Amount::By(n) => (By::Right, n),
+            Amount::Indirect => (By::RightIndirect, 0),
+        };
+        let micro = Micro { amount, ..Micro::of(Kind::Double(by), op.cc == CondCodes::Set) };
+        Some(micro.to(self.target(op.dst)?).operands(self.source(op.src.lhs)?, self.source(op.src.rhs)?))
+    }
+
     fn field(&mut self, merge: &Merge, bytes: u8, shift: Shift, cc: LoadCc, clear: bool) -> Option<Micro> {
         let (by, amount) = By::of(shift);
         let keep = match merge.dst {
@@ -292,24 +311,29 @@ impl Ready {
 
     /// The instruction made ready, or [`Micro::OTHER`].
     pub(super) fn micro(&mut self, op: &Op) -> Micro {
-        let branch = |kind, to: CodeAddress, defer| Micro { value: to.0.into(), defer, ..Micro::of(kind, false) };
+        let branch = |states: u16, kind, to: CodeAddress, defer| {
+            let value = u32::from(states) << 16 | u32::from(to.0);
+            Micro { value, defer, ..Micro::of(kind, false) }
+        };
         let ready = match op {
             Op::Nop(_) => self.load(Dst::NONE, 0),
             Op::Immed(op) if !op.predicate => self.load(op.load.dst, super::exec::constant(op)),
             Op::Move(op) if !op.predicate => self.copy(op),
             Op::Alu(op) if !op.predicate => self.alu(op),
             Op::ShfMove(op) if !op.predicate && op.op == ShiftMove::Copy => self.shift(op),
+            Op::AluShf(op) if !op.predicate => self.shifted(op),
+            Op::DblShf(op) if !op.predicate => self.double(op),
             Op::LdField(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, false),
             Op::LdFieldClear(op) if !op.predicate => self.field(&op.merge, op.bytes, op.shift, op.cc, true),
             Op::CsrWrite(op) => POINTERS.iter().position(|(csr, _)| *csr == op.csr).and_then(|number| {
                 let from = self.source(op.src.reg.into())?;
                 Some(Micro { amount: number as u8, ..Micro::of(Kind::Point, false) }.operands(NOWHERE, from))
             }),
-            Op::Br(op) => Some(branch(Kind::Branch, op.to, op.defer)),
-            Op::BrCond(op) => Some(branch(Kind::BranchIf(op.cond), op.to, op.defer)),
+            Op::Br(op) => Some(branch(u16::MAX, Kind::Branch, op.to, op.defer)),
+            Op::BrCond(op) => Some(branch(Flags::taken_in(op.cond), Kind::Branch, op.to, op.defer)),
             Op::BrBit(op) => self.source(op.test.reg.into()).map(|from| {
                 let kind = if op.set { Kind::BranchSet } else { Kind::BranchClear };
-                Micro { amount: op.test.bit() & 31, ..branch(kind, op.to, op.defer) }.operands(NOWHERE, from)
+                Micro { amount: op.test.bit() & 31, ..branch(0, kind, op.to, op.defer) }.operands(NOWHERE, from)
             }),
             _ => None,
         };
@@ -379,16 +403,13 @@ impl Machine {
         // Where the instructions end that are executed without a look at anything else: behind the code, or behind the
         // deferred slots of a branch that has been taken.
         let mut landing = context.slots != 0;
-        let mut end = if landing { pc + usize::from(context.slots) } else { micros.len() };
-        if end > micros.len() {
-            return;
-        }
+        let end = if landing { pc + usize::from(context.slots) } else { micros.len() };
+        let Some(mut window) = micros.get(..end) else { return };
         // Instructions executed, when `pc` is added.
         let mut executed = context.executed.wrapping_sub(pc as u64);
 
         'run: while executed.wrapping_add(pc as u64) < most {
-            while pc < end {
-                let micro = &micros[pc];
+            while let Some(micro) = window.get(pc) {
                 if micro.transfers & busy != 0 {
                     break 'run;
                 }
@@ -399,13 +420,13 @@ impl Machine {
                     Kind::Other => break 'run,
                     Kind::Constant => Flags::of(micro.value),
                     Kind::Constants => {
-                        let last = (pc + usize::from(micro.amount)).min(end) - 1;
-                        for micro in &micros[pc..=last] {
+                        left = lhs;
+                        for micro in window[pc..].iter().take(usize::from(micro.amount)) {
                             file[usize::from(micro.to)] = micro.value;
                             file[usize::from(micro.also)] = micro.value;
+                            previous = micro.value;
+                            pc += 1;
                         }
-                        (left, previous) = (lhs, micros[last].value);
-                        pc = last + 1;
                         continue;
                     }
                     Kind::Add => alu::alu(AluOp::Add, lhs, rhs, false),
@@ -418,6 +439,19 @@ impl Machine {
                     Kind::Alu(op) => alu::alu(op, lhs, rhs, flags.carry()),
                     Kind::Copy => Flags::of(rhs),
                     Kind::Not => Flags::of(!rhs),
+                    Kind::Shifted(op, by) => {
+                        let moved = by.moved(rhs, amount, left);
+                        Flags::of(match op {
+                            ShiftOp::And => lhs & moved,
+                            ShiftOp::NotAnd => !lhs & moved,
+                            ShiftOp::AndNot => lhs & !moved,
+                            ShiftOp::Or => lhs | moved,
+                        })
+                    }
+                    Kind::Double(by) => {
+                        let by = if by == By::RightIndirect { left } else { amount };
+                        Flags::of(((u64::from(lhs) << 32 | u64::from(rhs)) >> (by & 31)) as u32)
+                    }
                     Kind::Rotate => Flags::of(rhs.rotate_right(amount)),
                     Kind::Left => Flags::of(rhs << (amount & 31)),
                     Kind::Right => Flags::of(rhs >> (amount & 31)),
@@ -460,12 +494,11 @@ impl Machine {
                         }
                         None => break 'run,
                     },
-                    kind @ (Kind::Branch | Kind::BranchIf(_) | Kind::BranchSet | Kind::BranchClear) => {
+                    kind @ (Kind::Branch | Kind::BranchSet | Kind::BranchClear) => {
                         let (taken, penalty) = match kind {
-                            Kind::BranchIf(cond) => (flags.holds(cond), costs.branch),
                             Kind::BranchSet => (rhs >> (amount & 31) & 1 != 0, costs.branch_bit),
                             Kind::BranchClear => (rhs >> (amount & 31) & 1 == 0, costs.branch_bit),
-                            _ => (true, costs.branch),
+                            _ => (micro.value >> (16 + flags.state()) & 1 != 0, costs.branch),
                         };
                         // One that is not taken leaves no result.
                         if !taken {
@@ -473,16 +506,14 @@ impl Machine {
                             continue;
                         }
                         let (to, defer) = (micro.value as u16, micro.defer);
-                        let slots_end = pc + 1 + usize::from(defer);
-                        if landing || slots_end > micros.len() {
-                            // A trap: left to the visitor.
-                            break 'run;
-                        }
+                        // A branch in a slot, or slots behind the code, are traps: left to the visitor.
+                        let slots = if landing { None } else { micros.get(..pc + 1 + usize::from(defer)) };
+                        let Some(slots) = slots else { break 'run };
                         let penalty = penalty.saturating_sub(u32::from(defer));
                         let empty = BRANCH_SLOTS.saturating_sub(defer);
                         context.then = Then::Jump { to, penalty, empty };
                         pc += 1;
-                        (landing, end) = (true, slots_end);
+                        (landing, window) = (true, slots);
                         continue;
                     }
                 };
@@ -502,13 +533,14 @@ impl Machine {
             context.land(to, empty);
             executed = executed.wrapping_add(pc as u64).wrapping_sub(u64::from(to));
             pc = usize::from(to);
-            (landing, end) = (false, micros.len());
+            (landing, window) = (false, micros);
         }
 
         let executed = executed.wrapping_add(pc as u64);
         self.cycle += cycles + (executed - before) * u64::from(costs.instruction);
         context.executed = executed;
-        (context.pc, context.slots, context.flags) = (pc as u16, if landing { (end - pc) as u8 } else { 0 }, flags);
+        (context.pc, context.slots, context.flags) =
+            (pc as u16, if landing { (window.len() - pc) as u8 } else { 0 }, flags);
         (context.previous, context.previous_left) = (previous, left);
     }
 }

@@ -21,6 +21,17 @@ const CLOBBER: u32 = 0xdead_0000;
 /// Result word of the plain path: pass, counted as such (nfp.md §2.4).
 const PASS: u32 = 0x11 << 16;
 
+/// `number` modulo `limit`, mostly without a division: addresses seldom wrap, and tables have powers of two.
+fn within(number: u64, limit: u64) -> u64 {
+    if number < limit {
+        number
+    } else if limit.is_power_of_two() {
+        number & (limit - 1)
+    } else {
+        number % limit
+    }
+}
+
 impl Stage {
     fn routine(self, firmware: &Firmware) -> &Routine {
         match self {
@@ -169,10 +180,13 @@ impl Machine {
             // Packets outside CTM lie in buffers of 2 KiB.
             Place::Packet { offset } => packet % 4096 * 2048 + u64::from(offset),
             Place::Shared { offset } => offset,
-            Place::Striped { offset, stride, slots } => offset + packet % u64::from(slots.max(1)) * u64::from(stride),
+            Place::Striped { offset, stride, slots } => {
+                offset + within(packet, slots.max(1).into()) * u64::from(stride)
+            }
         };
-        let room = self.addresses.bytes(memory).saturating_sub(u64::from(bytes)).max(1);
-        Location { engine: self.addresses.engine(memory, self.config.island), offset: offset % room }
+        let (engine, size) = self.memories[memory as usize];
+        let room = size.saturating_sub(u64::from(bytes)).max(1);
+        Location { engine, offset: within(offset, room) }
     }
 
     fn firmware_command(&mut self, at: Location, bytes: u16, action: Action, wait: bool) {

@@ -77,7 +77,6 @@ pub struct EventQueue<E> {
     entered: u64,
     now: Time,
     popped: u64,
-    len: usize,
 }
 
 impl<E> Default for EventQueue<E> {
@@ -92,7 +91,6 @@ impl<E> Default for EventQueue<E> {
             entered: 0,
             now: Time::ZERO,
             popped: 0,
-            len: 0,
         }
     }
 }
@@ -105,7 +103,6 @@ impl<E> EventQueue<E> {
         debug_assert!(at >= self.now, "event at {at} scheduled at {}", self.now);
         let order = u64::from(priority as u8) << 56 | u64::from(source.0) << 40 | self.entered & ((1 << 40) - 1);
         self.entered += 1;
-        self.len += 1;
         let slot = self.place(at.ps(), order, event);
         let bucket = at.ps() >> SHIFT;
         if bucket - (self.now.ps() >> SHIFT) < BUCKETS {
@@ -216,7 +213,6 @@ impl<E> EventQueue<E> {
             None => drop(self.far.pop()),
         }
         self.popped += 1;
-        self.len -= 1;
         Some((self.now, event))
     }
 
@@ -237,12 +233,12 @@ impl<E> EventQueue<E> {
 
     /// Events waiting.
     pub fn len(&self) -> usize {
-        self.len
+        (self.entered - self.popped) as usize
     }
 
     /// Whether none is waiting.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 }
 

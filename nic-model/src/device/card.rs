@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use bpf::diag::{At, Diagnostic};
+use slab::Slab;
 
 use super::held::{Place, Room};
 use super::packets::{Packet, Packets};
-use super::port::{Fate, Frame, In, Inner, LossPlace, Out, PacketId, PortId, QueueId};
+use super::port::{Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId};
 use super::workers::Workers;
 use super::{HostSetup, Slot};
 use crate::core::{TaskKind, Trap};
@@ -93,6 +94,8 @@ pub struct Device {
     pub(super) tx_wanted: bool,
     pub(super) reads: u32,
     pub(super) rss: Rss,
+    /// Messages of the host's on the link.
+    pub(super) crossing: Slab<HostToCard>,
     /// The earliest [`Inner::Look`] that is under way.
     look: Time,
     pub(super) counts: PacketCounts,
@@ -151,6 +154,7 @@ impl Device {
             tx_wanted: false,
             reads: 0,
             rss: Rss::new(*card.rings.rss_table, host.queues),
+            crossing: Slab::new(),
             look: Time::NEVER,
             counts: PacketCounts::default(),
             occupied: Time::ZERO,
@@ -355,7 +359,10 @@ impl Component for Device {
             Inner::Resume(core) => self.workers.resume(now, core, post),
             Inner::Memory(core, flight) => self.workers.memory(now, core, flight, post),
             Inner::Finished(worker) => self.finished(now, worker, post),
-            Inner::Crossed(message) => self.crossed(now, *message, post),
+            Inner::Crossed(message) => {
+                let message = self.crossing.remove(message as usize);
+                self.crossed(now, message, post);
+            }
         }
     }
 }

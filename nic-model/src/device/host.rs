@@ -36,7 +36,8 @@ impl Device {
             }
             HostToCard::TxData { frame, .. } => self.dma.completion(now, frame.bytes.len() as u64),
         };
-        post.wake(at, Priority::Arrival, self.source(part::PCIE), Inner::Crossed(Box::new(message)));
+        let number = self.crossing.insert(message) as u32;
+        post.wake(at, Priority::Arrival, self.source(part::PCIE), Inner::Crossed(number));
     }
 
     /// A message of the host's is in the card.

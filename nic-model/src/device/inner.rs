@@ -1,11 +1,10 @@
 //! Events the card schedules for itself.
 
-use super::port::HostToCard;
 use crate::dispatch::Worker;
 use crate::ids::{CoreId, FlightId};
 
-/// One of them.
-#[derive(Debug, Clone, PartialEq)]
+/// One of them, in eight bytes: what is larger waits in the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inner {
     /// Frames may enter packet memory again, or reads of host frames may go on: something they wait for has become free.
     Look,
@@ -17,9 +16,11 @@ pub enum Inner {
     Memory(CoreId, FlightId),
     /// A context is done with its packet. How it ended is kept with the context.
     Finished(Worker),
-    /// A message of the host's has crossed the link.
-    Crossed(Box<HostToCard>),
+    /// A message of the host's has crossed the link; its place among those on their way.
+    Crossed(u32),
 }
+
+const _: () = assert!(size_of::<Inner>() == 8);
 
 /// A packet's place in the card's table of packets in work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -52,7 +52,8 @@ impl Cache {
     }
 
     fn touch(&mut self, start: Time, line: u64, write: bool) -> Time {
-        let set = (line % self.sets) as usize * self.ways;
+        let set = if self.sets.is_power_of_two() { line & (self.sets - 1) } else { line % self.sets };
+        let set = set as usize * self.ways;
         let set = &mut self.lines[set..set + self.ways];
         let tag = (line + 1) << 1;
         if let Some(way) = set.iter().position(|&entry| entry & !1 == tag) {

@@ -127,10 +127,10 @@ impl Action {
     /// What it is priced as.
     pub const fn touch(self) -> TouchKind {
         match self {
+            Action::Touch(kind) => kind,
             Action::Read(_) | Action::Map => TouchKind::Read,
             Action::Write(_) => TouchKind::Write,
             Action::Atomic { .. } => TouchKind::Atomic,
-            Action::Touch(kind) => kind,
         }
     }
 }

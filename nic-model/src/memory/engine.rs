@@ -7,15 +7,31 @@ use crate::des::Time;
 /// When an engine is free, and what it did so far.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    config: MemoryConfig,
     banks: Vec<Time>,
     interleave_shift: u32,
+    beat: Time,
+    kinds: [Kind; 3],
     cache: Option<Cache>,
-    counters: EngineCounters,
+    bytes: u64,
+    busy: Time,
+    wait: Time,
+    longest_wait: Time,
+    config: MemoryConfig,
+}
+
+/// What a kind of access costs, in the order of [`TouchKind`].
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// From the moment it is taken until its answer is back.
+    answer: Time,
+    /// How long it occupies its bank.
+    service: Time,
+    /// How many were taken.
+    taken: u64,
 }
 
 /// What an engine did, for reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineCounters {
     /// Reads taken.
     pub reads: u64,
@@ -49,11 +65,22 @@ impl EngineCounters {
 impl Engine {
     /// An idle engine.
     pub fn new(config: MemoryConfig) -> Self {
+        let timing = &config.timing;
+        let kind = |access, service| Kind { answer: access + timing.response, service, taken: 0 };
         Engine {
             banks: vec![Time::ZERO; config.banks.max(1) as usize],
             interleave_shift: config.interleave.max(1).next_power_of_two().trailing_zeros(),
+            beat: timing.beat,
+            kinds: [
+                kind(timing.read, timing.service),
+                kind(timing.write, timing.service),
+                kind(timing.atomic, timing.atomic_service),
+            ],
             cache: config.cache.map(Cache::new),
-            counters: EngineCounters::default(),
+            bytes: 0,
+            busy: Time::ZERO,
+            wait: Time::ZERO,
+            longest_wait: Time::ZERO,
             config,
         }
     }
@@ -66,40 +93,32 @@ impl Engine {
     /// What it did.
     pub fn counters(&self) -> EngineCounters {
         let (hits, misses, write_backs) = self.cache.as_ref().map_or((0, 0, 0), Cache::counters);
-        EngineCounters { hits, misses, write_backs, ..self.counters }
+        let [reads, writes, atomics] = self.kinds.map(|kind| kind.taken);
+        let Engine { bytes, busy, wait, longest_wait, .. } = *self;
+        EngineCounters { reads, writes, atomics, bytes, busy, wait, longest_wait, hits, misses, write_backs }
     }
 
     /// Takes a command that arrives now; the bank of its first byte serves it whole.
     pub fn take(&mut self, now: Time, kind: TouchKind, offset: u64, bytes: u32) -> Answer {
-        let timing = &self.config.timing;
         let beats = u64::from(bytes.div_ceil(8).saturating_sub(1));
-        let transfer = Time::from_ps(timing.beat.ps().saturating_mul(beats));
-        let (access, service) = match kind {
-            TouchKind::Read => (timing.read, timing.service),
-            TouchKind::Write => (timing.write, timing.service),
-            TouchKind::Atomic => (timing.atomic, timing.atomic_service),
-        };
+        let transfer = Time::from_ps(self.beat.ps().saturating_mul(beats));
+        let costs = &mut self.kinds[kind as usize];
+        costs.taken += 1;
+        let (answer, occupied) = (costs.answer, costs.service + transfer);
         let banks = self.banks.len() as u64;
         let block = offset >> self.interleave_shift;
         let bank =
             &mut self.banks[(if banks.is_power_of_two() { block & (banks - 1) } else { block % banks }) as usize];
         let start = now.max(*bank);
-        let occupied = service + transfer;
         *bank = start + occupied;
         let later =
             self.cache.as_mut().map_or(Time::ZERO, |cache| cache.access(start, offset, bytes, kind != TouchKind::Read));
         let wait = start.since(now);
-        let counters = &mut self.counters;
-        match kind {
-            TouchKind::Read => counters.reads += 1,
-            TouchKind::Write => counters.writes += 1,
-            TouchKind::Atomic => counters.atomics += 1,
-        }
-        counters.bytes += u64::from(bytes);
-        counters.busy += occupied;
-        counters.wait += wait;
-        counters.longest_wait = counters.longest_wait.max(wait);
-        Answer { taken: start, back: start + access + later + transfer + timing.response }
+        self.bytes += u64::from(bytes);
+        self.busy += occupied;
+        self.wait += wait;
+        self.longest_wait = self.longest_wait.max(wait);
+        Answer { taken: start, back: start + answer + later + transfer }
     }
 }
 

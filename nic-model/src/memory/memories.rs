@@ -88,11 +88,13 @@ impl Memories {
     /// Takes a command that reaches its engine now: it acts, and the answer says when the core hears of it.
     pub fn serve(&mut self, now: Time, command: &MemCommand, cargo: Cargo<'_>) -> Answer {
         let MemCommand { offset, bytes, action, .. } = *command;
-        let answer = self.engines[usize::from(command.engine.0)].take(now, action.touch(), offset, u32::from(bytes));
+        let engine = &mut self.engines[usize::from(command.engine.0)];
         // Most commands of the firmware only take time.
-        if !matches!(action, Action::Touch(_)) {
-            self.act(command, cargo);
+        if let Action::Touch(kind) = action {
+            return engine.take(now, kind, offset, u32::from(bytes));
         }
+        let answer = engine.take(now, action.touch(), offset, u32::from(bytes));
+        self.act(command, cargo);
         answer
     }
 

@@ -8,21 +8,31 @@ pub const MAX_WORDS: usize = 32;
 /// The words of transfer registers that a command's bytes become. A last word that is not full has its bytes where a
 /// full one would have them; the rest is zero.
 pub fn from_bytes(bytes: &[u8], order: ByteOrder, words: &mut [u32; MAX_WORDS]) {
-    for (i, chunk) in bytes.chunks(4).take(MAX_WORDS).enumerate() {
+    let word = |four| if order.swap { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) };
+    let (full, rest) = bytes.as_chunks::<4>();
+    for (i, &four) in full.iter().take(MAX_WORDS).enumerate() {
+        words[place(i, bytes.len(), order)] = word(four);
+    }
+    if !rest.is_empty() && full.len() < MAX_WORDS {
         let mut four = [0; 4];
-        four[..chunk.len()].copy_from_slice(chunk);
-        let word = if order.swap { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) };
-        words[place(i, bytes.len(), order)] = word;
+        four[..rest.len()].copy_from_slice(rest);
+        words[place(full.len(), bytes.len(), order)] = word(four);
     }
 }
 
 /// The reverse of [`from_bytes`].
 pub fn to_bytes(words: &[u32; MAX_WORDS], order: ByteOrder, bytes: &mut [u8]) {
     let len = bytes.len();
-    for (i, chunk) in bytes.chunks_mut(4).take(MAX_WORDS).enumerate() {
+    let four = |i| {
         let word = words[place(i, len, order)];
-        let four = if order.swap { word.to_le_bytes() } else { word.to_be_bytes() };
-        chunk.copy_from_slice(&four[..chunk.len()]);
+        if order.swap { word.to_le_bytes() } else { word.to_be_bytes() }
+    };
+    let (full, rest) = bytes.as_chunks_mut::<4>();
+    for (i, to) in full.iter_mut().take(MAX_WORDS).enumerate() {
+        *to = four(i);
+    }
+    if !rest.is_empty() && full.len() < MAX_WORDS {
+        rest.copy_from_slice(&four(full.len())[..rest.len()]);
     }
 }
 

@@ -18,15 +18,10 @@ pub enum In {
 }
 
 /// Events the host schedules for itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inner {
-    /// Host memory has answered a read of the card's.
-    Answer {
-        /// The queue that was read for.
-        queue: QueueId,
-        /// What the card gets.
-        message: Box<HostToCard>,
-    },
+    /// Host memory has answered the oldest read of the card's for that queue.
+    Answer(QueueId),
     /// The queue's interrupt handler has scheduled its poll, which begins.
     Poll(QueueId),
     /// The queue's core has finished a packet, or the work around polls, and goes on.
@@ -118,6 +113,8 @@ struct Queue {
     refill: u32,
     /// Packets taken since the beginning.
     rx_seen: u64,
+    /// What the card gets for its reads, in their order.
+    answers: VecDeque<HostToCard>,
     /// Frames on the transmit ring whose data the card has not read.
     transmit: VecDeque<Frame>,
     /// How many of them the card has read the descriptors of.
@@ -142,6 +139,7 @@ impl Queue {
             received: VecDeque::new(),
             refill: 0,
             rx_seen: 0,
+            answers: VecDeque::new(),
             transmit: VecDeque::new(),
             described: 0,
             unannounced: 0,
@@ -239,31 +237,34 @@ impl Host {
     }
 
     fn hear(&mut self, now: Time, message: CardToHost, outbox: &mut impl Posts) {
-        let answer_at = now + self.costs.dma_read;
         match message {
             CardToHost::RxPacket { queue, frame, meta } => self.queue(queue).received.push_back((frame, meta)),
             CardToHost::Interrupt { queue } => self.interrupt(now, queue, outbox),
             CardToHost::TxComplete { queue, count } => self.queue(queue).tx_completed += u64::from(count),
             CardToHost::ReadRxDescriptors { queue, count } => {
-                let answer = Inner::Answer { queue, message: Box::new(HostToCard::RxDescriptors { queue, count }) };
-                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
+                self.answer(now, queue, HostToCard::RxDescriptors { queue, count }, outbox);
             }
             CardToHost::ReadTxDescriptors { queue, count } => {
                 let q = self.queue(queue);
                 let lengths: Vec<u32> =
                     q.transmit.iter().skip(q.described).take(count as usize).map(|f| f.bytes.len() as u32).collect();
                 q.described += lengths.len();
-                let answer = Inner::Answer { queue, message: Box::new(HostToCard::TxDescriptors { queue, lengths }) };
-                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
+                self.answer(now, queue, HostToCard::TxDescriptors { queue, lengths }, outbox);
             }
             CardToHost::ReadTxData { queue, .. } => {
                 let q = self.queue(queue);
                 let frame = q.transmit.pop_front().expect("the card reads the data of frames it has described");
                 q.described -= 1;
-                let answer = Inner::Answer { queue, message: Box::new(HostToCard::TxData { queue, frame }) };
-                self.wake_at(answer_at, Priority::Arrival, queue, answer, outbox);
+                self.answer(now, queue, HostToCard::TxData { queue, frame }, outbox);
             }
         }
+    }
+
+    /// Host memory answers a read: all take the same time, so each queue's come in order.
+    fn answer(&mut self, now: Time, queue: QueueId, message: HostToCard, outbox: &mut impl Posts) {
+        self.queue(queue).answers.push_back(message);
+        let at = now + self.costs.dma_read;
+        self.wake_at(at, Priority::Arrival, queue, Inner::Answer(queue), outbox);
     }
 
     fn interrupt(&mut self, now: Time, queue: QueueId, outbox: &mut impl Posts) {
@@ -391,7 +392,10 @@ impl Component for Host {
 
     fn wake(&mut self, now: Time, event: Inner, outbox: &mut impl Outbox<Inner, Out>) {
         match event {
-            Inner::Answer { queue, message } => outbox.send(self.source(queue), Out::Pcie(*message)),
+            Inner::Answer(queue) => {
+                let message = self.queue(queue).answers.pop_front().expect("every answer is put there with its event");
+                outbox.send(self.source(queue), Out::Pcie(message));
+            }
             Inner::Poll(queue) => self.poll(now, queue, outbox),
             Inner::Step(queue) => self.step(now, queue, outbox),
         }
