@@ -15,7 +15,7 @@ fn card(c: &mut Criterion) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(file);
         let mut scenario = Scenario::load(&path).unwrap_or_else(|d| panic!("{d}"));
         scenario.variants.retain(|v| v.name == "offload");
-        scenario.plays[0].repeat = 4;
+        scenario.plays[0].repeat = 16;
         group.throughput(Throughput::Elements(scenario.plays[0].packets()));
         group.bench_function(name, |b| {
             b.iter(|| {

@@ -268,6 +268,8 @@ impl Component for Core {
     type Wake = Resume;
     type Out = CoreOut;
 
+    // Inlined, since every caller knows which event it is.
+    #[inline(always)]
     fn handle(&mut self, now: Time, event: CoreIn, outbox: &mut impl Outbox<Resume, CoreOut>) {
         match event {
             CoreIn::Begin { context, task } => {

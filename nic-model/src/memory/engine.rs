@@ -99,6 +99,8 @@ impl Engine {
     }
 
     /// Takes a command that arrives now; the bank of its first byte serves it whole.
+    // Inlined: it has one caller, which knows the kind of most commands.
+    #[inline(always)]
     pub fn take(&mut self, now: Time, kind: TouchKind, offset: u64, bytes: u32) -> Answer {
         let beats = u64::from(bytes.div_ceil(8).saturating_sub(1));
         let transfer = Time::from_ps(self.beat.ps().saturating_mul(beats));

@@ -88,13 +88,11 @@ impl Memories {
     /// Takes a command that reaches its engine now: it acts, and the answer says when the core hears of it.
     pub fn serve(&mut self, now: Time, command: &MemCommand, cargo: Cargo<'_>) -> Answer {
         let MemCommand { offset, bytes, action, .. } = *command;
-        let engine = &mut self.engines[usize::from(command.engine.0)];
+        let answer = self.engines[usize::from(command.engine.0)].take(now, action.touch(), offset, u32::from(bytes));
         // Most commands of the firmware only take time.
-        if let Action::Touch(kind) = action {
-            return engine.take(now, kind, offset, u32::from(bytes));
+        if !matches!(action, Action::Touch(_)) {
+            self.act(command, cargo);
         }
-        let answer = engine.take(now, action.touch(), offset, u32::from(bytes));
-        self.act(command, cargo);
         answer
     }
 

@@ -1,5 +1,6 @@
 //! What arrives on the wire: captured traces, and when each frame of them comes.
 
+mod kept;
 mod pacing;
 mod source;
 mod trace;

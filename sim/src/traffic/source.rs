@@ -7,6 +7,7 @@ use nic_model::des::Time;
 use nic_model::device::{MIN_FRAME, PortId};
 use nic_model::quantity::BitRate;
 
+use super::kept::Kept;
 use super::pacing::{Pacer, Pacing};
 use super::trace::{Record, TraceNotes, TraceReader};
 
@@ -48,6 +49,10 @@ pub struct TrafficSource {
     play: Play,
     reader: TraceReader,
     record: Record,
+    /// The trace as the first play read it, if it is played again and is short.
+    kept: Option<Kept>,
+    /// Whether frames come from there.
+    again: bool,
     pacer: Pacer,
     plays_left: u64,
     frames_left: u64,
@@ -62,6 +67,8 @@ impl TrafficSource {
         Ok(Self {
             reader: TraceReader::open(&play.path)?,
             record: Record::default(),
+            kept: if play.repeat > 1 { Kept::for_trace(&play.notes) } else { None },
+            again: false,
             pacer: Pacer::new(play.pacing, line),
             plays_left: play.repeat.saturating_sub(1),
             frames_left: play.packets(),
@@ -82,21 +89,38 @@ impl TrafficSource {
         if self.frames_left == 0 {
             return Ok(None);
         }
-        while !self.reader.next_into(&mut self.record)? {
+        loop {
+            let frame = match &mut self.kept {
+                Some(kept) if self.again => kept.next_frame(),
+                kept if self.reader.next_into(&mut self.record)? => {
+                    if let Some(kept) = kept {
+                        kept.push(&self.record);
+                    }
+                    Some((self.record.at_ns, &self.record.bytes[..]))
+                }
+                _ => None,
+            };
+            if let Some((at_ns, frame)) = frame {
+                self.frames_left -= 1;
+                let mut bytes = Vec::with_capacity(frame.len().max(MIN_FRAME));
+                bytes.extend_from_slice(frame);
+                if bytes.len() < MIN_FRAME {
+                    bytes.resize(MIN_FRAME, 0);
+                }
+                return Ok(Some(Arrival { last_bit: self.pacer.next(at_ns, bytes.len()), bytes }));
+            }
             if self.plays_left == 0 || self.reader.notes().records == 0 {
                 return Ok(None);
             }
             self.plays_left -= 1;
             self.pacer.again(self.play.notes.records, self.play.notes.duration_ns);
-            self.reader = TraceReader::open(&self.play.path)?;
+            match &mut self.kept {
+                Some(kept) => {
+                    kept.rewind();
+                    self.again = true;
+                }
+                None => self.reader = TraceReader::open(&self.play.path)?,
+            }
         }
-        self.frames_left -= 1;
-        let mut bytes = Vec::with_capacity(self.record.bytes.len().max(MIN_FRAME));
-        bytes.extend_from_slice(&self.record.bytes);
-        if bytes.len() < MIN_FRAME {
-            bytes.resize(MIN_FRAME, 0);
-        }
-        let last_bit = self.pacer.next(self.record.at_ns, bytes.len());
-        Ok(Some(Arrival { last_bit, bytes }))
     }
 }
