@@ -50,8 +50,9 @@ const PACKET: [u8; 64] = {
     packet
 };
 
-/// What the kernel says of the set's program and what a run gives.
-fn kernels(kernel: Kernel, set: &ProgramSet) -> (Value, Option<Vec<u8>>) {
+/// What the kernel says of the set's program and what a run gives; nothing where it says that it is mistaken itself, which
+/// some programs bring about by functions that nothing reaches.
+fn kernels(kernel: Kernel, set: &ProgramSet) -> Option<(Value, Option<Vec<u8>>)> {
     let maps: Vec<_> = set.maps().iter().map(|spec| kernel.create(spec).unwrap()).collect();
     for entry in &set.entries {
         maps[entry.map].update(&entry.key, &entry.value, 0).unwrap();
@@ -59,9 +60,10 @@ fn kernels(kernel: Kernel, set: &ProgramSet) -> (Value, Option<Vec<u8>>) {
     match both::load(kernel, set.main.ty, &set.main.insns, &maps) {
         Ok(program) => {
             let run = program.run(&PACKET, None).unwrap();
-            (json!({"verdict": "ACCEPT", "errno": 0, "retvals": [run.retval]}), Some(run.packet))
+            Some((json!({"verdict": "ACCEPT", "errno": 0, "retvals": [run.retval]}), Some(run.packet)))
         }
-        Err(error) => (json!({"verdict": "REJECT", "errno": error.errno}), None),
+        Err(error) if error.log.contains("verifier bug") => None,
+        Err(error) => Some((json!({"verdict": "REJECT", "errno": error.errno}), None)),
     }
 }
 
@@ -81,7 +83,10 @@ fn cases_are_answered_as_the_kernel_answers() {
             if !set.parts.is_empty() || !set.links.is_empty() || encode(&set.main.insns).is_err() {
                 continue;
             }
-            let (mut expect, packet) = kernels(kernel, &set);
+            let Some((mut expect, packet)) = kernels(kernel, &set) else {
+                skipped += 1;
+                continue;
+            };
             if !runs {
                 expect.as_object_mut().unwrap().remove("retvals");
             }

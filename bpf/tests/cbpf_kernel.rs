@@ -213,6 +213,66 @@ fn edges_of_the_checks() {
     }
 }
 
+/// Words of every length that Linux makes of one.
+fn words_of_all_lengths() -> Vec<RawFilter> {
+    let word = |code, jt, jf, k| RawFilter { code, jt, jf, k };
+    let mut words = Vec::new();
+    for code in CODES.into_iter().chain([0xac, 0xb1]) {
+        let offsets = [0, 5, 0x7fff, 0x8000, 0xffe0_0003, 0xfff0_0000, 0x8000_0000];
+        match code & 7 {
+            0 | 1 if matches!(code & 0xe0, 0x20 | 0x40 | 0xa0) => {
+                words.extend(offsets.map(|k| word(code, 0, 0, k)));
+                if code == 0x20 {
+                    words.extend(Ancillary::ALL.iter().map(|what| word(code, 0, 0, what.k())));
+                }
+            }
+            5 if code != 5 => {
+                for k in [0, 7, 0x8000_0000] {
+                    words.extend([(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)].map(|(jt, jf)| word(code, jt, jf, k)));
+                }
+            }
+            _ => words.push(word(code, 0, 0, u32::from(code & 7 == 4))),
+        }
+    }
+    words
+}
+
+/// The first of the numbers for which it does not hold; it holds for all below and for none behind.
+fn edge(below: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (0, below);
+    while from < to {
+        let middle = from.midpoint(to);
+        (from, to) = if holds(middle) { (middle + 1, to) } else { (from, middle) };
+    }
+    from
+}
+
+#[test]
+fn a_jump_reaches_as_far_as_in_the_kernel() {
+    let Some(sockets) = or_skip("a_jump_reaches_as_far_as_in_the_kernel", Sockets::unix()) else { return };
+    let word = |code, k| RawFilter { code, jt: 0, jf: 0, k };
+    for over in words_of_all_lengths() {
+        // Over loads of header lengths, of the word, and of moves until it is too far.
+        let filter = |moves: usize| {
+            let body = 1650 + 20 + moves;
+            let mut words = vec![word(2, 0), word(5, body as u32)];
+            words.extend([word(0xb1, 1)].repeat(1650));
+            words.extend([over].repeat(20));
+            words.extend([word(7, 0)].repeat(moves));
+            words.extend([word(6, 1)]);
+            words
+        };
+        let ours = edge(2000, |moves| {
+            let filter = check(&filter(moves), "filter").expect("its words are sound");
+            filter.program("filter").map_or_else(|why| why.code != "cbpf-reach", |_| true)
+        });
+        assert!(ours > 0 && ours < 2000, "{over:?}: {ours}");
+        // One that is converted may still be too large for the memory of a socket's options.
+        let theirs = [ours - 1, ours].map(|moves| sockets.attach(&filter(moves)) != Err(libc::EINVAL));
+        assert_eq!(theirs, [true, false], "{over:?}: {ours}");
+    }
+}
+
 #[test]
 fn random_filters_keep_what_the_kernel_keeps() {
     let Some(sockets) = or_skip("random_filters_keep_what_the_kernel_keeps", Sockets::unix()) else { return };

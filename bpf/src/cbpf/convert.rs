@@ -10,7 +10,7 @@
 //! Instructions that nothing reaches are left out: a classic filter may have them, an extended program may not.
 
 use super::check::CELLS;
-use super::{Ancillary, Cond, Filter, Insn as Classic, Operand as Src, Reg as Classical, Verdict};
+use super::{Ancillary, Cond, Filter, Insn as Classic, Operand as Src, Reg as Classical, Verdict, reach};
 use crate::diag::{At, Diagnostic, SourceLine};
 use crate::insn::{AluOp, ByteOrder, Callee, Cond as Condition, Insn, Operand, PacketMode, Reg, Size, Width};
 use crate::program::{LineEntry, ProgType, Program};
@@ -46,8 +46,10 @@ impl Filter {
     ///
     /// # Errors
     /// A reachable load of something that `struct __sk_buff` and the helpers do not tell: netlink attributes, the device's
-    /// hardware type, the payload's offset.
+    /// hardware type, the payload's offset. A jump that Linux cannot make when the filter is attached, since what lies
+    /// between gets too long there.
     pub fn program(&self, name: &str) -> Result<Program, Diagnostic> {
+        reach::check(self.insns(), name)?;
         let reachable = self.reachable();
         let mut code = Code::default();
         code.push(mov(Width::W64, CONTEXT, Operand::Reg(Reg::R1)));

@@ -13,6 +13,7 @@ mod check;
 mod convert;
 pub mod insn;
 pub mod parse;
+mod reach;
 
 pub use ancillary::Ancillary;
 pub use check::{MAX_INSNS, check};

@@ -16,13 +16,18 @@ pub fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags
 
 /// The slots of a program as bpf(2) takes them: map indices become descriptors.
 pub fn kernel_bytes(insns: &[Insn], maps: &[KernelMap]) -> Vec<u8> {
+    slot_bytes(encode(insns).expect("test programs have an encoding"), maps)
+}
+
+/// The same of slots; those that name a map by its place in a list keep to it.
+fn slot_bytes(slots: Vec<RawInsn>, maps: &[KernelMap]) -> Vec<u8> {
     let name_map = |mut raw: RawInsn| {
         if raw.opcode == 0x18 && matches!(raw.src, 1 | 2) {
             raw.imm = maps[raw.imm as usize].fd();
         }
         raw.to_le_bytes()
     };
-    encode(insns).expect("test programs have an encoding").into_iter().flat_map(name_map).collect()
+    slots.into_iter().flat_map(name_map).collect()
 }
 
 /// Loads a program into the kernel, with the types of its functions if it has more than one.
@@ -39,9 +44,37 @@ pub fn load_licensed(
     license: &str,
 ) -> Result<KernelProg, LoadError> {
     let license = std::ffi::CString::new(license).unwrap();
-    let bytes = kernel_bytes(insns, maps);
+    load_bytes(
+        kernel,
+        ty,
+        insns,
+        &kernel_bytes(insns, maps),
+        LoadRequest { license: &license, ..LoadRequest::default() },
+    )
+}
+
+/// The same with slots of the caller's making ([`super::spelling`]).
+pub fn load_slots(
+    kernel: Kernel,
+    ty: ProgType,
+    insns: &[Insn],
+    slots: Vec<RawInsn>,
+    maps: &[KernelMap],
+) -> Result<KernelProg, LoadError> {
+    let descriptors: Vec<i32> = maps.iter().map(KernelMap::fd).collect();
+    let request = LoadRequest { descriptors: &descriptors, ..LoadRequest::default() };
+    load_bytes(kernel, ty, insns, &slot_bytes(slots, maps), request)
+}
+
+fn load_bytes(
+    kernel: Kernel,
+    ty: ProgType,
+    insns: &[Insn],
+    bytes: &[u8],
+    request: LoadRequest<'_>,
+) -> Result<KernelProg, LoadError> {
     let starts = functions::starts(insns);
-    let request = LoadRequest { prog_type: ty.number(), bytes: &bytes, license: &license, ..LoadRequest::default() };
+    let request = LoadRequest { prog_type: ty.number(), bytes, ..request };
     if starts.len() == 1 {
         return kernel.explained(&request);
     }

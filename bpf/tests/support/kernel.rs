@@ -94,6 +94,8 @@ pub struct LoadRequest<'a> {
     pub functions: &'a [[u32; 2]],
     /// With `types`, instead of `functions`: records as they are.
     pub info: Option<RawInfo<'a>>,
+    /// Descriptors that wide loads name by their place here.
+    pub descriptors: &'a [i32],
 }
 
 /// Records about functions and lines; of each kind bytes of a record, records, and all their bytes.
@@ -115,6 +117,7 @@ impl Default for LoadRequest<'_> {
             types: None,
             functions: &[],
             info: None,
+            descriptors: &[],
         }
     }
 }
@@ -215,6 +218,9 @@ impl Kernel {
             .ptr(32, if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() })
             .u32(44, request.flags)
             .u32(68, request.attach_type);
+        if !request.descriptors.is_empty() {
+            attr = attr.ptr(120, request.descriptors.as_ptr());
+        }
         if let Some(types) = request.types {
             attr = attr
                 .fd(72, &types.0)

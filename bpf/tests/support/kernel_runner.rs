@@ -7,6 +7,7 @@ use bpf::program::Program;
 
 use super::both;
 use super::kernel::{Kernel, KernelMap, KernelProg, LoadError};
+use super::spelling;
 
 /// Runs sets in the kernel, with the context that a test run makes of the packet.
 pub struct KernelRunner {
@@ -17,13 +18,23 @@ pub struct KernelRunner {
     main: Option<KernelProg>,
     /// Those in slots, which hold them no longer than somebody else does.
     parts: Vec<KernelProg>,
+    /// The seed of the slots that programs are loaded in ([`spelling::spelled`]).
+    pub spelling: u64,
     /// Why the last set was not taken.
     pub refusal: Option<LoadError>,
 }
 
 impl KernelRunner {
     pub fn new(kernel: Kernel) -> KernelRunner {
-        KernelRunner { kernel, maps: Vec::new(), readable: Vec::new(), main: None, parts: Vec::new(), refusal: None }
+        KernelRunner {
+            kernel,
+            maps: Vec::new(),
+            readable: Vec::new(),
+            main: None,
+            parts: Vec::new(),
+            spelling: 0,
+            refusal: None,
+        }
     }
 
     fn prepare(&mut self, set: &ProgramSet) -> Result<(), String> {
@@ -47,7 +58,8 @@ impl KernelRunner {
             map.update(&entry.key, &value, 0).map_err(|errno| format!("entry: errno {errno}"))?;
         }
         let mut load = |program: &Program| {
-            both::load(self.kernel, program.ty, &program.insns, &self.maps).map_err(|error| {
+            let slots = spelling::spelled(self.spelling, &program.insns);
+            both::load_slots(self.kernel, program.ty, &program.insns, slots, &self.maps).map_err(|error| {
                 let errno = error.errno;
                 self.refusal = Some(error);
                 format!("load: errno {errno}")

@@ -8,6 +8,7 @@ pub mod both;
 pub mod c_types;
 pub mod calls;
 pub mod capabilities;
+pub mod coverage;
 pub mod executed;
 pub mod functions;
 pub mod generate;
@@ -21,6 +22,7 @@ pub mod logs;
 pub mod objects;
 pub mod rng;
 pub mod socket;
+pub mod spelling;
 
 #[path = "../../examples/lines/mod.rs"]
 pub mod lines;

@@ -11,18 +11,48 @@ pub enum Form {
     Function,
     /// One that calls another.
     FunctionInFunction,
+    /// Each calling the next, as many as there may be frames.
+    EightFrames,
     PacketLoadInFunction,
     Loop,
     LoopInLoop,
+    /// What is called back calls a function.
+    FunctionInLoop,
+    /// A function that has another called back.
+    LoopInFunction,
     Walk,
     TailCall,
     TailCallInFunction,
 }
 
 impl Form {
+    pub const ALL: [Form; 13] = [
+        Form::Helper,
+        Form::PacketLoad,
+        Form::Function,
+        Form::FunctionInFunction,
+        Form::EightFrames,
+        Form::PacketLoadInFunction,
+        Form::Loop,
+        Form::LoopInLoop,
+        Form::FunctionInLoop,
+        Form::LoopInFunction,
+        Form::Walk,
+        Form::TailCall,
+        Form::TailCallInFunction,
+    ];
+
     pub fn is_tail_call(self) -> bool {
         matches!(self, Form::TailCall | Form::TailCallInFunction)
     }
+}
+
+/// What else is in a function that is called back.
+#[derive(Clone, Copy)]
+enum Inside {
+    Nothing,
+    Loop(usize),
+    Call(usize),
 }
 
 const BPF_LOOP: u32 = 181;
@@ -53,7 +83,7 @@ impl Draft {
     pub(super) fn call_function(&mut self) {
         self.calls += 1;
         let mut moves_packet = false;
-        let function = match self.rng.below(5) {
+        let function = match self.rng.below(7) {
             0 if self.ty.is_skb() => {
                 self.forms.push(Form::PacketLoadInFunction);
                 let imm = self.rng.between(0, 70) as i32;
@@ -76,6 +106,25 @@ impl Draft {
                 self.forms.push(Form::FunctionInFunction);
                 let inner = self.function(|draft| draft.plain(None));
                 self.function(|draft| draft.plain(Some(inner)))
+            }
+            3 => {
+                self.forms.push(Form::EightFrames);
+                let mut inner = self.function(|draft| draft.plain(None));
+                for _ in 0..6 {
+                    inner = self.function(|draft| draft.plain(Some(inner)));
+                }
+                inner
+            }
+            4 => {
+                self.forms.push(Form::LoopInFunction);
+                let stop = self.rng.between(-1, 5) as i32;
+                let round = self.function(|draft| draft.round(stop, Inside::Nothing));
+                self.function(|draft| {
+                    draft.out.extend([store(Size::D, R10, -8, R1), mov(R6, R3), mov(R1, R2), alu64(AluOp::And, R1, 7)]);
+                    draft.address_of(R2, round);
+                    draft.out.extend([mov(R3, R10), add(R3, -8), mov(R4, 0), helper(BPF_LOOP)]);
+                    draft.out.extend([load(Size::D, R1, R10, -8), store(Size::D, R6, 0, R1), add(R0, R1), exit()]);
+                })
             }
             _ => {
                 self.forms.push(Form::Function);
@@ -129,17 +178,25 @@ impl Draft {
     }
 
     /// The function called back: number and context; it goes on or, at `stop`, does not.
-    fn round(&mut self, stop: i32, inner: Option<usize>) {
+    fn round(&mut self, stop: i32, inside: Inside) {
         self.out.extend([mov(R6, R1), mov(R7, R2), load(Size::D, R0, R7, 0)]);
         for _ in 0..1 + self.rng.below(3) {
             let insn = arith::operation(&mut self.rng, R0, &[R0, R6]);
             self.out.push(insn);
         }
         self.out.push(store(Size::D, R7, 0, R0));
-        if let Some(inner) = inner {
-            self.out.push(mov(R1, self.rng.below(5) as i32));
-            self.address_of(R2, inner);
-            self.out.extend([mov(R3, R7), mov(R4, 0), helper(BPF_LOOP)]);
+        match inside {
+            Inside::Nothing => {}
+            Inside::Loop(inner) => {
+                self.out.push(mov(R1, self.rng.below(5) as i32));
+                self.address_of(R2, inner);
+                self.out.extend([mov(R3, R7), mov(R4, 0), helper(BPF_LOOP)]);
+            }
+            Inside::Call(inner) => {
+                self.out.extend([mov(R1, R0), mov(R2, R6), mov(R3, R7), mov(R4, 0)]);
+                self.call_to(inner);
+                self.out.extend([load(Size::D, R1, R7, 0), alu64(AluOp::Xor, R1, R0), store(Size::D, R7, 0, R1)]);
+            }
         }
         self.out.extend([mov(R0, 0), branch(Cond::Ne, R6, stop, 1), mov(R0, 1), exit()]);
     }
@@ -147,9 +204,13 @@ impl Draft {
     pub(super) fn loop_callback(&mut self) {
         self.calls += 1;
         let stop = self.rng.between(-1, 9) as i32;
-        let inner = self.rng.once_in(3).then(|| self.function(|draft| draft.round(2, None)));
-        self.forms.push(if inner.is_some() { Form::LoopInLoop } else { Form::Loop });
-        let function = self.function(|draft| draft.round(stop, inner));
+        let (form, inside) = match self.rng.below(6) {
+            0 | 1 => (Form::LoopInLoop, Inside::Loop(self.function(|draft| draft.round(2, Inside::Nothing)))),
+            2 => (Form::FunctionInLoop, Inside::Call(self.function(|draft| draft.plain(None)))),
+            _ => (Form::Loop, Inside::Nothing),
+        };
+        self.forms.push(form);
+        let function = self.function(|draft| draft.round(stop, inside));
         if self.rng.once_in(2) {
             self.out.push(mov(R1, self.rng.pick(&[0, 1, 5, 12, -1])));
         } else {
