@@ -189,7 +189,7 @@ fn generated_programs_do_what_they_do_in_the_kernel() {
     println!("{} sets from seed {first}: {} accepted by both and equal", cases, tally.by_both);
     let refused: u64 = tally.refused.values().sum();
     assert!(tally.differences.is_empty(), "{}", tally.differences.join("\n"));
-    assert!(tally.by_both * 10 >= tally.accepted * 9, "our verifier refuses too many: {:?}", tally.ours);
+    assert!(tally.by_both * 100 >= tally.accepted * 99, "our verifier refuses too many: {:?}", tally.ours);
     assert!(refused * 10 <= tally.accepted, "the generator makes programs that are accepted: {:?}", tally.refused);
     assert!(cases < CASES || tally.covered.missing().is_empty(), "never executed: {:?}", tally.covered.missing());
 }
