@@ -19,7 +19,7 @@ fn card(c: &mut Criterion) {
         group.throughput(Throughput::Elements(scenario.plays[0].packets()));
         group.bench_function(name, |b| {
             b.iter(|| {
-                let results = simulate::scenario(black_box(&scenario), 1, &Progress::hidden());
+                let results = simulate::scenario(black_box(&scenario), 1, &Progress::hidden(), None);
                 results.unwrap_or_else(|_| panic!("{name} runs"))
             });
         });

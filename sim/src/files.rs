@@ -1,7 +1,8 @@
 //! Reading and writing whole files: what is written is there whole or not at all.
 
-use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use bpf::diag::{At, Diagnostic};
 
@@ -48,23 +49,63 @@ pub fn read_if_there(path: &Path) -> Result<Option<String>, Diagnostic> {
     }
 }
 
-/// Writes a file: beside its place first, then into it, so that nobody ever sees half of it.
+/// A file being written beside its place, where [`Beside::finish`] puts it: nobody ever sees half of it, and of one that is
+/// not finished nothing stays.
+pub struct Beside {
+    path: PathBuf,
+    beside: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Beside {
+    /// Begins a file, in a directory that is made if it is not there.
+    ///
+    /// # Errors
+    /// `file-unwritable`.
+    pub fn create(path: &Path) -> Result<Self, Diagnostic> {
+        let unwritable = |e: std::io::Error| trouble("file-unwritable", "write the file", path, &e);
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(unwritable)?;
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = BufWriter::new(File::create(&beside).map_err(unwritable)?);
+        Ok(Self { path: path.to_owned(), beside, file })
+    }
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// `file-unwritable`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Diagnostic> {
+        self.file.write_all(bytes).map_err(|e| trouble("file-unwritable", "write the file", &self.path, &e))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// `file-unwritable`.
+    pub fn finish(mut self) -> Result<(), Diagnostic> {
+        let done = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        done.and_then(|()| std::fs::rename(&self.beside, &self.path))
+            .map_err(|e| trouble("file-unwritable", "write the file", &self.path, &e))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // What was finished is no longer there under this name.
+        let _ = std::fs::remove_file(&self.beside);
+    }
+}
+
+/// Writes a whole file.
 ///
 /// # Errors
 /// `file-unwritable`.
 pub fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
-    let unwritable = |e: &std::io::Error| trouble("file-unwritable", "write the file", path, e);
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|e| unwritable(&e))?;
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = Path::new(&beside);
-    let written = std::fs::File::create(beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(beside, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(beside);
-        unwritable(&e)
-    })
+    let mut file = Beside::create(path)?;
+    file.write(text.as_bytes())?;
+    file.finish()
 }

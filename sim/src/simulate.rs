@@ -1,10 +1,13 @@
 //! From a checked scenario to its results: a world for each placement, side by side.
 
+use std::path::Path;
+
 use bpf::diag::Diagnostic;
 use bpf::errno::Errno;
 use nic_model::profile::{Kind, provenance};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use crate::capture::Capture;
 use crate::card;
 use crate::contents::{map_result, preload_refused};
 use crate::host::user::{Content, Write};
@@ -20,16 +23,22 @@ use crate::traffic::TrafficSource;
 use crate::trouble::Trouble;
 use crate::world::{CARD_SOURCES, HOST_SOURCES, World};
 
-/// Runs every placement of a scenario, `jobs` at a time.
+/// Runs every placement of a scenario, `jobs` at a time; what leaves each is kept in files of the directory `capture`.
 ///
 /// # Errors
-/// What only shows when the parts are put together (a map too large for the card's memory, say), and mistakes of ours.
-pub fn scenario(scenario: &Scenario, jobs: usize, progress: &Progress) -> Result<Results, Trouble> {
+/// What only shows when the parts are put together (a map too large for the card's memory, say), a capture that cannot be
+/// written, and mistakes of ours.
+pub fn scenario(
+    scenario: &Scenario,
+    jobs: usize,
+    progress: &Progress,
+    capture: Option<&Path>,
+) -> Result<Results, Trouble> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.max(1)).build();
     let pool = pool.map_err(|e| Trouble::Internal(format!("cannot start threads: {e}")))?;
     // One simulation is one task; their order in the results is the scenario's.
     let variants: Vec<_> =
-        pool.install(|| scenario.variants.par_iter().map(|v| variant(scenario, v, progress)).collect());
+        pool.install(|| scenario.variants.par_iter().map(|v| variant(scenario, v, progress, capture)).collect());
     let variants = variants.into_iter().collect::<Result<Vec<_>, _>>()?;
     let expectations = scenario.expect.iter().map(|e| {
         let found = variants.iter().find(|v| v.name == e.variant);
@@ -65,7 +74,12 @@ fn traffic(scenario: &Scenario) -> Vec<TrafficResult> {
     .collect()
 }
 
-fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<VariantResult, Trouble> {
+fn variant(
+    scenario: &Scenario,
+    v: &Variant,
+    progress: &Progress,
+    capture: Option<&Path>,
+) -> Result<VariantResult, Trouble> {
     let program = |name: &Option<String>| name.as_ref().map(|name| &scenario.programs[name]);
     let [offload, xdp, tc] = [&v.attach.xdp_offload, &v.attach.xdp_native, &v.attach.tc_ingress].map(program);
     let mut result =
@@ -103,7 +117,8 @@ fn variant(scenario: &Scenario, v: &Variant, progress: &Progress) -> Result<Vari
     let line = *scenario.nic.mac.rate;
     let sources = scenario.plays.iter().map(|play| Ok((TrafficSource::open(play.clone(), line)?, line)));
     let sources = sources.collect::<Result<Vec<_>, Diagnostic>>()?;
-    let mut world = World::new(device, host, sources, actions);
+    let capture = capture.map(|directory| Capture::new(directory, &v.name, ports)).transpose()?;
+    let mut world = World::new(device, host, sources, actions, capture);
     let mut told = 0;
     world.run(|packets| {
         progress.advance(packets - told);

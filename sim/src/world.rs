@@ -12,6 +12,7 @@ use nic_model::device::{self, CardToHost, Device, Frame, PortId};
 use nic_model::quantity::BitRate;
 use slab::Slab;
 
+use crate::capture::Capture;
 use crate::host::user::Action;
 use crate::host::{self, Host, Place};
 use crate::measure::Tracker;
@@ -65,6 +66,7 @@ pub struct World {
     tracker: Tracker,
     /// Messages of the card's on the link.
     crossing: Slab<CardToHost>,
+    capture: Option<Capture>,
 }
 
 /// What user space did to maps while packets flowed.
@@ -78,12 +80,13 @@ pub struct UserCounters {
 
 impl World {
     /// A world of these parts; each source with the rate of its port's line, each action with the hook whose maps it is
-    /// about.
+    /// about; what leaves goes into `capture`.
     pub fn new(
         device: Device,
         host: Host,
         sources: Vec<(TrafficSource, BitRate)>,
         actions: Vec<(Place, Action)>,
+        capture: Option<Capture>,
     ) -> Self {
         let playing =
             sources.into_iter().map(|(source, line)| Playing { port: source.port(), line, source, next: None });
@@ -96,13 +99,14 @@ impl World {
             user: UserCounters::default(),
             tracker: Tracker::default(),
             crossing: Slab::new(),
+            capture,
         }
     }
 
     /// Runs until nothing is left to happen. `progress` hears of the number of packets that have arrived, now and then.
     ///
     /// # Errors
-    /// A trace that can no longer be read; the rest is data.
+    /// A trace that can no longer be read, a capture that cannot be written; the rest is data.
     pub fn run(&mut self, mut progress: impl FnMut(u64)) -> Result<(), Diagnostic> {
         self.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Boot);
         for source in 0..self.sources.len() {
@@ -154,7 +158,7 @@ impl World {
             }
         }
         progress(self.tracker.offered());
-        Ok(())
+        self.capture.take().map_or(Ok(()), Capture::finish)
     }
 
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {
@@ -168,14 +172,14 @@ impl World {
 
     /// The card, and where it says what it wants.
     fn card(&mut self, now: Time) -> (&mut Device, CardBox<'_>) {
-        let World { device, queue, tracker, crossing, .. } = self;
-        (device, CardBox { now, queue, tracker, crossing })
+        let World { device, queue, tracker, crossing, capture, .. } = self;
+        (device, CardBox { now, queue, tracker, crossing, capture })
     }
 
     /// The same of the host.
     fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
-        let World { device, host, queue, tracker, crossing, .. } = self;
-        (host, HostBox { card: CardBox { now, queue, tracker, crossing }, device })
+        let World { device, host, queue, tracker, crossing, capture, .. } = self;
+        (host, HostBox { card: CardBox { now, queue, tracker, crossing, capture }, device })
     }
 
     /// What user space did.
@@ -218,12 +222,18 @@ struct CardBox<'a> {
     queue: &'a mut EventQueue<Event>,
     tracker: &'a mut Tracker,
     crossing: &'a mut Slab<CardToHost>,
+    capture: &'a mut Option<Capture>,
 }
 
 impl Outbox<device::Inner, device::Out> for CardBox<'_> {
     fn send(&mut self, source: Source, out: device::Out) {
         match out {
-            device::Out::Wire { frame, last_bit, .. } => self.tracker.transmitted(last_bit, frame.id),
+            device::Out::Wire { port, frame, last_bit, .. } => {
+                self.tracker.transmitted(last_bit, frame.id);
+                if let Some(capture) = self.capture {
+                    capture.frame(port, last_bit, &frame.bytes);
+                }
+            }
             device::Out::Fate { packet, fate } => self.tracker.end(self.now, packet, fate.into()),
             device::Out::Pcie { at, message } => {
                 let number = self.crossing.insert(message) as u32;

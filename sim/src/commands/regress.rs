@@ -68,7 +68,7 @@ fn regress(scenario: &Scenario, args: &Args) -> Result<Case, Trouble> {
         None => None,
     };
     let progress = Progress::new(scenario, args.running.quiet);
-    let results = simulate::scenario(scenario, args.running.jobs, &progress)?;
+    let results = simulate::scenario(scenario, args.running.jobs, &progress, None)?;
     progress.finish();
     ResultsDir::write(&args.running.results, scenario, &results)?;
     let now = Baseline::of(&results, blessed.as_ref());

@@ -19,6 +19,9 @@ pub struct Args {
     scenario: PathBuf,
     #[command(flatten)]
     running: Running,
+    /// Keep what leaves each placement there: the frames of each port as PLACEMENT.portN.pcap.
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
     /// Print report.json instead of the table.
     #[arg(long)]
     json: bool,
@@ -28,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Trouble> {
     let scenario = Scenario::load(&args.scenario)?;
     let progress = Progress::new(&scenario, args.running.quiet);
     let started = std::time::Instant::now();
-    let results = simulate::scenario(&scenario, args.running.jobs, &progress)?;
+    let results = simulate::scenario(&scenario, args.running.jobs, &progress, args.capture.as_deref())?;
     progress.finish();
     let written = ResultsDir::write(&args.running.results, &scenario, &results)?;
     let mut out = std::io::stdout().lock();

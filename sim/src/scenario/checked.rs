@@ -10,6 +10,7 @@ use bpf::program::ProgType;
 use indexmap::IndexMap;
 use nic_model::device::PortId;
 use nic_model::profile::CardProfile;
+use nic_model::quantity::Duration;
 use nic_model::yaml::{self, Positions};
 use offload_jit::Mode;
 
@@ -80,6 +81,8 @@ const MAX_VARIANTS: usize = 64;
 const MAX_SOURCES: usize = 128;
 /// Longest gap between two frames that is replayed as recorded.
 const MAX_GAP_NS: u64 = 3_600_000_000_000;
+/// Latest beginning of a source: an hour.
+const MAX_START: Duration = Duration(3_600_000_000_000_000);
 
 impl Scenario {
     /// Reads, looks up and judges a scenario and everything it names.
@@ -180,6 +183,12 @@ impl Checker {
             let at = format!("traffic[{i}].{}", if t.repeat == 0 { "loop" } else { "limit" });
             return Err(self.wrong("scenario-traffic", &at, "no frame would be sent").limit("at least 1", 0));
         }
+        let start = t.start.unwrap_or_default();
+        if start > MAX_START {
+            return Err(self
+                .wrong("scenario-traffic", &format!("traffic[{i}].start"), "the source begins too late")
+                .limit(format!("0 to {MAX_START}"), start));
+        }
         let at = format!("traffic[{i}].pcap");
         let path = self.directory.join(&t.pcap);
         let notes = traffic::survey(&path).map_err(|d| self.place(d, &at))?;
@@ -193,6 +202,7 @@ impl Checker {
         Ok(Play {
             path,
             port: PortId(t.port),
+            start: start.time(),
             pacing: t.pacing,
             repeat: t.repeat,
             limit: t.limit.unwrap_or(u64::MAX),

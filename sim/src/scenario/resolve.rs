@@ -64,6 +64,7 @@ fn traffic(t: &written::Traffic) -> Value {
     let entries = [
         ("pcap", t.pcap.as_str().into()),
         ("port", t.port.into()),
+        ("start", t.start.map_or(Value::Null, |at| at.to_string().into())),
         ("pacing", pacing),
         ("loop", t.repeat.into()),
         ("limit", t.limit.map_or(Value::Null, Value::from)),

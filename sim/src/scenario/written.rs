@@ -55,6 +55,9 @@ pub struct Traffic {
     /// Port of the card the frames arrive at.
     #[serde(default)]
     pub port: u8,
+    /// When the source begins, from the run's beginning on.
+    #[serde(default)]
+    pub start: Option<Duration>,
     /// When each frame comes.
     #[serde(default, deserialize_with = "pacing")]
     pub pacing: Pacing,

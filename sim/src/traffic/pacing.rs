@@ -39,6 +39,8 @@ impl fmt::Display for Pacing {
 pub struct Pacer {
     pacing: Pacing,
     line: BitRate,
+    /// When the source begins.
+    start: Time,
     /// Frames and line bits before the next frame.
     frames: u64,
     bits: u128,
@@ -53,16 +55,16 @@ pub struct Pacer {
 const PS_PER_SECOND: u128 = 1_000_000_000_000;
 
 impl Pacer {
-    /// A pacer for a port of that line rate.
-    pub fn new(pacing: Pacing, line: BitRate) -> Self {
-        Self { pacing, line, frames: 0, bits: 0, first_ns: None, played_ns: 0, last_ns: 0, free: Time::ZERO }
+    /// A pacer for a port of that line rate, for a source that begins at `start`.
+    pub fn new(pacing: Pacing, line: BitRate, start: Time) -> Self {
+        Self { pacing, line, start, frames: 0, bits: 0, first_ns: None, played_ns: 0, last_ns: 0, free: Time::ZERO }
     }
 
     /// The next frame, of `len` bytes without FCS and recorded at `at_ns`: when its last bit arrives.
     ///
     /// No pacing is faster than the line: a frame that would begin before the one before has left begins after it.
     pub fn next(&mut self, at_ns: u64, len: usize) -> Time {
-        let start = match self.pacing {
+        let since = match self.pacing {
             Pacing::LineRate => Time::ZERO,
             Pacing::Bits(rate) => Time::from_ps(clamp(self.bits * PS_PER_SECOND / u128::from(rate.0))),
             Pacing::Packets(rate) => Time::from_ps(clamp(u128::from(self.frames) * PS_PER_SECOND / u128::from(rate.0))),
@@ -72,7 +74,7 @@ impl Pacer {
         let bits = line_bytes(len) * 8;
         self.frames += 1;
         self.bits += u128::from(bits);
-        let last_bit = start.max(self.free) + self.line.time_of(bits);
+        let last_bit = (self.start + since).max(self.free) + self.line.time_of(bits);
         self.free = last_bit;
         last_bit
     }
@@ -105,22 +107,28 @@ mod tests {
 
     #[test]
     fn line_rate_is_the_line_s() {
-        let mut pacer = Pacer::new(Pacing::LineRate, LINE);
+        let mut pacer = Pacer::new(Pacing::LineRate, LINE, Time::ZERO);
         // 84 bytes on the line at 10 Gb/s: 67.2 ns (RFC 2544 frame of 64 bytes).
         let ends: Vec<_> = (0..3).map(|_| pacer.next(0, 60).ps()).collect();
         assert_eq!(ends, [67_200, 134_400, 201_600]);
     }
 
     #[test]
+    fn a_source_begins_when_it_is_told() {
+        let mut pacer = Pacer::new(Pacing::Recorded, LINE, Time::from_us(3));
+        assert_eq!([5_000, 7_000].map(|ns| pacer.next(ns, 60).ps()), [3_067_200, 5_067_200]);
+    }
+
+    #[test]
     fn packet_rates_do_not_drift() {
-        let mut pacer = Pacer::new(Pacing::Packets(PacketRate(3_000_000)), LINE);
+        let mut pacer = Pacer::new(Pacing::Packets(PacketRate(3_000_000)), LINE, Time::ZERO);
         let last = (0..3_000_001).map(|_| pacer.next(0, 60)).last().unwrap();
         assert_eq!(last.ps(), 1_000_000_000_000 + 67_200);
     }
 
     #[test]
     fn bit_rates_count_the_line_s_bits() {
-        let mut pacer = Pacer::new(Pacing::Bits(BitRate(1_000_000_000)), LINE);
+        let mut pacer = Pacer::new(Pacing::Bits(BitRate(1_000_000_000)), LINE, Time::ZERO);
         pacer.next(0, 60);
         assert_eq!(pacer.next(0, 60).ps(), 672_000 + 67_200);
     }
@@ -128,7 +136,7 @@ mod tests {
     #[test]
     fn recorded_time_is_kept_scaled_and_continued() {
         let play = |pacing| {
-            let mut pacer = Pacer::new(pacing, LINE);
+            let mut pacer = Pacer::new(pacing, LINE, Time::ZERO);
             let mut ends: Vec<_> = [5_000, 7_000, 6_000, 9_000].map(|ns| pacer.next(ns, 60).ps()).into();
             pacer.again(4, 4_000);
             ends.push(pacer.next(5_000, 60).ps());

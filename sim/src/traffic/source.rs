@@ -18,7 +18,9 @@ pub struct Play {
     pub path: PathBuf,
     /// Port its frames arrive at.
     pub port: PortId,
-    /// When.
+    /// When it begins.
+    pub start: Time,
+    /// When frames come, from then on.
     pub pacing: Pacing,
     /// Times it is played.
     pub repeat: u64,
@@ -69,7 +71,7 @@ impl TrafficSource {
             record: Record::default(),
             kept: if play.repeat > 1 { Kept::for_trace(&play.notes) } else { None },
             again: false,
-            pacer: Pacer::new(play.pacing, line),
+            pacer: Pacer::new(play.pacing, line, play.start),
             plays_left: play.repeat.saturating_sub(1),
             frames_left: play.packets(),
             play,
