@@ -4,19 +4,24 @@
 
 traffic.py addresses client|server   the addresses and routes of a side, as a batch for ip(8)
 traffic.py serve                     the server: HTTP, echo, DNS, a UDP sink
-traffic.py ask                       the clients
+traffic.py ask [SHARE]               the clients; with SHARE, one errand of so many
 traffic.py finish RAW TRACE          orders and pads the captured frames
+traffic.py relay CLIENT SERVER DIR   carries frames between two devices, a millisecond each way, until it is stopped; then
+                                     DIR has what each side sent
 
 Every packet comes out of the kernel's own stack; this only opens sockets. What is asked, by whom and in which order
 follows from a fixed seed; the interleaving and the times are the machine's.
 """
 import asyncio
+import collections
 import concurrent.futures
 import ipaddress
 import random
+import signal
 import socket
 import struct
 import sys
+import time
 
 SEED = 1
 
@@ -336,9 +341,10 @@ def errands(rng):
     return jobs
 
 
-def ask():
+def ask(share="1"):
     rng = random.Random(SEED)
     jobs = [(errand, source, extra, random.Random(rng.random())) for errand, source, extra in errands(rng)]
+    jobs = jobs[:: int(share)]
 
     def run(job):
         errand, source, extra, own = job
@@ -355,6 +361,51 @@ def ask():
 
 
 # From capture to trace.
+
+DELAY_NS = 1_000_000
+
+
+def relay(client, server, directory):
+    """A wire of a certain length between two devices, and what was seen in its middle."""
+    stop = []
+    signal.signal(signal.SIGINT, lambda *_: stop.append(True))
+    # 33: SO_RCVBUFFORCE (asm-generic/socket.h).
+    sockets = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) for _ in range(2)]
+    for sock, device in zip(sockets, (client, server)):
+        sock.bind((device, 3))
+        sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+        sock.setblocking(False)
+    print("relaying", flush=True)
+    waiting, seen = collections.deque(), ([], [])
+    while not stop:
+        for side, sock in enumerate(sockets):
+            while True:
+                try:
+                    frame, (_, _, kind, _, _) = sock.recvfrom(65536)
+                except BlockingIOError:
+                    break
+                if kind != socket.PACKET_OUTGOING:
+                    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                    seen[side].append((now, frame.ljust(MINIMUM, b"\0")))
+                    waiting.append((now + DELAY_NS, sockets[1 - side], frame))
+        while waiting and waiting[0][0] <= time.clock_gettime_ns(time.CLOCK_MONOTONIC):
+            _, sock, frame = waiting.popleft()
+            sock.send(frame)
+        time.sleep(20e-6)
+    epoch = min(frames[0][0] for frames in seen)
+    for name, frames in zip(("clients", "servers"), seen):
+        write(f"{directory}/{name}.pcap", [(at - epoch, frame) for at, frame in frames])
+        print(f"{name}: {len(frames)} packets, the first after {frames[0][0] - epoch} ns")
+
+
+def write(trace, frames):
+    """A pcap with nanoseconds; times count from the beginning of the epoch."""
+    out = struct.pack("<IHHiIII", NANO, 2, 4, 0, 0, 65535, 1)
+    for at, frame in frames:
+        out += struct.pack("<IIII", at // 10**9, at % 10**9, len(frame), len(frame)) + frame
+    with open(trace, "wb") as file:
+        file.write(out)
+
 
 MINIMUM = 60  # bytes of the shortest Ethernet frame without its check sequence (IEEE 802.3, 3.2.8)
 NANO = 0xA1B23C4D
@@ -391,4 +442,4 @@ if __name__ == "__main__":
     if command == "serve":
         asyncio.run(serve())
     else:
-        {"addresses": addresses, "ask": ask, "finish": finish}[command](*arguments)
+        {"addresses": addresses, "ask": ask, "finish": finish, "relay": relay}[command](*arguments)

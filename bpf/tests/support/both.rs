@@ -89,6 +89,8 @@ pub struct Both {
     pub kernel_maps: Vec<KernelMap>,
     pub engine: Engine,
     pub code: Code,
+    /// What the interpreter's helpers are answered; every run starts from it.
+    pub env: FixedEnv,
     context: ContextInput,
 }
 
@@ -119,7 +121,7 @@ impl Both {
             ProgType::SocketFilter => ContextInput::Skb(SkbFields { pulled: 14, ..SkbFields::default() }),
             _ => ContextInput::Skb(SkbFields::default()),
         };
-        Ok(Both { program, kernel_maps, engine, code, context })
+        Ok(Both { program, kernel_maps, engine, code, env: FixedEnv::default(), context })
     }
 
     /// Writes an entry on both sides; for per-CPU maps on every processor.
@@ -161,7 +163,7 @@ impl Both {
     /// What the interpreter does with it.
     pub fn ours(&mut self, packet: &[u8]) -> (Outcome, Seen) {
         let input = RunInput { context: self.context, packet };
-        let outcome = self.engine.run(&self.code, input, &mut FixedEnv::default(), &mut NoObserver);
+        let outcome = self.engine.run(&self.code, input, &mut self.env.clone(), &mut NoObserver);
         let seen = Seen { retval: outcome.retval as u32, packet: self.engine.packet().to_vec() };
         (outcome, seen)
     }
