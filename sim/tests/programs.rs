@@ -4,6 +4,8 @@
 #[path = "../../bpf/tests/support/both.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod both;
+#[path = "../../bpf/examples/lines/context.rs"]
+mod context;
 #[path = "../../bpf/tests/support/functions.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod functions;
@@ -119,4 +121,26 @@ fn router() {
 #[test]
 fn router_in_linux() {
     linux::agree(Case { scenario: "router", program: "xdp_router", blank: &[], instead: &[] });
+}
+
+#[test]
+fn tunnel() {
+    checked("tunnel");
+}
+
+#[test]
+fn tunnel_in_linux() {
+    for program in ["tc_wrap", "xdp_unwrap"] {
+        linux::agree(Case { scenario: "tunnel", program, blank: &[], instead: &[] });
+    }
+}
+
+#[test]
+fn nat64() {
+    checked("nat64");
+}
+
+#[test]
+fn nat64_in_linux() {
+    linux::agree(Case { scenario: "nat64", program: "tc_nat64", blank: &[], instead: &[] });
 }

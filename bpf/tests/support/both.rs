@@ -91,7 +91,8 @@ pub struct Both {
     pub code: Code,
     /// What the interpreter's helpers are answered; every run starts from it.
     pub env: FixedEnv,
-    context: ContextInput,
+    /// The interpreter's context, but for the packet's place.
+    pub context: ContextInput,
 }
 
 /// What one side did.

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use bpf::env::FixedEnv;
 use bpf::maps::MapId;
-use bpf::network::{Network, RouteKind};
+use bpf::network::{Network, Route, RouteKind};
 use bpf::program::MapType;
 use sim::scenario::Scenario;
 use sim::traffic::{Record, TraceReader};
 
 use super::both::Both;
+use super::context;
 use super::kernel::{self, Kernel, kernel};
 
 /// A program of a scenario.
@@ -61,7 +62,12 @@ fn build(network: &Network) -> bool {
             std::fs::write(&path, "1").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
-    for route in &network.routes {
+    // Those that addresses bring are there already: they have no gateway.
+    let brought = |route: &&Route| {
+        let linked = route.kind == RouteKind::Unicast && route.hop.is_some_and(|hop| hop.gateway.is_none());
+        linked || matches!(route.kind, RouteKind::Local | RouteKind::Broadcast)
+    };
+    for route in network.routes.iter().filter(|route| !brought(route)) {
         let family = if route.to.address.is_ipv6() { 6 } else { 4 };
         let kind = match route.kind {
             RouteKind::Unicast => "",
@@ -135,6 +141,7 @@ fn hold(case: &Case, kernel: Kernel) {
     assert!(frames.len() > 1_000, "the traces were read");
     for (number, (_, frame)) in frames.iter().enumerate() {
         both.env.now_ns = now_ns();
+        both.context = context::of(program.ty, frame, None);
         let (outcome, ours) = both.ours(frame);
         assert_eq!(outcome.fault, None, "packet {number}");
         assert_eq!(ours, both.kernel(frame), "packet {number}");
