@@ -11,7 +11,7 @@
 #include <linux/udp.h>
 #include "packet.h"
 
-/* Extension headers that are stepped over before a packet is given up, and bytes of the longest one of use. */
+/* Extension headers that are stepped over; what follows so many is taken for the transport header. */
 #define MAX_EXTENSIONS 4
 
 /* Types of ICMP messages (RFC 792) and of ICMPv6 (RFC 4443). The kernel's header of the former wants a C library. */

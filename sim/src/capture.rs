@@ -1,4 +1,5 @@
-//! What leaves a placement, kept in files: the frames of each port as a trace that a scenario can play again.
+//! What leaves a placement, kept in files: the frames of each port as a trace that a scenario can play again, and what user
+//! space reads from rings, a line of JSON each.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use nic_model::des::Time;
 use nic_model::device::PortId;
 
 use crate::files::Beside;
+use crate::host::Place;
 
 /// Magic number of a classic pcap with nanoseconds, in little-endian byte order.
 const MAGIC: u32 = 0xa1b2_3c4d;
@@ -15,19 +17,26 @@ const SNAPLEN: u32 = 262_144;
 /// LINKTYPE_ETHERNET.
 const ETHERNET: u32 = 1;
 
-/// The files of one placement, `<placement>.port<n>.pcap`. Time stamps are those of the run, when the last bit leaves.
+/// The files of one placement, `<placement>.port<n>.pcap` and `<placement>.<hook>.<map>.jsonl`. Time stamps are those of the
+/// run: when the last bit leaves, when the record is read.
 pub struct Capture {
     ports: Vec<Beside>,
+    rings: Vec<(Place, String, Beside)>,
     /// The first thing that went wrong, told at the end.
     trouble: Option<Diagnostic>,
 }
 
 impl Capture {
-    /// Begins the files of a placement, one for each port of the card.
+    /// Begins the files of a placement, one for each port of the card, and one for each ring that is read.
     ///
     /// # Errors
     /// `capture-name` for a placement that no file can be named after; `file-unwritable`.
-    pub fn new(directory: &Path, placement: &str, ports: u8) -> Result<Self, Diagnostic> {
+    pub fn new<'a>(
+        directory: &Path,
+        placement: &str,
+        ports: u8,
+        rings: impl Iterator<Item = (Place, &'a str)>,
+    ) -> Result<Self, Diagnostic> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if placement.is_empty() || !placement.bytes().all(plain) {
             return Err(Diagnostic::new("capture-name", "no file can be named after the placement")
@@ -45,7 +54,12 @@ impl Capture {
             file.write(&head)?;
             Ok(file)
         };
-        Ok(Self { ports: (0..ports).map(file).collect::<Result<_, Diagnostic>>()?, trouble: None })
+        let ports = (0..ports).map(file).collect::<Result<_, Diagnostic>>()?;
+        let ring = |(place, map): (Place, &str)| {
+            let name = format!("{placement}.{}.{map}.jsonl", place.name());
+            Ok((place, map.to_owned(), Beside::create(&directory.join(name))?))
+        };
+        Ok(Self { ports, rings: rings.map(ring).collect::<Result<_, Diagnostic>>()?, trouble: None })
     }
 
     /// A frame leaves by a port.
@@ -61,6 +75,15 @@ impl Capture {
         self.trouble = self.trouble.take().or(written.err());
     }
 
+    /// User space reads a record of a ring.
+    pub fn record(&mut self, place: Place, map: &str, at: Time, bytes: &[u8]) {
+        let ring = self.rings.iter_mut().find(|(hook, name, _)| *hook == place && name == map);
+        let Some((_, _, file)) = ring else { return };
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let written = file.write(format!("{{\"at_ps\":{},\"bytes\":\"{hex}\"}}\n", at.ps()).as_bytes());
+        self.trouble = self.trouble.take().or(written.err());
+    }
+
     /// Puts the files in their places.
     ///
     /// # Errors
@@ -69,6 +92,7 @@ impl Capture {
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        self.ports.into_iter().try_for_each(Beside::finish)
+        let rings = self.rings.into_iter().map(|(_, _, file)| file);
+        self.ports.into_iter().chain(rings).try_for_each(Beside::finish)
     }
 }

@@ -63,6 +63,7 @@ pub fn offload(
     let image = offload_jit::compile(&program.verified, &facts, capabilities, mode);
     let mut refusals: Vec<_> = image.as_ref().err().into_iter().flatten().map(|r| refusal(&r.diagnostic)).collect();
     refusals.extend(actions(program).as_ref().map(refusal));
+    refusals.extend(readers(program).as_ref().map(refusal));
     let image = match image {
         Ok(image) if refusals.is_empty() => image,
         _ => return Ok(Err(refusals)),
@@ -81,6 +82,16 @@ fn actions(program: &LoadedProgram) -> Option<Diagnostic> {
             .at(At::Named(program.maps[action.write.map].name.clone()))
             .limit("entries before the first packet", format!("an action at {}", Duration(action.at.ps())))
             .help("attach the program to a hook of the host, or leave its actions out")
+    })
+}
+
+/// Who would read rings on the card: the first.
+fn readers(program: &LoadedProgram) -> Option<Diagnostic> {
+    program.readers.first().map(|reader| {
+        Diagnostic::new("card-map-readers", "rings on the card are not read while packets flow")
+            .at(At::Named(program.maps[reader.map].name.clone()))
+            .limit("nobody reads", format!("a reader every {}", Duration(reader.every.ps())))
+            .help("attach the program to a hook of the host, or leave its readers out")
     })
 }
 

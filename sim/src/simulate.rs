@@ -10,7 +10,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use crate::capture::Capture;
 use crate::card;
 use crate::contents::{map_result, preload_refused};
-use crate::host::user::{Content, Write};
+use crate::host::user::{Content, Reader, Write};
 use crate::host::{Attachment, Hooks, Host, Place, Surroundings};
 use crate::measure::Tracker;
 use crate::progress::Progress;
@@ -21,7 +21,7 @@ use crate::report::{
 use crate::scenario::{LoadedProgram, Scenario, Variant};
 use crate::traffic::TrafficSource;
 use crate::trouble::Trouble;
-use crate::world::{CARD_SOURCES, HOST_SOURCES, World};
+use crate::world::{CARD_SOURCES, HOST_SOURCES, UserSpace, World};
 
 /// Runs every placement of a scenario, `jobs` at a time; what leaves each is kept in files of the directory `capture`.
 ///
@@ -106,19 +106,22 @@ fn variant(
     let order = scenario.host.byte_order.endian();
     let surroundings = Surroundings { byte_order: order, network: scenario.network.clone(), seed: scenario.seed };
     let mut hooks = Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, surroundings)?;
-    let mut actions = Vec::new();
+    let mut space = UserSpace::default();
     for (place, program) in on_host {
         let Some(program) = program else { continue };
         preload(&mut hooks, place, program)?;
-        actions.extend(program.actions.iter().map(|action| (place, action.clone())));
+        space.actions.extend(program.actions.iter().map(|action| (place, action.clone())));
+        let reader = |reader: &Reader| (place, *reader, program.maps[reader.map].name.clone());
+        space.readers.extend(program.readers.iter().map(reader));
     }
     let host = Host::new(costs, hooks, ports, v.queues, HOST_SOURCES);
 
     let line = *scenario.nic.mac.rate;
     let sources = scenario.plays.iter().map(|play| Ok((TrafficSource::open(play.clone(), line)?, line)));
     let sources = sources.collect::<Result<Vec<_>, Diagnostic>>()?;
-    let capture = capture.map(|directory| Capture::new(directory, &v.name, ports)).transpose()?;
-    let mut world = World::new(device, host, sources, actions, capture);
+    let rings = space.readers.iter().map(|(place, _, name)| (*place, name.as_str()));
+    let capture = capture.map(|directory| Capture::new(directory, &v.name, ports, rings)).transpose()?;
+    let mut world = World::new(device, host, sources, space, capture);
     let mut told = 0;
     world.run(|packets| {
         progress.advance(packets - told);
@@ -207,6 +210,12 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         work.extend([
             Work { name: "user map writes".into(), total: user.writes },
             Work { name: "user map writes refused".into(), total: user.refused },
+        ]);
+    }
+    if v.attach.hooks().iter().filter_map(|(_, name)| *name).any(|name| !scenario.programs[name].readers.is_empty()) {
+        work.extend([
+            Work { name: "user records read".into(), total: user.records },
+            Work { name: "user record bytes".into(), total: user.record_bytes },
         ]);
     }
     // Only where there are any, so that results of programs without them stay as they are.

@@ -13,7 +13,7 @@ use nic_model::quantity::BitRate;
 use slab::Slab;
 
 use crate::capture::Capture;
-use crate::host::user::Action;
+use crate::host::user::{Action, Reader};
 use crate::host::{self, Host, Place};
 use crate::measure::Tracker;
 use crate::traffic::{Arrival, TrafficSource};
@@ -40,6 +40,8 @@ enum Event {
     Boot,
     /// User space does the action of that number.
     Act(u32),
+    /// The reader of that number looks at its ring.
+    Read(u32),
     /// A message of the card reaches the host; its place among those on their way.
     Cross(u32),
 }
@@ -61,7 +63,7 @@ pub struct World {
     device: Device,
     host: Host,
     sources: Vec<Playing>,
-    actions: Vec<(Place, Action)>,
+    space: UserSpace,
     user: UserCounters,
     tracker: Tracker,
     /// Messages of the card's on the link.
@@ -69,23 +71,35 @@ pub struct World {
     capture: Option<Capture>,
 }
 
-/// What user space did to maps while packets flowed.
+/// What user space is to do while packets flow, each with the hook whose maps it is about.
+#[derive(Debug, Clone, Default)]
+pub struct UserSpace {
+    /// What it writes to maps.
+    pub actions: Vec<(Place, Action)>,
+    /// What rings it reads, with their names.
+    pub readers: Vec<(Place, Reader, String)>,
+}
+
+/// What user space did while packets flowed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UserCounters {
     /// Updates and deletions.
     pub writes: u64,
     /// Those that the map refused.
     pub refused: u64,
+    /// Records read from rings.
+    pub records: u64,
+    /// Their bytes.
+    pub record_bytes: u64,
 }
 
 impl World {
-    /// A world of these parts; each source with the rate of its port's line, each action with the hook whose maps it is
-    /// about; what leaves goes into `capture`.
+    /// A world of these parts; each source with the rate of its port's line. What leaves goes into `capture`.
     pub fn new(
         device: Device,
         host: Host,
         sources: Vec<(TrafficSource, BitRate)>,
-        actions: Vec<(Place, Action)>,
+        space: UserSpace,
         capture: Option<Capture>,
     ) -> Self {
         let playing =
@@ -95,7 +109,7 @@ impl World {
             device,
             host,
             sources: playing.collect(),
-            actions,
+            space,
             user: UserCounters::default(),
             tracker: Tracker::default(),
             crossing: Slab::new(),
@@ -112,8 +126,11 @@ impl World {
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
         }
-        for (number, (_, action)) in (0..).zip(&self.actions) {
+        for (number, (_, action)) in (0..).zip(&self.space.actions) {
             self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
+        }
+        for (number, (_, reader, _)) in (0..).zip(&self.space.readers) {
+            self.queue.push(reader.every, Priority::Arrival, USER_SOURCE, Event::Read(number));
         }
         while let Some((now, event)) = self.queue.pop() {
             match event {
@@ -141,10 +158,18 @@ impl World {
                     host.wake(now, event, &mut outbox);
                 }
                 Event::Act(number) => {
-                    let (place, action) = &self.actions[number as usize];
+                    let (place, action) = &self.space.actions[number as usize];
                     let done = self.host.hooks().write(*place, &action.write);
                     self.user.writes += 1;
                     self.user.refused += u64::from(done.is_err());
+                }
+                Event::Read(number) => {
+                    self.read(number, now);
+                    // Readers look once more after the last packet has ended, and then no more.
+                    if self.tracker.open() > 0 || self.sources.iter().any(|playing| playing.next.is_some()) {
+                        let again = now + self.space.readers[number as usize].1.every;
+                        self.queue.push(again, Priority::Arrival, USER_SOURCE, Event::Read(number));
+                    }
                 }
                 Event::Boot => {
                     let (host, mut outbox) = self.host(now);
@@ -159,6 +184,18 @@ impl World {
         }
         progress(self.tracker.offered());
         self.capture.take().map_or(Ok(()), Capture::finish)
+    }
+
+    /// A reader takes all that is in its ring.
+    fn read(&mut self, number: u32, now: Time) {
+        let (place, reader, name) = &self.space.readers[number as usize];
+        for record in self.host.hooks().read(*place, reader.map) {
+            self.user.records += 1;
+            self.user.record_bytes += record.len() as u64;
+            if let Some(capture) = &mut self.capture {
+                capture.record(*place, name, now, &record);
+            }
+        }
     }
 
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {

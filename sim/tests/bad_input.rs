@@ -25,7 +25,13 @@ fn run(scenario: &str, extra: &[(&str, &[u8])]) -> (tempfile::TempDir, Output) {
     for part in ["programs", "traces"] {
         std::fs::create_dir(directory.path().join(part)).expect("the directory is new");
     }
-    for file in ["programs/drop.bpf.o", "programs/firewall.bpf.o", "programs/slices.bpf.o", "traces/mixed.pcap"] {
+    for file in [
+        "programs/drop.bpf.o",
+        "programs/firewall.bpf.o",
+        "programs/slices.bpf.o",
+        "programs/telemetry.bpf.o",
+        "traces/mixed.pcap",
+    ] {
         std::fs::copy(scenarios.join(file), directory.path().join(file)).expect("the project has its files");
     }
     for (name, bytes) in extra {
@@ -157,4 +163,19 @@ fn actions() {
     refused_slots(&action("at: 1, map: first, delete: {key: 0}"), &["case.yaml:7:", "^"]);
     refused_slots(&action("at: 3601 s, map: first, delete: {key: 0}"), &["case.yaml:7:", "3600 s", "^"]);
     refused_slots(&action("at: 1 ms, map: first, update: {key: 0, value: 1le32}"), &["8 bytes", "4 bytes", "^"]);
+}
+
+#[test]
+fn readers() {
+    let reader =
+        |reader: &str| format!("object: programs/telemetry.bpf.o, program: xdp_telemetry, readers: [{{{reader}}}]");
+    for (written, parts) in [
+        ("map: flows, every: 1 ms", ["case.yaml:7:", "a ring buffer, named once", "flows (lru_hash)", "^"]),
+        ("map: none, every: 1 ms", ["case.yaml:7:", "no map `none`", "events", "^"]),
+        ("map: events, every: 9 us", ["case.yaml:7:", "10 us to 3600 s", "9 us", "^"]),
+        ("map: events", ["case.yaml:7:", "every", "readers", "^"]),
+    ] {
+        refused("object: programs/drop.bpf.o", &reader(written), &[], &parts);
+    }
+    refused("limit: 100", "start: 3601 s", &[], &["case.yaml:5:12", "3600 s", "3601 s", "^"]);
 }

@@ -19,7 +19,8 @@ pub struct Args {
     scenario: PathBuf,
     #[command(flatten)]
     running: Running,
-    /// Keep what leaves each placement there: the frames of each port as PLACEMENT.portN.pcap.
+    /// Keep what leaves each placement there: the frames of each port as PLACEMENT.portN.pcap, what user
+    /// space reads from rings as PLACEMENT.HOOK.MAP.jsonl.
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
     /// Print report.json instead of the table.

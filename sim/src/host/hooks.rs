@@ -81,6 +81,16 @@ pub enum Place {
     Tc,
 }
 
+impl Place {
+    /// Short name, for files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Place::Xdp => "xdp",
+            Place::Tc => "tc",
+        }
+    }
+}
+
 /// What belongs to one core.
 struct Core {
     cache: Cache,
@@ -247,6 +257,13 @@ impl Hooks {
             }
             None => map.delete(&write.key),
         }
+    }
+
+    /// What a reader finds in a ring buffer of a hook: all records there are, oldest first.
+    pub fn read(&mut self, place: Place, map: usize) -> Vec<Vec<u8>> {
+        let id = self.hook(place).and_then(|hook| hook.maps.get(map).copied());
+        let Some(mut map) = id.and_then(|id| self.engine.map(id)) else { return vec![] };
+        std::iter::from_fn(|| map.ring_read()).collect()
     }
 
     /// Takes a received packet through the hooks.

@@ -34,6 +34,15 @@ pub struct Action {
     pub write: Write,
 }
 
+/// Somebody who reads a ring buffer while packets flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    /// One of the maps of a hook, by its place.
+    pub map: usize,
+    /// Time between two looks.
+    pub every: Time,
+}
+
 /// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
 pub(super) fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
     let size = map.user_value_size();

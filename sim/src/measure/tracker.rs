@@ -237,7 +237,12 @@ impl Tracker {
         self.first + self.window.len() as u64
     }
 
-    /// Their bytes with FCS, and with preamble and gap too.
+    /// Packets that have arrived and not ended.
+    pub fn open(&self) -> u64 {
+        self.offered().saturating_sub(self.ended)
+    }
+
+    /// Bytes of all that have arrived, with FCS, and with preamble and gap too.
     pub fn offered_bytes(&self) -> (u64, u64) {
         (self.offered_bytes, self.offered_line_bytes)
     }

@@ -8,7 +8,7 @@ use bpf::diag::{At, Diagnostic};
 use bpf::insn::Endian;
 use bpf::maps::{Holds, Map};
 use bpf::object::Object;
-use bpf::program::{MapSpec, ProgType, Program, SlotInit};
+use bpf::program::{MapSpec, MapType, ProgType, Program, SlotInit};
 use bpf::verifier::{self, Verdict, VerifiedProgram};
 use nic_model::des::Time;
 use nic_model::quantity::Duration;
@@ -17,7 +17,7 @@ use serde_yaml::Value;
 use super::checked::Checker;
 use super::{preload, written};
 use crate::files;
-use crate::host::user::{Action, Content, Write};
+use crate::host::user::{Action, Content, Reader, Write};
 
 /// Keys and values by map.
 pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
@@ -37,6 +37,8 @@ pub struct LoadedProgram {
     pub slots: Vec<Write>,
     /// What user space does while packets flow, by time; of one time in the order written.
     pub actions: Vec<Action>,
+    /// Who reads its ring buffers meanwhile.
+    pub readers: Vec<Reader>,
 }
 
 /// A program that may be tail-called.
@@ -53,6 +55,8 @@ const MAX_PROGRAMS: usize = 256;
 const MAX_ACTIONS: usize = 100_000;
 /// Latest action: an hour.
 const MAX_AT: Duration = Duration(3_600_000_000_000_000);
+/// Least time between two looks of a reader: ten microseconds, a few times what a wake-up takes.
+const MIN_EVERY: Duration = Duration(10_000_000);
 
 /// Programs of an object that belong together, while they are found.
 struct Group<'a> {
@@ -214,6 +218,7 @@ impl Checker {
             self.contents(&mut group, &at(&format!("maps.{map}")), map, contents, &mut preload, &mut slots)?;
         }
         let actions = self.actions(&mut group, &at("actions"), &p.actions)?;
+        let readers = self.readers(&mut group, &at("readers"), &p.readers)?;
         // What user space names has slots of its own.
         let more = group.initial(order).map_err(|d| self.place(d, &at("object")))?;
         slots.splice(..0, more.into_iter().filter(|write| !slots.contains(write)).collect::<Vec<_>>());
@@ -221,7 +226,7 @@ impl Checker {
         let mut programs = group.programs.into_iter();
         let (verified, _) = programs.next().expect("the main program was taken in first");
         let parts = programs.map(|(verified, maps)| Part { verified, maps }).collect();
-        Ok(LoadedProgram { verified, parts, maps: group.maps, preload, slots, actions })
+        Ok(LoadedProgram { verified, parts, maps: group.maps, preload, slots, actions, readers })
     }
 
     fn map(&self, group: &Group<'_>, at: &str, name: &str) -> Result<usize, Diagnostic> {
@@ -284,6 +289,27 @@ impl Checker {
             (referred, _) => referred,
         };
         Ok(Write { map, key, content })
+    }
+
+    fn readers(&self, group: &mut Group<'_>, at: &str, written: &[written::Reader]) -> Result<Vec<Reader>, Diagnostic> {
+        let mut readers: Vec<Reader> = Vec::new();
+        for (i, reader) in written.iter().enumerate() {
+            let at = format!("{at}[{i}]");
+            let map = self.map(group, &format!("{at}.map"), &reader.map)?;
+            let spec = &group.maps[map];
+            if spec.ty != MapType::RINGBUF || readers.iter().any(|other| other.map == map) {
+                return Err(self
+                    .wrong("scenario-readers", &format!("{at}.map"), "user space does not read this map so")
+                    .limit("a ring buffer, named once", format!("{} ({})", spec.name, spec.ty)));
+            }
+            if reader.every < MIN_EVERY || reader.every > MAX_AT {
+                return Err(self
+                    .wrong("scenario-readers", &format!("{at}.every"), "no reader looks so often, or so rarely")
+                    .limit(format!("{MIN_EVERY} to 3600 s"), reader.every));
+            }
+            readers.push(Reader { map, every: reader.every.time() });
+        }
+        Ok(readers)
     }
 
     fn actions(&self, group: &mut Group<'_>, at: &str, written: &[written::Action]) -> Result<Vec<Action>, Diagnostic> {

@@ -87,13 +87,17 @@ fn program(p: &written::Program) -> Value {
         table(place.into_iter().chain(update).chain(delete))
     };
     let actions = (!p.actions.is_empty()).then(|| ("actions", p.actions.iter().map(action).collect::<Vec<_>>().into()));
+    let reader = |r: &written::Reader| {
+        table([("map", r.map.as_str().into()), ("every", r.every.to_string().into())].into_iter())
+    };
+    let readers = (!p.readers.is_empty()).then(|| ("readers", p.readers.iter().map(reader).collect::<Vec<_>>().into()));
     let entries = [
         ("object", p.object.as_str().into()),
         ("program", text(&p.program)),
         ("type", text(&p.ty)),
         ("maps", table(maps)),
     ];
-    table(entries.into_iter().chain(actions))
+    table(entries.into_iter().chain(actions).chain(readers))
 }
 
 fn variant(v: &Variant) -> Value {

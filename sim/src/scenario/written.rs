@@ -87,6 +87,19 @@ pub struct Program {
     /// What user space does to its maps while packets flow.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// Ring buffers of it that user space reads while packets flow.
+    #[serde(default)]
+    pub readers: Vec<Reader>,
+}
+
+/// A reader of a ring buffer.
+#[derive(Debug, Clone, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reader {
+    /// The map.
+    pub map: String,
+    /// Time between two looks; each takes all that is there.
+    pub every: Duration,
 }
 
 /// Something user space does at a time; either an update or a deletion.
