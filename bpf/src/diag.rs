@@ -14,6 +14,10 @@ pub struct Diagnostic {
     pub reason: String,
     /// Where it is wrong.
     pub at: Option<At>,
+    /// The rule that is broken, one sentence without a full stop.
+    pub rule: Option<String>,
+    /// The few instructions that led there, in the order in which they would run.
+    pub path: Vec<Step>,
     /// The limit that was broken, with its unit.
     pub limit: Option<String>,
     /// The value that broke it, with its unit.
@@ -73,10 +77,34 @@ pub struct SourceLine {
     pub text: String,
 }
 
+/// An instruction that led to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Index in 8-byte slots, as the kernel counts.
+    pub slot: usize,
+    /// The instruction as the verifier prints it.
+    pub text: String,
+    /// What it left in a register, as the verifier prints it, or which way a branch went; may be empty.
+    pub note: String,
+    /// The function it stands in.
+    pub function: String,
+    /// The line of C it came from, when the object says so.
+    pub source: Option<SourceLine>,
+}
+
 impl Diagnostic {
     /// A diagnostic with a code and a reason; the rest is added by the `with_` methods.
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), at: None, limit: None, actual: None, help: None }
+        Self {
+            code,
+            reason: reason.into(),
+            at: None,
+            rule: None,
+            path: Vec::new(),
+            limit: None,
+            actual: None,
+            help: None,
+        }
     }
 
     /// Says where.
@@ -134,6 +162,10 @@ impl fmt::Display for Diagnostic {
             }
             _ => {}
         }
+        if let Some(rule) = &self.rule {
+            writeln!(f, "  Rule: {rule}")?;
+        }
+        show_path(f, &self.path)?;
         if let Some(limit) = &self.limit {
             writeln!(f, "  Limit: {limit}")?;
         }
@@ -145,6 +177,28 @@ impl fmt::Display for Diagnostic {
         }
         Ok(())
     }
+}
+
+/// Writes the steps that led to a place, each line of C once where several of its instructions follow each other.
+pub fn show_path(f: &mut impl fmt::Write, path: &[Step]) -> fmt::Result {
+    if path.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "  Path:")?;
+    let mut before = None;
+    for Step { slot, text, note, function, source } in path {
+        let line = source.as_ref().map(|s| (&s.file, s.line, function));
+        if let Some(s) = source.as_ref().filter(|_| line != before) {
+            writeln!(f, "      {}:{}: {} ({function})", s.file, s.line, s.text.trim())?;
+        }
+        before = line;
+        let step = format!("{slot}: {text}");
+        match note.as_str() {
+            "" => writeln!(f, "    {step}")?,
+            note => writeln!(f, "    {step:<40} ; {note}")?,
+        }
+    }
+    Ok(())
 }
 
 impl std::error::Error for Diagnostic {}

@@ -1,5 +1,6 @@
 //! What is checked without walking: functions, jumps, reachability; and where walked paths may meet.
 
+use super::class::Class;
 use super::privileges::Privileges;
 use super::prove::is_static;
 use super::verdict::{Proof, Stop};
@@ -87,11 +88,11 @@ pub(super) fn functions(program: &Program, privileges: Privileges) -> Result<Vec
         let kernel = matches!(insn, Insn::Call { callee: Callee::Kfunc(_) });
         if !privileges.bpf && (kernel || insn.function(slot).is_some()) {
             let line = "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN";
-            return Err(Stop::refused(Errno::EPERM, line));
+            return Err(Stop::refused(Class::Privilege, Errno::EPERM, line));
         }
         if let Some(start) = insn.function(slot) {
             let inside = usize::try_from(start).ok().filter(|s| *s < program.insns.len());
-            starts.push(inside.ok_or_else(|| Stop::invalid("call to invalid destination"))?);
+            starts.push(inside.ok_or_else(|| Stop::invalid(Class::ControlFlow, "call to invalid destination"))?);
         }
     }
     starts.sort_unstable();
@@ -106,7 +107,7 @@ pub(super) fn functions(program: &Program, privileges: Privileges) -> Result<Vec
 /// Checks the shape of the program, whose functions are complete, and tells where paths may meet.
 pub(super) fn check(program: &Program, privileges: Privileges) -> Result<Vec<Point>, Stop> {
     if let Err(e) = encode(&program.insns) {
-        return Err(Stop::invalid(format!("insn {}: {}", e.slot, e.reason)));
+        return Err(Stop::invalid(Class::Encoding, format!("insn {}: {}", e.slot, e.reason)));
     }
     functions_are_closed(program)?;
     type_info(program)?;
@@ -130,11 +131,14 @@ fn functions_are_closed(program: &Program) -> Proof {
             if let Some(target) = insn.target(slot)
                 && !usize::try_from(target).is_ok_and(|t| extent.contains(&t))
             {
-                return Err(Stop::invalid(format!("jump out of range from insn {slot} to {target}")));
+                return Err(Stop::invalid(
+                    Class::ControlFlow,
+                    format!("jump out of range from insn {slot} to {target}"),
+                ));
             }
         }
         if program.insns[extent.end - 1].falls_through() {
-            return Err(Stop::invalid("last insn is not an exit or jmp"));
+            return Err(Stop::invalid(Class::ControlFlow, "last insn is not an exit or jmp"));
         }
     }
     Ok(())
@@ -159,13 +163,15 @@ fn type_info(program: &Program) -> Proof {
         _ if program.functions.iter().all(|f| f.btf.is_none()) => info::without_types(&functions),
         _ => Ok(()),
     };
-    checked.map_err(|why| Stop::refused(why.errno, why.reason))
+    checked.map_err(|why| Stop::refused(Class::TypeInformation, why.errno, why.reason))
 }
 
 /// What the loader says of functions is sound in itself.
 pub(super) fn type_info_early(program: &Program) -> Proof {
     match (&program.info, &program.btf) {
-        (Some(told), Some(btf)) => info::early(told, btf).map_err(|why| Stop::refused(why.errno, why.reason)),
+        (Some(told), Some(btf)) => {
+            info::early(told, btf).map_err(|why| Stop::refused(Class::TypeInformation, why.errno, why.reason))
+        }
         _ => Ok(()),
     }
 }
@@ -176,16 +182,16 @@ fn references(program: &Program) -> Proof {
     while let Some(insn) = program.insns.get(slot) {
         if let Insn::LoadImm64 { value, .. } = *insn {
             if program.insns.get(slot + 1) != Some(&Insn::Pad) {
-                return Err(Stop::invalid("invalid bpf_ld_imm64 insn"));
+                return Err(Stop::invalid(Class::Encoding, "invalid bpf_ld_imm64 insn"));
             }
             if let Wide::Map(map) | Wide::MapValue { map, .. } = value {
                 let Some(spec) = program.maps.get(map.0 as usize) else {
                     let line = format!("fd {} is not pointing to valid bpf_map", map.0);
-                    return Err(Stop::refused(Errno(9), line));
+                    return Err(Stop::refused(Class::MapReference, Errno(9), line));
                 };
                 if spec.ty == MapType(0) || spec.ty.name().is_none() || !template_is_sound(spec) {
                     let line = format!("fd {} is not pointing to valid bpf_map", map.0);
-                    return Err(Stop::refused(Errno(9), line));
+                    return Err(Stop::refused(Class::MapReference, Errno(9), line));
                 }
                 if let Wide::MapValue { off, .. } = value {
                     direct_value(spec.ty, spec.max_entries, spec.value_size, off)?;
@@ -206,15 +212,15 @@ fn template_is_sound(spec: &MapSpec) -> bool {
 /// Only an array of one entry has a value whose address is known when the program is loaded.
 fn direct_value(ty: MapType, max_entries: u32, value_size: u32, off: u32) -> Proof {
     if off >= 1 << 29 {
-        return Err(Stop::invalid(format!("direct value offset of {off} is not allowed")));
+        return Err(Stop::invalid(Class::MapReference, format!("direct value offset of {off} is not allowed")));
     }
     if ty != MapType::ARRAY {
-        return Err(Stop::invalid("no direct value access support for this map type"));
+        return Err(Stop::invalid(Class::MapReference, "no direct value access support for this map type"));
     }
     if max_entries != 1 || off >= value_size {
         let errno = if max_entries != 1 { Errno(524) } else { Errno::EINVAL };
         let line = format!("invalid access to map value pointer, value_size={value_size} off={off}");
-        return Err(Stop::refused(errno, line));
+        return Err(Stop::refused(Class::MapReference, errno, line));
     }
     Ok(())
 }
@@ -243,7 +249,7 @@ fn no_way_back(program: &Program) -> Proof {
                 way.pop();
             }
             Some(next) if seen[next] == Seen::OnTheWay => {
-                return Err(Stop::invalid(format!("back-edge from insn {slot} to {next}")));
+                return Err(Stop::invalid(Class::EndlessLoop, format!("back-edge from insn {slot} to {next}")));
             }
             Some(next) if seen[next] == Seen::No => {
                 seen[next] = Seen::OnTheWay;
@@ -315,10 +321,10 @@ fn reachable(program: &Program) -> Result<Vec<Point>, Stop> {
     let mut slot = 0;
     while let Some(insn) = program.insns.get(slot) {
         if !seen[slot] {
-            return Err(Stop::invalid(format!("unreachable insn {slot}")));
+            return Err(Stop::invalid(Class::ControlFlow, format!("unreachable insn {slot}")));
         }
         if insn.slots() == 2 && seen[slot + 1] {
-            return Err(Stop::invalid(format!("jump into the middle of ldimm64 insn {slot}")));
+            return Err(Stop::invalid(Class::ControlFlow, format!("jump into the middle of ldimm64 insn {slot}")));
         }
         slot += insn.slots();
     }

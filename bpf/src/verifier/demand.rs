@@ -4,6 +4,7 @@
 //! proved gives Linux's reason.
 
 use super::cfg;
+use super::class::Class;
 use super::privileges::Privileges;
 use super::prove::is_static;
 use super::tnum::Tnum;
@@ -79,7 +80,7 @@ pub(super) enum Demand {
     /// A result may be returned from the running function.
     Return,
     /// Cannot hold.
-    Never(Errno, String),
+    Never(Class, Errno, String),
     /// We cannot say whether it holds.
     Unmodelled(&'static str, String),
 }
@@ -178,10 +179,10 @@ fn function_address(program: &Program, slot: usize) -> Option<Demand> {
     let start = program.insns[slot].function(slot)? as usize;
     let function = cfg::function_at(program, start);
     if program.btf.is_none() || program.functions[function].btf.is_none() {
-        return Some(Demand::Never(Errno::EINVAL, "missing btf func_info".to_owned()));
+        return Some(Demand::Never(Class::TypeInformation, Errno::EINVAL, "missing btf func_info".to_owned()));
     }
     let line = "callback function not static";
-    (!is_static(program, function)).then(|| Demand::Never(Errno::EINVAL, line.to_owned()))
+    (!is_static(program, function)).then(|| Demand::Never(Class::TypeInformation, Errno::EINVAL, line.to_owned()))
 }
 
 fn unmodelled(name: &str) -> Vec<Demand> {
@@ -204,10 +205,10 @@ fn alu(width: Width, op: AluOp, dst: Reg, src: Operand) -> Vec<Demand> {
         let bits = if width == Width::W64 { 64 } else { 32 };
         match op {
             AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod if imm == 0 => {
-                out.push(Demand::Never(Errno::EINVAL, "div by zero".to_owned()));
+                out.push(Demand::Never(Class::Arithmetic, Errno::EINVAL, "div by zero".to_owned()));
             }
             AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !(0..bits).contains(&imm) => {
-                out.push(Demand::Never(Errno::EINVAL, format!("invalid shift {imm}")));
+                out.push(Demand::Never(Class::Arithmetic, Errno::EINVAL, format!("invalid shift {imm}")));
             }
             _ => {}
         }
@@ -220,7 +221,7 @@ fn alu(width: Width, op: AluOp, dst: Reg, src: Operand) -> Vec<Demand> {
 fn load_packet(ty: ProgType, mode: PacketMode) -> Vec<Demand> {
     if !ty.is_skb() {
         let line = "BPF_LD_[ABS|IND] instructions not allowed for this program type";
-        return vec![Demand::Never(Errno::EINVAL, line.to_owned())];
+        return vec![Demand::Never(Class::NotAvailable, Errno::EINVAL, line.to_owned())];
     }
     let mut out = vec![Demand::Readable(Reg::R6), Demand::NothingHeld("BPF_LD_[ABS|IND]"), Demand::SkbIn(Reg::R6)];
     if let PacketMode::Ind(reg) = mode {
@@ -241,7 +242,7 @@ fn atomic(op: AtomicOp, fetch: bool, size: u32, base: Reg, off: i16, src: Reg) -
         if result == base {
             // The result is taken for the address before it is used.
             let line = format!("misaligned access off {}+0+{off} size {size}", Tnum::UNKNOWN);
-            out.push(Demand::Never(Errno::EACCES, line));
+            out.push(Demand::Never(Class::Alignment, Errno::EACCES, line));
         }
     }
     let store = write(base, off, size, Stored::Unknown, true);
@@ -259,7 +260,7 @@ fn call(program: &Program, privileges: Privileges, slot: usize, callee: Callee) 
             }
             _ => vec![Demand::Unlocked, Demand::FrameLeft],
         },
-        Callee::Reg(_) => one(Demand::Never(Errno::EINVAL, "unknown opcode 8d".to_owned())),
+        Callee::Reg(_) => one(Demand::Never(Class::Encoding, Errno::EINVAL, "unknown opcode 8d".to_owned())),
         Callee::Kfunc(Kfunc { id, .. }) => {
             let reason = format!("kernel function {id} is called, and kernel functions are not modelled");
             one(Demand::Unmodelled("verifier-kfunc", reason))
@@ -285,15 +286,19 @@ fn helper(program: &Program, privileges: Privileges, id: u32) -> Vec<Demand> {
             None if id == 0 => "program of this type cannot use helper bpf_unspec#0".to_owned(),
             None => format!("invalid func unknown#{id}"),
         };
-        out.push(Demand::Never(Errno::EINVAL, line));
+        out.push(Demand::Never(Class::NotAvailable, Errno::EINVAL, line));
         return out;
     };
     if signature.gpl_only && !is_gpl(&program.license) {
         let line = "cannot call GPL-restricted function from non-GPL compatible program";
-        out.push(Demand::Never(Errno::EINVAL, line.to_owned()));
+        out.push(Demand::Never(Class::Licence, Errno::EINVAL, line.to_owned()));
     }
     if signature.sleeps {
-        out.push(Demand::Never(Errno::EINVAL, "helper call might sleep in a non-sleepable prog".to_owned()));
+        out.push(Demand::Never(
+            Class::NotAvailable,
+            Errno::EINVAL,
+            "helper call might sleep in a non-sleepable prog".to_owned(),
+        ));
     }
     out.push(Demand::Call(signature));
     if id == signature::USER_RINGBUF_DRAIN {

@@ -7,6 +7,7 @@
 
 use super::Options;
 use super::bounds::Bounds;
+use super::class::Class;
 use super::explored::Kind;
 use super::prove::Setting;
 use super::state::{MAX_STACK, Value};
@@ -98,12 +99,18 @@ impl Moving<'_> {
             }
             _ => {
                 let r = self.registers().0;
-                return Err(Stop::denied(format!("R{r} has pointer with unsupported alu operation, {PROHIBITED}")));
+                return Err(Stop::denied(
+                    Class::Speculation,
+                    format!("R{r} has pointer with unsupported alu operation, {PROHIBITED}"),
+                ));
             }
         };
         if limit >= most {
             let (r, verb) = (self.dst.index(), self.verb());
-            return Err(Stop::denied(format!("R{r} tried to {verb} beyond pointer bounds, {PROHIBITED}")));
+            return Err(Stop::denied(
+                Class::Speculation,
+                format!("R{r} tried to {verb} beyond pointer bounds, {PROHIBITED}"),
+            ));
         }
         Ok(limit)
     }
@@ -173,7 +180,10 @@ impl Guards {
         }
         let verb = if op == AluOp::Add { "add" } else { "sub" };
         let r = dst.index();
-        Err(Stop::denied(format!("R{r} tried to {verb} from different maps, paths or scalars, {PROHIBITED}")))
+        Err(Stop::denied(
+            Class::Speculation,
+            format!("R{r} tried to {verb} from different maps, paths or scalars, {PROHIBITED}"),
+        ))
     }
 
     /// Proves that a pointer may be masked, before it moves.
@@ -184,7 +194,10 @@ impl Guards {
         let by = moving.by;
         if !by.bits.is_const() && (by.wide.smin < 0) != (by.wide.smax < 0) {
             let r = moving.registers().1;
-            return Err(Stop::denied(format!("R{r} has unknown scalar with mixed signed bounds, {PROHIBITED}")));
+            return Err(Stop::denied(
+                Class::Speculation,
+                format!("R{r} has unknown scalar with mixed signed bounds, {PROHIBITED}"),
+            ));
         }
         moving.limit(setting, moving.ptr).map(drop)
     }
@@ -213,11 +226,14 @@ impl Guards {
                 None => {
                     let (var, off) = (to.var.bits, i64::from(to.off).wrapping_add(to.var.bits.value() as i64));
                     let line = format!("R{r} variable stack access prohibited for !root, var_off={var} off={off}");
-                    return Err(Stop::denied(line));
+                    return Err(Stop::denied(Class::Speculation, line));
                 }
                 Some(off) if !(-MAX_STACK..0).contains(&off) => {
                     let what = "stack pointer arithmetic goes out of range";
-                    return Err(Stop::denied(format!("R{r} {what}, prohibited for !root; off={off}")));
+                    return Err(Stop::denied(
+                        Class::Speculation,
+                        format!("R{r} {what}, prohibited for !root; off={off}"),
+                    ));
                 }
                 Some(_) => {}
             },
@@ -234,7 +250,7 @@ impl Guards {
         if !self.agree(moving.slot, Self::mask(setting, moving, to)?) {
             let verb = moving.verb();
             let line = format!("R{r} tried to {verb} from different maps, paths or scalars, {PROHIBITED}");
-            return Err(Stop::denied(line));
+            return Err(Stop::denied(Class::Speculation, line));
         }
         Ok(())
     }
@@ -270,5 +286,5 @@ impl Guards {
 
 /// Whether a speculative path may be ended by a barrier where this stopped it.
 pub(super) fn is_recoverable(stop: &Stop) -> bool {
-    matches!(stop, Stop::Refused(Errno::EPERM | Errno::EACCES | Errno::EINVAL, _))
+    matches!(stop, Stop::Refused(refusal) if [Errno::EPERM, Errno::EACCES, Errno::EINVAL].contains(&refusal.errno))
 }

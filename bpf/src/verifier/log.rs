@@ -291,8 +291,8 @@ impl Log {
 
     /// Why a path ended.
     pub(super) fn stop(&mut self, stop: &Stop) {
-        if let Stop::Refused(_, lines) = stop {
-            lines.iter().for_each(|line| self.line(line));
+        if let Stop::Refused(refusal) = stop {
+            refusal.lines.iter().for_each(|line| self.line(line));
         }
     }
 

@@ -12,8 +12,10 @@
 
 mod bounds;
 mod cfg;
+mod class;
 mod ctx;
 mod demand;
+mod explain;
 mod explore;
 mod explored;
 mod guards;
@@ -37,6 +39,7 @@ mod xlate;
 
 pub use bounds::{Bounds, Range};
 pub(crate) use bounds::{assume, assume_of_itself, taken};
+pub use class::Class;
 pub use ctx::{CtxAccess, Field, Holds, SK_BUFF, SK_BUFF_TAIL, Types, XDP_MD, access, fields};
 pub use explored::{
     AluSeen, ArgSeen, AtomicSeen, CallSeen, Conflict, Detail, ExitSeen, Explored, Fate, FunctionSeen, Kind, Lender,
@@ -51,7 +54,7 @@ pub use verdict::{Rejection, Verdict, VerifiedProgram};
 use crate::diag::{At, Diagnostic};
 use crate::program::Program;
 use explore::{Ended, Walked};
-use verdict::Stop;
+use verdict::{Refusal, Stop};
 
 /// What a program is verified for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,14 +165,19 @@ fn refuse(program: &Program, ended: Ended) -> (Verdict, String) {
     );
     match ended.stop {
         Stop::Unsupported(diagnostic) => (Verdict::Unsupported(diagnostic.at(at)), ended.log),
-        Stop::Refused(errno, lines) => {
+        Stop::Refused(Refusal { class, errno, lines, limit, .. }) => {
             // The kernel sees an invalid call; the loader knows what stood there.
             let unresolved = ended.slot.and_then(|slot| program.unresolved_at(slot));
             let reason = unresolved.unwrap_or_else(|| verdict::reason(&lines));
-            let diagnostic = Diagnostic::new("verifier-rejected", reason).at(at);
+            let mut diagnostic = Diagnostic::new(class.code(), reason).at(at).help(class.help());
+            if let Some((limit, actual)) = limit.map(|limit| *limit) {
+                diagnostic = diagnostic.limit(limit, actual);
+            }
+            diagnostic.rule = Some(class.rule().to_owned());
+            diagnostic.path = ended.path;
             let mut log = ended.log;
             lines.iter().for_each(|line| log.extend([line, "\n"]));
-            (Verdict::Rejected(Rejection { errno, lines, diagnostic, statistics: ended.statistics }), log)
+            (Verdict::Rejected(Rejection { errno, lines, class, diagnostic, statistics: ended.statistics }), log)
         }
     }
 }

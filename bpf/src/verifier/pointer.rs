@@ -1,6 +1,7 @@
 //! Arithmetic with pointers: what is allowed, and what comes out.
 
 use super::bounds::{Bounds, Range};
+use super::class::Class;
 use super::explored::Kind;
 use super::log::{kind_name, op_sign};
 use super::state::{MAX_OFFSET, PacketRange, Value};
@@ -28,7 +29,12 @@ pub(super) fn math<'a>(
     let r = dst_reg.index();
     let (ptr, by, reversed) = match (dst.is_pointer(), src.is_pointer()) {
         (true, true) if op == AluOp::Sub && leaks => return Ok(Math::Number),
-        (true, true) => return Err(Stop::denied(format!("R{r} pointer {} pointer prohibited", op_sign(op)))),
+        (true, true) => {
+            return Err(Stop::denied(
+                Class::PointerArithmetic,
+                format!("R{r} pointer {} pointer prohibited", op_sign(op)),
+            ));
+        }
         (true, false) => (dst, &src.var, false),
         _ => (src, &dst.var, true),
     };
@@ -41,15 +47,23 @@ pub(super) fn math<'a>(
         if op == AluOp::Sub && leaks {
             return Ok(Math::Number);
         }
-        return Err(Stop::denied(format!("R{r} 32-bit pointer arithmetic prohibited")));
+        return Err(Stop::denied(Class::PointerArithmetic, format!("R{r} 32-bit pointer arithmetic prohibited")));
     }
     if ptr.kind.may_be_null() {
-        return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited, null-check it first")));
+        return Err(Stop::denied(
+            Class::NullPointer,
+            format!("R{r} pointer arithmetic on {name} prohibited, null-check it first"),
+        ));
     }
     match ptr.kind {
         Kind::Ctx | Kind::MapValue(_) | Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::Mem { .. } => {}
         Kind::MapPtr(_) if by.constant() == Some(0) && op == AluOp::Add => {}
-        _ => return Err(Stop::denied(format!("R{r} pointer arithmetic on {name} prohibited"))),
+        _ => {
+            return Err(Stop::denied(
+                Class::PointerArithmetic,
+                format!("R{r} pointer arithmetic on {name} prohibited"),
+            ));
+        }
     }
     sane(by, 0, name)?;
     sane(&ptr.var, ptr.off, name)?;
@@ -78,16 +92,27 @@ pub(super) fn moved(
     match op {
         AluOp::Add | AluOp::Sub => {}
         AluOp::And | AluOp::Or | AluOp::Xor => {
-            return Err(Stop::denied(format!("R{r} bitwise operator {} on pointer prohibited", op_sign(op))));
+            return Err(Stop::denied(
+                Class::PointerArithmetic,
+                format!("R{r} bitwise operator {} on pointer prohibited", op_sign(op)),
+            ));
         }
-        _ => return Err(Stop::denied(format!("R{r} pointer arithmetic with {} operator prohibited", op_sign(op)))),
+        _ => {
+            return Err(Stop::denied(
+                Class::PointerArithmetic,
+                format!("R{r} pointer arithmetic with {} operator prohibited", op_sign(op)),
+            ));
+        }
     }
     if op == AluOp::Sub {
         if reversed {
-            return Err(Stop::denied(format!("R{r} tried to subtract pointer from scalar")));
+            return Err(Stop::denied(Class::PointerArithmetic, format!("R{r} tried to subtract pointer from scalar")));
         }
         if matches!(ptr.kind, Kind::Stack { .. }) {
-            return Err(Stop::denied(format!("R{r} subtraction from stack pointer prohibited")));
+            return Err(Stop::denied(
+                Class::PointerArithmetic,
+                format!("R{r} subtraction from stack pointer prohibited"),
+            ));
         }
     }
     if let Some(off) = shifted.and_then(|o| i32::try_from(o).ok()) {
@@ -131,20 +156,29 @@ fn by_variable(op: AluOp, ptr: &Bounds, by: &Bounds) -> Bounds {
 
 /// Offsets stay far from where they would wrap.
 fn sane(var: &Bounds, off: i32, name: &str) -> Result<(), Stop> {
+    const LIMIT: &str = "offsets between -2^29 and 2^29";
     let out_of_reach = |v: i64| v >= MAX_OFFSET || v <= -MAX_OFFSET;
     if let Some(v) = var.constant().map(|v| v as i64).filter(|v| out_of_reach(*v)) {
-        return Err(Stop::invalid(format!("math between {name} pointer and {v} is not allowed")));
+        return Err(Stop::invalid(
+            Class::PointerArithmetic,
+            format!("math between {name} pointer and {v} is not allowed"),
+        ));
     }
     if out_of_reach(i64::from(off)) {
-        return Err(Stop::invalid(format!("{name} pointer offset {off} is not allowed")));
+        return Err(Stop::invalid(Class::PointerArithmetic, format!("{name} pointer offset {off} is not allowed"))
+            .limit(LIMIT, off.to_string()));
     }
     let smin = var.wide.smin;
     if smin == i64::MIN {
         let what = "register with unbounded min value is not allowed";
-        return Err(Stop::invalid(format!("math between {name} pointer and {what}")));
+        return Err(Stop::invalid(Class::PointerArithmetic, format!("math between {name} pointer and {what}"))
+            .limit(LIMIT, "any"));
     }
     if out_of_reach(smin) {
-        return Err(Stop::invalid(format!("value {smin} makes {name} pointer be out of bounds")));
+        return Err(Stop::invalid(
+            Class::PointerArithmetic,
+            format!("value {smin} makes {name} pointer be out of bounds"),
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Who may load what: capabilities (capabilities(7)) and `kernel.unprivileged_bpf_disabled`.
 
 use super::cfg::MAX_SLOTS;
+use super::class::Class;
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
 use crate::program::{ProgType, Program};
@@ -81,7 +82,7 @@ impl Unprivileged {
 
 /// Whether a program may be loaded at all. Linux gives an error number here and writes no log; the line is ours.
 pub(super) fn may_load(program: &Program, privileges: Privileges, unprivileged: Unprivileged) -> Proof {
-    let refused = |line: String| Err(Stop::refused(Errno::EPERM, line));
+    let refused = |line: String| Err(Stop::refused(Class::Privilege, Errno::EPERM, line));
     let Privileges { bpf, net_admin, .. } = privileges;
     if !bpf && unprivileged != Unprivileged::Allowed {
         let number = unprivileged.number();
@@ -89,7 +90,7 @@ pub(super) fn may_load(program: &Program, privileges: Privileges, unprivileged: 
     }
     let (actual, most) = (program.insns.len(), if bpf { MAX_SLOTS } else { MAX_SLOTS_UNPRIVILEGED });
     if actual == 0 || actual > most {
-        return Err(Stop::refused(Errno::E2BIG, format!("program has {actual} instructions")));
+        return Err(Stop::refused(Class::Limit, Errno::E2BIG, format!("program has {actual} instructions")));
     }
     let ty = program.ty;
     if ty != ProgType::SocketFilter && !bpf {

@@ -13,12 +13,13 @@ pub(super) use value_fields::ValueFields;
 
 use super::Options;
 use super::bounds::Bounds;
+use super::class::Class;
 use super::demand::Demand;
 use super::explored::{Kind, SockKind};
 use super::guards::{Guards, Moving};
 use super::log::kind_name;
 use super::pointer::{self, Math};
-use super::state::{Callback, MAX_FRAMES, State, Value};
+use super::state::{Callback, MAX_FRAMES, Reference, State, Value};
 use super::transfer::{bounds_packet, decided};
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
@@ -102,30 +103,35 @@ pub(super) fn prove(setting: Setting<'_>, guards: &Guards, state: &State, slot: 
     let leaks = setting.options.privileges.leaks_pointers();
     match demand {
         Demand::Readable(reg) => readable(state, *reg),
-        Demand::Writable(reg) if *reg == Reg::R10 => Err(Stop::denied("frame pointer is read only")),
+        Demand::Writable(reg) if *reg == Reg::R10 => Err(Stop::denied(Class::ReadOnly, "frame pointer is read only")),
         Demand::Writable(_) => Ok(()),
         Demand::PointerMath { width, op, dst, src } => {
             pointer_math(setting, guards, state, slot, *width, *op, *dst, *src)
         }
         Demand::NoAddress(reg, what) if !leaks && state.reg(*reg).is_pointer() => {
-            Err(Stop::denied(format!("R{} {what}", reg.index())))
+            Err(Stop::denied(Class::Secret, format!("R{} {what}", reg.index())))
         }
         Demand::NoAddress(..) => Ok(()),
         Demand::Comparison { .. } if leaks => Ok(()),
         Demand::Comparison { width, cond, dst, src } => comparison(state, *width, *cond, *dst, *src),
-        Demand::Memory(access) => memory::accessible(setting, state, access),
+        Demand::Memory(access) => {
+            memory::accessible(setting, state, access).map_err(|stop| stop.about_if_none(access.base))
+        }
         Demand::AtomicTarget(reg) => {
             let kind = state.reg(*reg).kind;
             if kind == Kind::Ctx || kind.is_packet() || matches!(kind, Kind::Sock(_)) {
                 let name = kind_name(kind);
-                return Err(Stop::denied(format!("BPF_ATOMIC stores into R{} {name} is not allowed", reg.index())));
+                return Err(Stop::denied(
+                    Class::Access,
+                    format!("BPF_ATOMIC stores into R{} {name} is not allowed", reg.index()),
+                ));
             }
             Ok(())
         }
         Demand::SkbIn(reg) => {
             let value = state.reg(*reg);
             if value.kind != Kind::Ctx {
-                return Err(Stop::invalid("at the time of BPF_LD_ABS|IND R6 != pointer to skb"));
+                return Err(Stop::invalid(Class::Argument, "at the time of BPF_LD_ABS|IND R6 != pointer to skb"));
             }
             memory::unmoved(*reg, value)
         }
@@ -135,11 +141,11 @@ pub(super) fn prove(setting: Setting<'_>, guards: &Guards, state: &State, slot: 
         Demand::Global(function) => callee::fits(setting, state, *function),
         Demand::FrameLeft if state.frames.len() >= MAX_FRAMES => {
             let line = format!("the call stack of {} frames is too deep", MAX_FRAMES + 1);
-            Err(Stop::refused(Errno::E2BIG, line))
+            Err(Stop::refused(Class::Limit, Errno::E2BIG, line))
         }
         Demand::FrameLeft => Ok(()),
         Demand::Return => returns(setting, state),
-        Demand::Never(errno, line) => Err(Stop::refused(*errno, line.clone())),
+        Demand::Never(class, errno, line) => Err(Stop::refused(*class, *errno, line.clone())),
         Demand::Unmodelled(code, reason) => Err(Stop::unsupported(code, reason.clone())),
     }
 }
@@ -169,7 +175,8 @@ fn pointer_math(
 
 /// Who must not see addresses may compare pointers only with null, and packet pointers with one another.
 fn comparison(state: &State, width: Width, cond: Cond, dst: Reg, src: Operand) -> Proof {
-    let prohibited = |reg: Reg| Err(Stop::denied(format!("R{} pointer comparison prohibited", reg.index())));
+    let prohibited =
+        |reg: Reg| Err(Stop::denied(Class::Secret, format!("R{} pointer comparison prohibited", reg.index())));
     let (left, right) = (state.reg(dst), operand(state, src));
     if let Operand::Reg(src) = src
         && right.is_pointer()
@@ -191,22 +198,21 @@ fn comparison(state: &State, width: Width, cond: Cond, dst: Reg, src: Operand) -
 /// No lock is held, so functions may be called.
 fn unlocked(state: &State) -> Proof {
     if state.lock.is_some() {
-        return Err(Stop::invalid("function calls are not allowed while holding a lock"));
+        return Err(Stop::invalid(Class::Lock, "function calls are not allowed while holding a lock"));
     }
     Ok(())
 }
 
 /// Nothing that must be given back is held where the program may end.
 fn nothing_held(state: &State, what: &str) -> Proof {
-    let lines: Vec<_> = if state.depth() == 0 { state.references.iter().collect() } else { Vec::new() };
-    if !lines.is_empty() {
-        let lines = lines.iter().map(|r| format!("Unreleased reference id={} alloc_insn={}", r.id, r.slot));
-        let mut lines: Vec<_> = lines.collect();
-        lines.push(format!("{what} would lead to reference leak"));
-        return Err(Stop::Refused(Errno::EINVAL, lines));
+    if let Some(Reference { slot: first, .. }) = state.references.first().filter(|_| state.depth() == 0) {
+        let held = state.references.iter();
+        let lines = held.map(|r| format!("Unreleased reference id={} alloc_insn={}", r.id, r.slot)).collect();
+        let stop = Stop::invalid(Class::Reference, format!("{what} would lead to reference leak")).after(lines);
+        return Err(stop.limit("0 references", format!("{} held", state.references.len())).about_call(*first));
     }
     if state.lock.is_some() {
-        return Err(Stop::invalid(format!("{what} cannot be used inside bpf_spin_lock-ed region")));
+        return Err(Stop::invalid(Class::Lock, format!("{what} cannot be used inside bpf_spin_lock-ed region")));
     }
     Ok(())
 }
@@ -220,24 +226,29 @@ fn returns(setting: Setting<'_>, state: &State) -> Proof {
             if !r0.is_number() {
                 let name = kind_name(r0.kind);
                 let line = format!("At async callback return the register R0 is not a known value ({name})");
-                return Err(Stop::invalid(line));
+                return Err(Stop::invalid(Class::ReturnValue, line));
             }
             return in_range(r0, range, "At async callback return");
         }
         readable(state, Reg::R0)?;
         if frame.function > 0 && !r0.is_number() {
             let name = kind_name(r0.kind);
-            return Err(Stop::invalid(format!("At subprogram exit the register R0 is not a scalar value ({name})")));
+            return Err(Stop::invalid(
+                Class::ReturnValue,
+                format!("At subprogram exit the register R0 is not a scalar value ({name})"),
+            ));
         }
         if !setting.options.privileges.leaks_pointers() && r0.is_pointer() {
-            return Err(Stop::denied("R0 leaks addr as return value"));
+            return Err(Stop::denied(Class::Secret, "R0 leaks addr as return value"));
         }
         return Ok(());
     }
     match frame.callback {
         // It would point into a frame that is gone.
-        _ if matches!(r0.kind, Kind::Stack { .. }) => Err(Stop::invalid("cannot return stack pointer to the caller")),
-        Some(_) if !r0.is_number() => Err(Stop::denied("R0 not a scalar value")),
+        _ if matches!(r0.kind, Kind::Stack { .. }) => {
+            Err(Stop::invalid(Class::ReturnValue, "cannot return stack pointer to the caller"))
+        }
+        Some(_) if !r0.is_number() => Err(Stop::denied(Class::ReturnValue, "R0 not a scalar value")),
         Some(range) => in_range(r0, range, "At callback return"),
         None => Ok(()),
     }
@@ -259,12 +270,13 @@ pub(super) fn in_range(r0: &Value, range: Callback, place: &str) -> Proof {
         has += " unknown scalar value";
     }
     let Callback { min, max } = range;
-    Err(Stop::invalid(format!("{place} the register R0 has{has} should have been in [{min}, {max}]")))
+    let line = format!("{place} the register R0 has{has} should have been in [{min}, {max}]");
+    Err(Stop::invalid(Class::ReturnValue, line).limit(format!("{min} to {max}"), has.trim_start()).about(Reg::R0))
 }
 
 fn readable(state: &State, reg: Reg) -> Proof {
     match state.reg(reg).kind {
-        Kind::Uninit => Err(Stop::denied(format!("R{} !read_ok", reg.index()))),
+        Kind::Uninit => Err(Stop::denied(Class::Uninitialised, format!("R{} !read_ok", reg.index())).about(reg)),
         _ => Ok(()),
     }
 }

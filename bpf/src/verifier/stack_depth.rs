@@ -1,5 +1,6 @@
 //! The stack of a chain of calls: what each function uses, rounded, together.
 
+use super::class::Class;
 use super::state::{MAX_FRAMES, MAX_STACK};
 use super::verdict::{Proof, Stop};
 use crate::errno::Errno;
@@ -67,17 +68,25 @@ fn walk(
     deepest: &mut [Option<(u32, usize)>],
 ) -> Proof {
     if frames > MAX_FRAMES {
-        return Err(Stop::refused(Errno::E2BIG, format!("the call stack of {frames} frames is too deep")));
+        return Err(Stop::refused(
+            Class::Limit,
+            Errno::E2BIG,
+            format!("the call stack of {frames} frames is too deep"),
+        ));
     }
     let own = &functions[function];
     if function != 0 && own.tail_call && above >= ABOVE_TAIL_CALL {
         let line = format!("tail_calls are not allowed when call stack of previous frames is {above} bytes. Too large");
-        return Err(Stop::denied(line));
+        let stop = Stop::denied(Class::Limit, line);
+        return Err(
+            stop.limit(format!("less than {ABOVE_TAIL_CALL} bytes above a tail call"), format!("{above} bytes"))
+        );
     }
     let total = above + rounded(own.depth);
     if i64::from(total) > MAX_STACK {
         let line = format!("combined stack size of {frames} calls is {total}. Too large");
-        return Err(Stop::denied(line));
+        let stop = Stop::denied(Class::Limit, line);
+        return Err(stop.limit(format!("{MAX_STACK} bytes"), format!("{total} bytes")));
     }
     if deepest[function].is_some_and(|(a, f)| a >= above && f >= frames) {
         return Ok(());

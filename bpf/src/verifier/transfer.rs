@@ -10,6 +10,7 @@ pub(super) use branch::{bounds_packet, decided};
 
 use super::bounds::{Bounds, Range};
 use super::cfg;
+use super::class::Class;
 use super::explored::Kind;
 use super::guards::{Guards, Moving};
 use super::live_stack::LiveStack;
@@ -48,6 +49,8 @@ pub(super) struct Walk<'a> {
     pub guards: Guards,
     /// What is written of the walk.
     pub log: Log,
+    /// A path is walked once more, to see what led to its end: nothing is learnt from it.
+    pub is_again: bool,
     /// Why the program is refused for what an instruction that was proved led to.
     pub refused: Option<Stop>,
     /// By slot of a tail call, its map, and whether another path brings another.
@@ -135,6 +138,7 @@ impl<'a> Walk<'a> {
             max_packet_offset: 0,
             guards: Guards::new(program.insns.len(), setting.options),
             log: Log::new(setting.options.log_level),
+            is_again: false,
             refused: None,
             tail_calls: BTreeMap::new(),
             last_id: 0,
@@ -145,7 +149,7 @@ impl<'a> Walk<'a> {
     /// the program made the maps.
     pub(super) fn one_map_for_tail_calls(&self) -> Result<(), Stop> {
         if !self.guards.are_off() && self.tail_calls.values().any(|(_, varies)| *varies) {
-            return Err(Stop::invalid("tail_call abusing map_ptr"));
+            return Err(Stop::invalid(Class::Speculation, "tail_call abusing map_ptr"));
         }
         Ok(())
     }
@@ -186,7 +190,7 @@ impl<'a> Walk<'a> {
     /// changed.
     pub(super) fn mark(&mut self, marks: Marks, trail: Option<&Trail>) -> bool {
         let (setting, program) = (self.setting, self.setting.program);
-        if setting.everything_matters() {
+        if setting.everything_matters() || self.is_again {
             return false;
         }
         let path = precision::Program {
@@ -199,7 +203,7 @@ impl<'a> Walk<'a> {
         match precision::mark(&mut self.tree, trail, marks, &path, &mut self.log) {
             Ok(changed) => changed,
             Err(line) => {
-                self.refused.get_or_insert(Stop::refused(Errno::EFAULT, line));
+                self.refused.get_or_insert(Stop::refused(Class::KernelMistake, Errno::EFAULT, line));
                 false
             }
         }

@@ -1,10 +1,12 @@
 //! What the verifier answers.
 
+use super::class::Class;
 use super::explored::Explored;
 use super::guards::Guard;
 use super::trail::Statistics;
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
+use crate::insn::Reg;
 use crate::program::Program;
 
 /// The verifier's answer. The last two are never confused: one is Linux's judgement, the other our limit.
@@ -36,8 +38,10 @@ pub struct Rejection {
     pub errno: Errno,
     /// The log that says why, in the kernel's words; the last line is the reason, but for states shown after it.
     pub lines: Vec<String>,
-    /// The same for people, with the place.
+    /// The same for people: the rule, the place, how control and values came there, what would help.
     pub diagnostic: Diagnostic,
+    /// The kind of rule it breaks.
+    pub class: Class,
     /// What was walked before it was refused.
     pub statistics: Statistics,
 }
@@ -101,29 +105,52 @@ pub(super) fn reason(lines: &[String]) -> &str {
     lines.iter().rfind(|line| !is_state(line)).map_or("", String::as_str)
 }
 
+/// What a refusal is about, for finding what led to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// All that the instruction reads.
+    Insn,
+    /// A register of the running function.
+    Reg(Reg),
+    /// What the call at a slot gave.
+    Call(usize),
+}
+
+/// Linux's refusal.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub class: Class,
+    pub errno: Errno,
+    /// Lines of log.
+    pub lines: Vec<String>,
+    pub about: About,
+    /// The limit that was broken, and by what.
+    pub limit: Option<Box<(String, String)>>,
+}
+
 /// Why exploration ends early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// Linux refuses: error number and log.
-    Refused(Errno, Vec<String>),
+    /// Linux refuses.
+    Refused(Refusal),
     /// We do not know.
     Unsupported(Box<Diagnostic>),
 }
 
 impl Stop {
     /// A refusal with one line of log.
-    pub(super) fn refused(errno: Errno, line: impl Into<String>) -> Self {
-        Stop::Refused(errno, vec![line.into()])
+    pub(super) fn refused(class: Class, errno: Errno, line: impl Into<String>) -> Self {
+        Stop::Refused(Refusal { class, errno, lines: vec![line.into()], about: About::Insn, limit: None })
     }
 
     /// `EACCES`, the usual number for an unsafe access.
-    pub(super) fn denied(line: impl Into<String>) -> Self {
-        Self::refused(Errno::EACCES, line)
+    pub(super) fn denied(class: Class, line: impl Into<String>) -> Self {
+        Self::refused(class, Errno::EACCES, line)
     }
 
     /// `EINVAL`, the usual number for a malformed program.
-    pub(super) fn invalid(line: impl Into<String>) -> Self {
-        Self::refused(Errno::EINVAL, line)
+    pub(super) fn invalid(class: Class, line: impl Into<String>) -> Self {
+        Self::refused(class, Errno::EINVAL, line)
     }
 
     /// Something that is not modelled here.
@@ -131,20 +158,50 @@ impl Stop {
         Stop::Unsupported(Box::new(Diagnostic::new(code, reason)))
     }
 
-    /// A call that gives the wrong arguments is malformed, whichever of them is wrong.
-    pub(super) fn with_errno_of_call(mut self) -> Self {
-        if let Stop::Refused(errno, _) = &mut self {
-            *errno = Errno::EINVAL;
+    fn change(mut self, change: impl FnOnce(&mut Refusal)) -> Self {
+        if let Stop::Refused(refusal) = &mut self {
+            change(refusal);
         }
         self
     }
 
+    /// A call that gives the wrong arguments is malformed, whichever of them is wrong.
+    pub(super) fn with_errno_of_call(self) -> Self {
+        self.change(|r| r.errno = Errno::EINVAL)
+    }
+
     /// One more line of log.
-    pub(super) fn and(mut self, line: impl Into<String>) -> Self {
-        if let Stop::Refused(_, lines) = &mut self {
-            lines.push(line.into());
-        }
-        self
+    pub(super) fn and(self, line: impl Into<String>) -> Self {
+        self.change(|r| r.lines.push(line.into()))
+    }
+
+    /// Lines of log before the others.
+    pub(super) fn after(self, lines: Vec<String>) -> Self {
+        self.change(|r| drop(r.lines.splice(0..0, lines)))
+    }
+
+    /// Which limit was broken, and by what.
+    pub(super) fn limit(self, limit: impl Into<String>, actual: impl Into<String>) -> Self {
+        self.change(|r| r.limit = Some(Box::new((limit.into(), actual.into()))))
+    }
+
+    /// It is about one register.
+    pub(super) fn about(self, reg: Reg) -> Self {
+        self.change(|r| r.about = About::Reg(reg))
+    }
+
+    /// It is about one register, unless it is about something else.
+    pub(super) fn about_if_none(self, reg: Reg) -> Self {
+        self.change(|r| {
+            if r.about == About::Insn {
+                r.about = About::Reg(reg);
+            }
+        })
+    }
+
+    /// It is about what a call gave.
+    pub(super) fn about_call(self, slot: usize) -> Self {
+        self.change(|r| r.about = About::Call(slot))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bpf::diag::{At, Diagnostic};
+use bpf::diag::{At, Diagnostic, SourceLine, Step};
 use offload_jit::Refusal;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::judge::Card;
 use crate::report::CardNote;
@@ -96,6 +96,12 @@ pub struct Error {
     /// Where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Place>,
+    /// The rule that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The few instructions that led there, in the order in which they would run.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "steps")]
+    pub path: Vec<Step>,
     /// The limit that was broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
@@ -252,12 +258,32 @@ impl From<&Refusal> for Reason {
     }
 }
 
+/// A step of a path as its fields are called in JSON.
+#[derive(Serialize)]
+struct PathStep<'a> {
+    #[serde(flatten)]
+    place: Place,
+    function: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+}
+
+fn steps<S: Serializer>(path: &[Step], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(path.iter().map(|step| PathStep {
+        place: Place::of_insn(step.slot, &step.text, step.source.as_ref()),
+        function: &step.function,
+        note: &step.note,
+    }))
+}
+
 impl From<&Diagnostic> for Error {
     fn from(diagnostic: &Diagnostic) -> Self {
         Self {
             code: diagnostic.code,
             reason: diagnostic.reason.clone(),
             at: diagnostic.at.as_ref().map(Place::from),
+            rule: diagnostic.rule.clone(),
+            path: diagnostic.path.clone(),
             limit: diagnostic.limit.clone(),
             actual: diagnostic.actual.clone(),
             help: diagnostic.help.clone(),
@@ -265,17 +291,23 @@ impl From<&Diagnostic> for Error {
     }
 }
 
+impl Place {
+    fn of_insn(slot: usize, text: &str, source: Option<&SourceLine>) -> Self {
+        Self {
+            name: None,
+            slot: Some(slot),
+            instruction: Some(text.to_owned()),
+            file: source.map(|line| line.file.clone()),
+            line: source.map(|line| line.line),
+            text: source.map(|line| line.text.trim().to_owned()),
+        }
+    }
+}
+
 impl From<&At> for Place {
     fn from(at: &At) -> Self {
         match at {
-            At::Insn { slot, text, source, .. } => Self {
-                name: None,
-                slot: Some(*slot),
-                instruction: Some(text.clone()),
-                file: source.as_ref().map(|line| line.file.clone()),
-                line: source.as_ref().map(|line| line.line),
-                text: source.as_ref().map(|line| line.text.trim().to_owned()),
-            },
+            At::Insn { slot, text, source, .. } => Self::of_insn(*slot, text, source.as_ref()),
             other => Self { name: Some(other.to_string()), ..Self::default() },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use bpf::diag::show_path;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Cell, CellAlignment, Table};
 use nic_model::quantity::Bytes;
@@ -127,6 +128,10 @@ fn describe(text: &mut String, what: &str, error: &Error) {
             let _ = writeln!(text, "      {file}:{line}: {c}");
         }
     }
+    if let Some(rule) = &error.rule {
+        let _ = writeln!(text, "  Rule: {rule}");
+    }
+    let _ = show_path(text, &error.path);
     let parts = [("Limit", &error.limit), ("Actual", &error.actual), ("Suggestion", &error.help)];
     for (title, part) in parts {
         if let Some(part) = part {

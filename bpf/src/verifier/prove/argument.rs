@@ -8,6 +8,7 @@ use crate::helpers;
 use crate::helpers::signature::{Arg, Returns, Signature, TAIL_CALL};
 use crate::insn::Reg;
 use crate::program::{MapIndex, MapType, ProgType};
+use crate::verifier::class::Class;
 use crate::verifier::demand::Direction;
 use crate::verifier::explored::{Kind, Lender};
 use crate::verifier::log::kind_name;
@@ -60,7 +61,8 @@ const SOCK_BTF_KINDS: &str = "sock_common, sock, tcp_sock, xdp_sock, ptr_, trust
 pub(super) fn call(setting: Setting<'_>, state: &State, signature: &Signature) -> Proof {
     let mut so_far = Given::default();
     for (index, arg) in signature.args.iter().enumerate() {
-        fits(setting, state, signature, index, *arg, &mut so_far)?;
+        fits(setting, state, signature, index, *arg, &mut so_far)
+            .map_err(|stop| stop.about_if_none(register(index)))?;
     }
     after_arguments(setting, state, signature, &so_far)
 }
@@ -80,12 +82,12 @@ fn fits(
     readable(state, reg)?;
     if arg == Arg::Any {
         if !setting.options.privileges.leaks_pointers() && value.is_pointer() {
-            return Err(Stop::denied(format!("R{r} leaks addr into helper function")));
+            return Err(Stop::denied(Class::Secret, format!("R{r} leaks addr into helper function")));
         }
         return Ok(());
     }
     if value.kind.is_packet() && (setting.program.ty == ProgType::SocketFilter || !signature.packet_args) {
-        return Err(Stop::denied("helper access to the packet is not allowed"));
+        return Err(Stop::denied(Class::Argument, "helper access to the packet is not allowed"));
     }
     let nullable =
         matches!(arg, Arg::CtxOrNull | Arg::ValueOrNull | Arg::MemOrNull | Arg::MemInOutOrNull | Arg::StackOrNull);
@@ -94,12 +96,18 @@ fn fits(
         offset(reg, value, arg)?;
     }
     if matches!(arg, Arg::SockReleased | Arg::Lent) && value.reference == 0 && !value.is_zero() {
-        return Err(Stop::invalid(format!("R{r} must be referenced when passed to release function")));
+        return Err(Stop::invalid(
+            Class::Reference,
+            format!("R{r} must be referenced when passed to release function"),
+        ));
     }
     if value.reference != 0 {
         if so_far.reference != 0 {
             let (mine, other) = (value.reference, so_far.reference);
-            return Err(Stop::denied(format!("more than one arg with ref_obj_id R{r} {mine} {other}")));
+            return Err(Stop::denied(
+                Class::Argument,
+                format!("more than one arg with ref_obj_id R{r} {mine} {other}"),
+            ));
         }
         so_far.reference = value.reference;
     }
@@ -129,9 +137,9 @@ fn contents(
                         "timer pointer in R1 map_uid={id} doesn't match map pointer in R2 map_uid={}",
                         value.map_id
                     );
-                    return Err(Stop::invalid(line));
+                    return Err(Stop::invalid(Class::Argument, line));
                 }
-                return Err(Stop::invalid("timer pointer in R1 doesn't match map pointer in R2"));
+                return Err(Stop::invalid(Class::Argument, "timer pointer in R1 doesn't match map pointer in R2"));
             }
             so_far.map = Some((map, value.map_id));
             Ok(())
@@ -142,7 +150,7 @@ fn contents(
             }
             let Some((map, _)) = so_far.map else {
                 let what = if arg == Arg::Key { "key" } else { "value" };
-                return Err(Stop::denied(format!("invalid map_ptr to access map->{what}")));
+                return Err(Stop::denied(Class::Argument, format!("invalid map_ptr to access map->{what}")));
             };
             let spec = setting.map(map);
             let size = if arg == Arg::Key { spec.key_size } else { spec.value_size };
@@ -158,7 +166,7 @@ fn contents(
         }
         Arg::Size | Arg::SizeOrZero => size(setting, state, signature, index, value),
         Arg::AllocSize => match value.constant() {
-            None => Err(Stop::denied(format!("R{r} is not a known constant'"))),
+            None => Err(Stop::denied(Class::Size, format!("R{r} is not a known constant'"))),
             Some(bytes) => {
                 so_far.size = u32::try_from(bytes).unwrap_or(u32::MAX);
                 Ok(())
@@ -180,7 +188,7 @@ fn contents(
         }
         // Their memory is proved with the size that follows.
         _ if !privileged && matches!(value.kind, Kind::Func(_)) => {
-            Err(Stop::denied(format!("R{r} leaks addr into helper function")))
+            Err(Stop::denied(Class::Secret, format!("R{r} leaks addr into helper function")))
         }
         _ => Ok(()),
     }
@@ -226,7 +234,8 @@ fn of_kind(setting: Setting<'_>, reg: Reg, value: &Value, arg: Arg, nullable: bo
         return Ok(());
     }
     let (r, name) = (reg.index(), kind_name(value.kind));
-    Err(Stop::denied(format!("R{r} type={name} expected={expected}")))
+    let class = if value.kind.may_be_null() { Class::NullPointer } else { Class::Argument };
+    Err(Stop::denied(class, format!("R{r} type={name} expected={expected}")))
 }
 
 /// Pointers other than to memory may not have been moved.
@@ -234,7 +243,7 @@ fn offset(reg: Reg, value: &Value, arg: Arg) -> Proof {
     if matches!(arg, Arg::SockReleased | Arg::Lent) && value.off != 0 {
         let r = reg.index();
         let line = format!("R{r} must have zero offset when passed to release func or trusted arg to kfunc");
-        return Err(Stop::invalid(line));
+        return Err(Stop::invalid(Class::Argument, line));
     }
     let released = matches!(arg, Arg::SockReleased | Arg::Lent);
     if value.is_number() || (is_memory(value.kind) || value.kind.may_be_null()) && !released {
@@ -264,17 +273,23 @@ fn field(
     let fields = setting.value_fields(map);
     let Some(var) = value.var.constant() else {
         let line = format!("R{r} doesn't have constant offset. {struct_name} has to be at the constant offset");
-        return Err(Stop::invalid(line));
+        return Err(Stop::invalid(Class::Argument, line));
     };
     if !fields.typed {
-        return Err(Stop::invalid(format!("map '{name}' has to have BTF in order to use {struct_name}")));
+        return Err(Stop::invalid(
+            Class::TypeInformation,
+            format!("map '{name}' has to have BTF in order to use {struct_name}"),
+        ));
     }
     let Some(at) = of(fields) else {
-        return Err(Stop::invalid(format!("map '{name}' has no valid {struct_name}")));
+        return Err(Stop::invalid(Class::TypeInformation, format!("map '{name}' has no valid {struct_name}")));
     };
     let off = (var as i64).wrapping_add(i64::from(value.off));
     if off != i64::from(at) {
-        return Err(Stop::invalid(format!("off {off} doesn't point to 'struct {struct_name}' that is at {at}")));
+        return Err(Stop::invalid(
+            Class::Argument,
+            format!("off {off} doesn't point to 'struct {struct_name}' that is at {at}"),
+        ));
     }
     Ok(Some(map))
 }
@@ -283,10 +298,10 @@ fn field(
 fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r: usize) -> Proof {
     let Some(map) = field(setting, value, r, "bpf_spin_lock", |fields| fields.lock)? else { return Ok(()) };
     match (takes, state.lock) {
-        (true, Some(_)) => Err(Stop::invalid("Locking two bpf_spin_locks are not allowed")),
-        (false, None) => Err(Stop::invalid("bpf_spin_unlock without taking a lock")),
+        (true, Some(_)) => Err(Stop::invalid(Class::Lock, "Locking two bpf_spin_locks are not allowed")),
+        (false, None) => Err(Stop::invalid(Class::Lock, "bpf_spin_unlock without taking a lock")),
         (false, Some(lock)) if (lock.id, lock.map) != (value.id, map) => {
-            Err(Stop::invalid("bpf_spin_unlock of different lock"))
+            Err(Stop::invalid(Class::Lock, "bpf_spin_unlock of different lock"))
         }
         _ => Ok(()),
     }
@@ -305,19 +320,19 @@ fn const_str(setting: Setting<'_>, value: &Value, r: usize) -> Proof {
     let Kind::MapValue(map) = value.kind else { return Ok(()) };
     let spec = setting.map(map);
     if spec.flags & crate::maps::BPF_F_RDONLY_PROG == 0 || spec.initial.is_none() {
-        return Err(Stop::denied(format!("R{r} does not point to a readonly map'")));
+        return Err(Stop::denied(Class::Argument, format!("R{r} does not point to a readonly map'")));
     }
     let Some(off) = value.fixed_offset() else {
-        return Err(Stop::denied(format!("R{r} is not a constant address'")));
+        return Err(Stop::denied(Class::Argument, format!("R{r} is not a constant address'")));
     };
     if spec.ty != MapType::ARRAY {
-        return Err(Stop::denied("no direct value access support for this map type"));
+        return Err(Stop::denied(Class::Argument, "no direct value access support for this map type"));
     }
     memory::region(register(r - 1), value, i64::from(value.off), 1, spec.value_size, false, Region::MapValue)?;
     let bytes = spec.initial.as_deref().unwrap_or_default();
     let rest = usize::try_from(off).ok().and_then(|off| bytes.get(off..)).unwrap_or_default();
     if !rest.contains(&0) {
-        return Err(Stop::invalid("string is not zero-terminated"));
+        return Err(Stop::invalid(Class::Argument, "string is not zero-terminated"));
     }
     Ok(())
 }
@@ -328,16 +343,20 @@ fn size(setting: Setting<'_>, state: &State, signature: &Signature, index: usize
     let empty_ok = signature.args[index] == Arg::SizeOrZero;
     let memory = signature.args[index - 1];
     let (smin, umin, umax) = (value.var.wide.smin, value.var.wide.umin, value.var.wide.umax);
+    let limit = || format!("{} to {} bytes", u8::from(!empty_ok), MAX_OFFSET - 1);
     if smin < 0 {
         let advice = "either use unsigned or 'var &= const'";
-        return Err(Stop::denied(format!("R{r} min value is negative, {advice}")));
+        let stop = Stop::denied(Class::Size, format!("R{r} min value is negative, {advice}"));
+        return Err(stop.limit(limit(), format!("from {smin}")));
     }
     if umin == 0 && !empty_ok {
-        return Err(Stop::denied(format!("R{r} invalid zero-sized read: u64=[{},{}]", umin as i64, umax as i64)));
+        let line = format!("R{r} invalid zero-sized read: u64=[{},{}]", umin as i64, umax as i64);
+        return Err(Stop::denied(Class::Size, line).limit(limit(), format!("{umin} to {umax}")));
     }
     if umax >= MAX_OFFSET as u64 {
         let advice = "use 'var &= const' or 'if (var < const)'";
-        return Err(Stop::denied(format!("R{r} unbounded memory access, {advice}")));
+        let stop = Stop::denied(Class::Size, format!("R{r} unbounded memory access, {advice}"));
+        return Err(stop.limit(limit(), format!("{umin} to {umax}")));
     }
     let uninit = memory == Arg::MemOut;
     let writes = matches!(memory, Arg::MemOut | Arg::MemInOut | Arg::MemInOutOrNull);
@@ -363,7 +382,7 @@ pub(super) fn memory_of(
         Kind::Packet | Kind::PacketMeta => memory::packet(reg, ptr, off, bytes, empty_ok),
         Kind::MapKey(map) => {
             if dir == Direction::Write {
-                return Err(Stop::denied(format!("R{} cannot write into map_key", reg.index())));
+                return Err(Stop::denied(Class::Access, format!("R{} cannot write into map_key", reg.index())));
             }
             memory::region(reg, ptr, off, bytes, setting.map(map).key_size, empty_ok, Region::MapKey)
         }
@@ -377,7 +396,7 @@ pub(super) fn memory_of(
         }
         Kind::Stack { frame } => {
             if size == 0 && !empty_ok {
-                return Err(Stop::denied("invalid zero-sized read"));
+                return Err(Stop::denied(Class::Size, "invalid zero-sized read"));
             }
             let reach = memory::on_stack(setting, state, reg, ptr, off, i64::from(bytes), dir)?;
             if !ptr.var.bits.is_const() {
@@ -389,7 +408,7 @@ pub(super) fn memory_of(
             memory::initialised(setting, state, reg, ptr, usize::from(frame), reach, i64::from(bytes))
         }
         _ if empty_ok && size == 0 && ptr.is_zero() => Ok(()),
-        kind => Err(Stop::denied(format!("R{} type={} expected=fp", reg.index(), kind_name(kind)))),
+        kind => Err(Stop::denied(Class::Argument, format!("R{} type={} expected=fp", reg.index(), kind_name(kind)))),
     }
 }
 
@@ -404,7 +423,10 @@ fn after_arguments(setting: Setting<'_>, state: &State, signature: &Signature, g
             .any(|(i, a)| matches!(a, Arg::SockReleased | Arg::Lent) && state.reg(register(i)).is_zero());
         if !held && !null {
             let name = helpers::name(signature.id).unwrap_or_default();
-            return Err(Stop::invalid(format!("func {name}#{} reference has not been acquired before", signature.id)));
+            return Err(Stop::invalid(
+                Class::Reference,
+                format!("func {name}#{} reference has not been acquired before", signature.id),
+            ));
         }
     }
     if signature.id == TAIL_CALL {
@@ -414,7 +436,7 @@ fn after_arguments(setting: Setting<'_>, state: &State, signature: &Signature, g
         && let Some((map, _)) = given.map
         && !matches!(setting.map(map).ty.0, 1 | 2 | 5 | 6 | 9 | 10)
     {
-        return Err(Stop::refused(Errno(524), "callback function not allowed for map"));
+        return Err(Stop::refused(Class::NotAvailable, Errno(524), "callback function not allowed for map"));
     }
     if signature.returns == Returns::Unmodelled {
         let name = helpers::name(signature.id).unwrap_or_default();
@@ -476,7 +498,7 @@ const MAPS_OF_HELPERS: [(u32, &[u32]); 24] = [
 fn map_fits(setting: Setting<'_>, helper: u32, map: MapIndex) -> Proof {
     let ty = setting.map(map).ty.0;
     if helper == TAIL_CALL && setting.program.functions.len() > 1 && !setting.options.tail_calls_in_functions {
-        return Err(Stop::invalid("mixing of tail_calls and bpf-to-bpf calls is not supported"));
+        return Err(Stop::invalid(Class::NotAvailable, "mixing of tail_calls and bpf-to-bpf calls is not supported"));
     }
     let map_takes = MAPS_OF_HELPERS.iter().find(|(t, _)| *t == ty).is_none_or(|(_, h)| h.contains(&helper));
     let helper_takes = HELPERS_OF_MAPS.iter().find(|(h, _)| h.contains(&helper)).is_none_or(|(_, t)| t.contains(&ty));
@@ -484,7 +506,7 @@ fn map_fits(setting: Setting<'_>, helper: u32, map: MapIndex) -> Proof {
         return Ok(());
     }
     let name = helpers::name(helper).unwrap_or_default();
-    Err(Stop::invalid(format!("cannot pass map_type {ty} into func {name}#{helper}")))
+    Err(Stop::invalid(Class::NotAvailable, format!("cannot pass map_type {ty} into func {name}#{helper}")))
 }
 
 /// The key that a lookup in an array is given, if it is a constant on the stack. Linux then knows whether there is such

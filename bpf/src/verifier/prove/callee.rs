@@ -4,6 +4,7 @@ use super::{Setting, memory};
 use crate::btf::{Btf, FuncLinkage, Kind as Type, TypeId};
 use crate::insn::Reg;
 use crate::program::{ProgType, Program};
+use crate::verifier::class::Class;
 use crate::verifier::demand::Direction;
 use crate::verifier::explored::Kind;
 use crate::verifier::log::kind_name;
@@ -60,21 +61,24 @@ const fn context_name(ty: ProgType) -> &'static str {
 pub(in crate::verifier) fn global_args(program: &Program, function: usize) -> Result<Vec<GlobalArg>, Stop> {
     let f = &program.functions[function];
     let (Some(btf), Some(id)) = (program.btf.as_deref(), f.btf) else {
-        return Err(Stop::invalid("Verifier bug: a function without types is not verified on its own"));
+        return Err(Stop::invalid(
+            Class::TypeInformation,
+            "Verifier bug: a function without types is not verified on its own",
+        ));
     };
     let Type::Func { proto, .. } = btf.get(id).kind else {
-        return Err(Stop::invalid(format!("Invalid BTF of func {}", f.name)));
+        return Err(Stop::invalid(Class::TypeInformation, format!("Invalid BTF of func {}", f.name)));
     };
     let Type::FuncProto { result, params } = &btf.get(proto).kind else {
-        return Err(Stop::invalid(format!("Invalid BTF of func {}", f.name)));
+        return Err(Stop::invalid(Class::TypeInformation, format!("Invalid BTF of func {}", f.name)));
     };
     if params.len() > 5 {
         let line = format!("Global function {}() with {} > 5 args. Buggy compiler.", f.name, params.len());
-        return Err(Stop::invalid(line));
+        return Err(Stop::invalid(Class::TypeInformation, line));
     }
     if !is_number(btf, *result) {
         let line = format!("Global function {}() doesn't return scalar. Only those are supported.", f.name);
-        return Err(Stop::invalid(line));
+        return Err(Stop::invalid(Class::TypeInformation, line));
     }
     params.iter().enumerate().map(|(i, param)| argument(program, btf, i, param.ty, &f.name)).collect()
 }
@@ -106,18 +110,18 @@ fn argument(program: &Program, btf: &Btf, index: usize, id: TypeId, function: &s
                 let ty = btf.type_name(target);
                 let kind = if is_struct { "STRUCT" } else { "UNKNOWN" };
                 let line = format!("arg#{index} reference type('{kind} {ty}') size cannot be determined: -22");
-                return Err(Stop::invalid(line));
+                return Err(Stop::invalid(Class::TypeInformation, line));
             }
         }
     }
-    Err(Stop::invalid(format!("Arg#{index} type in {function}() is not supported yet.")))
+    Err(Stop::invalid(Class::TypeInformation, format!("Arg#{index} type in {function}() is not supported yet.")))
 }
 
 /// Proves that a call gives a function that is verified on its own what it takes.
 pub(super) fn fits(setting: Setting<'_>, state: &State, function: usize) -> Proof {
     let f = &setting.program.functions[function];
     if state.lock.is_some() {
-        return Err(Stop::invalid("global function calls are not allowed while holding a lock,")
+        return Err(Stop::invalid(Class::Lock, "global function calls are not allowed while holding a lock,")
             .and("use static function instead"));
     }
     let wrong = format!("Caller passes invalid args into func#{function} ('{}')", f.name);
@@ -127,12 +131,12 @@ pub(super) fn fits(setting: Setting<'_>, state: &State, function: usize) -> Proo
         let (value, r) = (state.reg(reg), reg.index());
         match arg {
             GlobalArg::Number if value.is_number() => {}
-            GlobalArg::Number => return Err(refused(Stop::invalid(format!("R{r} is not a scalar")))),
+            GlobalArg::Number => return Err(refused(Stop::invalid(Class::Argument, format!("R{r} is not a scalar")))),
             GlobalArg::Context => {
                 memory::unmoved(reg, value).map_err(refused)?;
                 if value.kind != Kind::Ctx {
                     let line = format!("R{r} type={} expected=ctx", kind_name(value.kind));
-                    return Err(refused(Stop::invalid(line)));
+                    return Err(refused(Stop::invalid(Class::Argument, line)));
                 }
             }
             GlobalArg::Memory { size, never_null } => {

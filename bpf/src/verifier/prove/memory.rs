@@ -5,6 +5,7 @@ use crate::errno::Errno;
 use crate::insn::Reg;
 use crate::maps::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
 use crate::program::{MapIndex, ProgType};
+use crate::verifier::class::Class;
 use crate::verifier::ctx::{self, CtxAccess};
 use crate::verifier::demand::{Access, Direction, Stored};
 use crate::verifier::explored::Kind;
@@ -23,10 +24,10 @@ fn map_structure(setting: Setting<'_>, map: MapIndex, access: &Access) -> Proof 
     };
     if !setting.options.privileges.leaks_pointers() && !name.is_empty() {
         let line = format!("'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN");
-        return Err(Stop::refused(Errno::EPERM, line));
+        return Err(Stop::refused(Class::Privilege, Errno::EPERM, line));
     }
     if access.dir == Direction::Write && !name.is_empty() && access.off >= 0 {
-        return Err(Stop::denied(format!("only read from {name} is supported")));
+        return Err(Stop::denied(Class::Access, format!("only read from {name} is supported")));
     }
     let reason = format!("R{} is a map and is accessed as the kernel's own structure", access.base.index());
     Err(Stop::unsupported("verifier-map-struct", reason))
@@ -34,7 +35,8 @@ fn map_structure(setting: Setting<'_>, map: MapIndex, access: &Access) -> Proof 
 
 /// An access through something that is no pointer to memory.
 fn invalid(base: Reg, kind: Kind) -> Stop {
-    Stop::denied(format!("R{} invalid mem access '{}'", base.index(), kind_name(kind)))
+    let class = if kind.may_be_null() { Class::NullPointer } else { Class::Access };
+    Stop::denied(class, format!("R{} invalid mem access '{}'", base.index(), kind_name(kind)))
 }
 
 /// Proves a load's, store's or atomic operation's access.
@@ -51,7 +53,10 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
         }
         Kind::MapKey(map) => {
             if access.dir == Direction::Write {
-                return Err(Stop::denied(format!("write to change key R{} not allowed", access.base.index())));
+                return Err(Stop::denied(
+                    Class::Access,
+                    format!("write to change key R{} not allowed", access.base.index()),
+                ));
             }
             region(access.base, ptr, off, access.size, setting.map(map).key_size, false, Region::MapKey)
         }
@@ -67,7 +72,7 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
         Kind::Stack { .. } => stack(setting, state, ptr, access),
         Kind::Packet | Kind::PacketMeta => {
             if access.dir == Direction::Write && setting.program.ty == ProgType::SocketFilter {
-                return Err(Stop::denied("cannot write into packet"));
+                return Err(Stop::denied(Class::Access, "cannot write into packet"));
             }
             kept_secret(setting, state, access, "packet")?;
             packet(access.base, ptr, off, access.size, false)
@@ -81,7 +86,7 @@ pub(super) fn accessible(setting: Setting<'_>, state: &State, access: &Access) -
 fn kept_secret(setting: Setting<'_>, state: &State, access: &Access, place: &str) -> Proof {
     match access.stored {
         Stored::Reg(reg) if !setting.options.privileges.leaks_pointers() && state.reg(reg).is_pointer() => {
-            Err(Stop::denied(format!("R{} leaks addr into {place}", reg.index())))
+            Err(Stop::denied(Class::Secret, format!("R{} leaks addr into {place}", reg.index())))
         }
         _ => Ok(()),
     }
@@ -102,7 +107,10 @@ fn aligned(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
     }
     let (var, own, off, size) = (ptr.var.bits, ptr.off, access.off, access.size);
     if ptr.kind.is_packet() {
-        return Err(Stop::denied(format!("misaligned packet access off {lead}+{var}+{own}+{off} size {size}")));
+        return Err(Stop::denied(
+            Class::Alignment,
+            format!("misaligned packet access off {lead}+{var}+{own}+{off} size {size}"),
+        ));
     }
     let what = match ptr.kind {
         Kind::MapValue(_) => "value ",
@@ -110,7 +118,7 @@ fn aligned(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
         Kind::Stack { .. } => "stack ",
         _ => "",
     };
-    Err(Stop::denied(format!("misaligned {what}access off {var}+{own}+{off} size {size}")))
+    Err(Stop::denied(Class::Alignment, format!("misaligned {what}access off {var}+{own}+{off} size {size}")))
 }
 
 /// Whether programs may access a map this way at all.
@@ -123,7 +131,10 @@ pub(super) fn map_permits(setting: Setting<'_>, map: MapIndex, off: i64, size: u
     if spec.flags & barred == 0 {
         return Ok(());
     }
-    Err(Stop::denied(format!("{what} map forbidden, value_size={} off={off} size={size}", spec.value_size)))
+    Err(Stop::denied(
+        Class::Access,
+        format!("{what} map forbidden, value_size={} off={off} size={size}", spec.value_size),
+    ))
 }
 
 /// What a bounded piece of memory is called.
@@ -133,6 +144,34 @@ pub(super) enum Region {
     MapValue,
     Packet,
     Memory,
+}
+
+impl Region {
+    const fn name(self) -> &'static str {
+        match self {
+            Region::MapKey => "the key",
+            Region::MapValue => "the value",
+            Region::Packet => "the packet, as far as they were compared with its end",
+            Region::Memory => "the memory",
+        }
+    }
+
+    fn class(self) -> Class {
+        match self {
+            Region::MapKey | Region::MapValue => Class::MapBounds,
+            Region::Packet => Class::PacketBounds,
+            Region::Memory => Class::MemoryBounds,
+        }
+    }
+}
+
+/// A range of bytes for people.
+fn bytes(off: i64, size: u32) -> String {
+    match size {
+        0 => "no bytes".to_owned(),
+        1 => format!("byte {off}"),
+        _ => format!("bytes {off} to {}", off.saturating_add(i64::from(size) - 1)),
+    }
 }
 
 /// Whether `size` bytes at `off` lie in `len` bytes.
@@ -149,7 +188,8 @@ fn inside(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empty_ok: bool,
             format!("invalid access to packet, off={off} size={size}, R{r}(id={id},off={off},r={len})")
         }
     };
-    Err(Stop::denied(line))
+    let stop = Stop::denied(what.class(), line);
+    Err(stop.limit(format!("{} of {}", bytes(0, len), what.name()), bytes(off, size)).about(base))
 }
 
 /// Proves an access to memory of known length at both ends of the pointer's range.
@@ -158,13 +198,14 @@ pub(super) fn region(base: Reg, ptr: &Value, off: i64, size: u32, len: u32, empt
     let (smin, umax) = (ptr.var.wide.smin, ptr.var.wide.umax);
     let lowest = off.checked_add(smin).filter(|v| i32::try_from(*v).is_ok());
     if smin < 0 && lowest.is_none_or(|v| v < 0) {
-        return Err(negative(base));
+        return Err(negative(what.class(), base, smin));
     }
     let outside = |which| format!("R{r} {which} value is outside of the allowed memory range");
     inside(base, ptr, lowest.unwrap_or(i64::MAX >> 1), size, len, empty_ok, what).map_err(|s| s.and(outside("min")))?;
     if umax >= MAX_OFFSET as u64 {
         let advice = "make sure to bounds check any such access";
-        return Err(Stop::denied(format!("R{r} unbounded memory access, {advice}")));
+        let stop = Stop::denied(what.class(), format!("R{r} unbounded memory access, {advice}"));
+        return Err(stop.limit(format!("offsets below {MAX_OFFSET}"), format!("up to {umax}")).about(base));
     }
     inside(base, ptr, off + umax as i64, size, len, empty_ok, what).map_err(|s| s.and(outside("max")))
 }
@@ -187,7 +228,7 @@ pub(super) fn map_value(
     let touches = |at: u32, bytes: i64| first < i64::from(at) + bytes && i64::from(at) < last + i64::from(size);
     for (at, bytes, name) in [(fields.lock, 4, "bpf_spin_lock"), (fields.timer, 16, "bpf_timer")] {
         if at.is_some_and(|at| touches(at, bytes)) {
-            return Err(Stop::denied(format!("{name} cannot be accessed directly by load/store")));
+            return Err(Stop::denied(Class::Access, format!("{name} cannot be accessed directly by load/store")));
         }
     }
     Ok(())
@@ -219,26 +260,31 @@ pub(super) fn variable_stack_allowed(setting: Setting<'_>, base: Reg, ptr: &Valu
         return Ok(());
     }
     let (r, var) = (base.index(), ptr.var.bits);
-    Err(Stop::denied(format!("R{r} indirect variable offset stack access prohibited for !root, var_off={var}")))
+    Err(Stop::denied(
+        Class::Speculation,
+        format!("R{r} indirect variable offset stack access prohibited for !root, var_off={var}"),
+    ))
 }
 
-pub(super) fn negative(base: Reg) -> Stop {
+pub(super) fn negative(class: Class, base: Reg, smin: i64) -> Stop {
     let advice = "either use unsigned index or do a if (index >=0) check.";
-    Stop::denied(format!("R{} min value is negative, {advice}", base.index()))
+    Stop::denied(class, format!("R{} min value is negative, {advice}", base.index()))
+        .limit("offsets from 0", format!("from {smin}"))
+        .about(base)
 }
 
 /// Proves an access to packet data: what was compared with the packet's end counts from the variable part on.
 pub(super) fn packet(base: Reg, ptr: &Value, off: i64, size: u32, empty_ok: bool) -> Proof {
     if ptr.var.wide.smin < 0 {
-        return Err(negative(base));
+        return Err(negative(Class::PacketBounds, base, ptr.var.wide.smin));
     }
-    let outside = format!("R{} offset is outside of the packet", base.index());
+    let outside = || format!("R{} offset is outside of the packet", base.index());
     match ptr.range.bytes() {
         Some(range) => {
             let range = u32::from(range);
-            inside(base, ptr, off, size, range, empty_ok, Region::Packet).map_err(|s| s.and(outside))
+            inside(base, ptr, off, size, range, empty_ok, Region::Packet).map_err(|s| s.and(outside()))
         }
-        None => Err(Stop::invalid(outside)),
+        None => Err(Stop::invalid(Class::PacketBounds, outside())),
     }
 }
 
@@ -246,13 +292,22 @@ pub(super) fn packet(base: Reg, ptr: &Value, off: i64, size: u32, empty_ok: bool
 pub(super) fn unmoved(base: Reg, ptr: &Value) -> Proof {
     let (name, r) = (kind_name(ptr.kind), base.index());
     if ptr.off < 0 {
-        return Err(Stop::denied(format!("negative offset {name} ptr R{r} off={} disallowed", ptr.off)));
+        return Err(Stop::denied(
+            Class::PointerArithmetic,
+            format!("negative offset {name} ptr R{r} off={} disallowed", ptr.off),
+        ));
     }
     if ptr.off != 0 {
-        return Err(Stop::denied(format!("dereference of modified {name} ptr R{r} off={} disallowed", ptr.off)));
+        return Err(Stop::denied(
+            Class::PointerArithmetic,
+            format!("dereference of modified {name} ptr R{r} off={} disallowed", ptr.off),
+        ));
     }
     if ptr.var.constant() != Some(0) {
-        return Err(Stop::denied(format!("variable {name} access var_off={} disallowed", ptr.var.bits)));
+        return Err(Stop::denied(
+            Class::PointerArithmetic,
+            format!("variable {name} access var_off={} disallowed", ptr.var.bits),
+        ));
     }
     Ok(())
 }
@@ -263,7 +318,10 @@ fn context(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
     let wanted = CtxAccess { off: access.off, size: access.size, write, sign_extends: access.sign_extends };
     match ctx::access(setting.program.ty, setting.options.device_bound, wanted) {
         Some(_) => Ok(()),
-        None => Err(Stop::denied(format!("invalid bpf_context access off={} size={}", access.off, access.size))),
+        None => Err(Stop::denied(
+            Class::Field,
+            format!("invalid bpf_context access off={} size={}", access.off, access.size),
+        )),
     }
 }
 
@@ -300,7 +358,10 @@ pub(super) fn on_stack(
         None => {
             let (smin, smax) = (ptr.var.wide.smin, ptr.var.wide.smax);
             if smax >= MAX_OFFSET || smin <= -MAX_OFFSET {
-                return Err(Stop::denied(format!("invalid unbounded variable-offset {which} stack R{r}")));
+                return Err(Stop::denied(
+                    Class::StackBounds,
+                    format!("invalid unbounded variable-offset {which} stack R{r}"),
+                ));
             }
             StackReach { min: smin + off, max: smax + off }
         }
@@ -322,7 +383,9 @@ pub(super) fn on_stack(
     } else {
         format!("invalid variable-offset {which} stack R{r} var_off={} off={off} size={size}", ptr.var.bits)
     };
-    Err(Stop::refused(errno, line))
+    let last = reach.max.saturating_add(size - 1);
+    let stop = Stop::refused(Class::StackBounds, errno, line).about(base);
+    Err(stop.limit(format!("bytes {lowest} to -1 from the stack's top"), format!("bytes {} to {last}", reach.min)))
 }
 
 fn stack(setting: Setting<'_>, state: &State, ptr: &Value, access: &Access) -> Proof {
@@ -334,14 +397,17 @@ fn stack(setting: Setting<'_>, state: &State, ptr: &Value, access: &Access) -> P
     let size = i64::from(access.size);
     if !fixed && !setting.options.privileges.bypasses_speculation() {
         let (r, var) = (access.base.index(), ptr.var.bits);
-        return Err(Stop::denied(format!("R{r} variable stack access prohibited for !root, var_off={var} off={off}")));
+        return Err(Stop::denied(
+            Class::Speculation,
+            format!("R{r} variable stack access prohibited for !root, var_off={var} off={off}"),
+        ));
     }
     match (access.dir, fixed) {
         (Direction::Read, true) => stack_load(setting, state, frame_index, reach.min, access),
         (Direction::Read, false) if !access.to_register => {
             let why = "variable offset stack pointer cannot be passed into helper function";
             let (var, size) = (ptr.var.bits, access.size);
-            Err(Stop::denied(format!("{why}; var_off={var} off={off} size={size}")))
+            Err(Stop::denied(Class::StackBounds, format!("{why}; var_off={var} off={off} size={size}")))
         }
         (Direction::Read, false) => initialised(setting, state, access.base, ptr, frame_index, reach, size),
         (Direction::Write, true) => stack_store(setting, state, frame_index, reach.min, access),
@@ -359,12 +425,12 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
     if slot.is_spill() {
         if size == 8 && spill == 8 {
             if !access.to_register && !privileged && slot.spilled.is_pointer() {
-                return Err(Stop::denied(format!("leaking pointer from stack off {off}")));
+                return Err(Stop::denied(Class::Secret, format!("leaking pointer from stack off {off}")));
             }
             return Ok(());
         }
         if !slot.spilled.is_number() {
-            return Err(Stop::denied("invalid size of register fill"));
+            return Err(Stop::denied(Class::Spill, "invalid size of register fill"));
         }
         if !access.to_register || (size <= spill && place.byte == 0) {
             return Ok(());
@@ -378,7 +444,10 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
             StackByte::Spill => slot.is_spill(),
         };
         if !readable {
-            return Err(Stop::denied(format!("invalid read from stack off {off}+{i} size {size}")));
+            return Err(Stop::denied(
+                Class::Uninitialised,
+                format!("invalid read from stack off {off}+{i} size {size}"),
+            ));
         }
     }
     Ok(())
@@ -390,7 +459,7 @@ fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, acce
     let slot = state.frames[frame].slot(StackPlace::of(off).slot);
     let spilled_pointer = slot.is_spill() && !slot.spilled.is_number();
     if !setting.options.privileges.leaks_pointers() && spilled_pointer && access.size != 8 {
-        return Err(Stop::denied("attempt to corrupt spilled pointer on stack"));
+        return Err(Stop::denied(Class::Spill, "attempt to corrupt spilled pointer on stack"));
     }
     let Stored::Reg(src) = access.stored else { return Ok(()) };
     let value = state.reg(src);
@@ -398,11 +467,11 @@ fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, acce
         return Ok(());
     }
     if access.size != 8 {
-        return Err(Stop::denied("invalid size of register spill"));
+        return Err(Stop::denied(Class::Spill, "invalid size of register spill"));
     }
     debug_assert!(off % 8 == 0, "stack accesses are aligned");
     if frame != state.depth() && matches!(value.kind, Kind::Stack { .. }) {
-        return Err(Stop::invalid("cannot spill pointers to stack into stack frame of the caller"));
+        return Err(Stop::invalid(Class::Spill, "cannot spill pointers to stack into stack frame of the caller"));
     }
     Ok(())
 }
@@ -437,7 +506,7 @@ pub(super) fn initialised(
         } else {
             format!("var_off {}+{i}", ptr.var.bits)
         };
-        return Err(Stop::denied(format!("invalid read from stack R{r} {at} size {size}")));
+        return Err(Stop::denied(Class::Uninitialised, format!("invalid read from stack R{r} {at} size {size}")));
     }
     Ok(())
 }

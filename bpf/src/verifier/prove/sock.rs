@@ -2,6 +2,7 @@
 //! the kernel's user API).
 
 use super::memory;
+use crate::verifier::class::Class;
 use crate::verifier::demand::{Access, Direction};
 use crate::verifier::explored::SockKind;
 use crate::verifier::log::kind_name;
@@ -46,14 +47,14 @@ pub(super) fn accessible(kind: SockKind, ptr: &Value, access: &Access) -> Proof 
     let r = access.base.index();
     let name = kind_name(ptr.kind);
     if access.dir == Direction::Write {
-        return Err(Stop::denied(format!("R{r} cannot write into {name}")));
+        return Err(Stop::denied(Class::Access, format!("R{r} cannot write into {name}")));
     }
     if ptr.var.wide.smin < 0 {
-        return Err(memory::negative(access.base));
+        return Err(memory::negative(Class::Field, access.base, ptr.var.wide.smin));
     }
     let off = access.off + i64::from(ptr.off);
     if field(kind, off, i64::from(access.size)) {
         return Ok(());
     }
-    Err(Stop::denied(format!("R{r} invalid {name} access off={off} size={}", access.size)))
+    Err(Stop::denied(Class::Field, format!("R{r} invalid {name} access off={off} size={}", access.size)))
 }
