@@ -1,29 +1,46 @@
 //! What leaves a placement, kept in files: the frames of each port as a trace that a scenario can play again, and what user
 //! space reads from rings, a line of JSON each.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bpf::diag::{At, Diagnostic};
 use nic_model::des::Time;
 use nic_model::device::PortId;
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+use pcap_file::{DataLink, Endianness, TsResolution};
 
 use crate::files::Beside;
 use crate::host::Place;
 
-/// Magic number of a classic pcap with nanoseconds, in little-endian byte order.
-const MAGIC: u32 = 0xa1b2_3c4d;
-/// Longest frame that is written, which is longer than any.
-const SNAPLEN: u32 = 262_144;
-/// LINKTYPE_ETHERNET.
-const ETHERNET: u32 = 1;
+/// The form of the traces. The longest frame they can hold is longer than any.
+const HEADER: PcapHeader = PcapHeader {
+    version_major: 2,
+    version_minor: 4,
+    ts_correction: 0,
+    ts_accuracy: 0,
+    snaplen: 262_144,
+    datalink: DataLink::ETHERNET,
+    ts_resolution: TsResolution::NanoSecond,
+    endianness: Endianness::Little,
+};
 
 /// The files of one placement, `<placement>.port<n>.pcap` and `<placement>.<hook>.<map>.jsonl`. Time stamps are those of the
 /// run: when the last bit leaves, when the record is read.
 pub struct Capture {
-    ports: Vec<Beside>,
-    rings: Vec<(Place, String, Beside)>,
+    ports: Vec<(PathBuf, PcapWriter<Beside>)>,
+    rings: Vec<Ring>,
     /// The first thing that went wrong, told at the end.
     trouble: Option<Diagnostic>,
+}
+
+/// A ring that user space reads, and the file of its records.
+struct Ring {
+    place: Place,
+    map: String,
+    path: PathBuf,
+    file: Beside,
 }
 
 impl Capture {
@@ -44,44 +61,36 @@ impl Capture {
                 .limit("letters, digits, - and _", placement)
                 .help("give it another name, or run without --capture"));
         }
-        let mut head = Vec::new();
-        // Version 2.4; time zone and accuracy are not used.
-        for word in [MAGIC, 4 << 16 | 2, 0, 0, SNAPLEN, ETHERNET] {
-            head.extend(word.to_le_bytes());
-        }
-        let file = |port| {
-            let mut file = Beside::create(&directory.join(format!("{placement}.port{port}.pcap")))?;
-            file.write(&head)?;
-            Ok(file)
+        let port = |port| {
+            let path = directory.join(format!("{placement}.port{port}.pcap"));
+            let writer = PcapWriter::with_header(Beside::create(&path)?, HEADER);
+            Ok((path.clone(), writer.map_err(|e| Beside::unwritable(&path, e))?))
         };
-        let ports = (0..ports).map(file).collect::<Result<_, Diagnostic>>()?;
         let ring = |(place, map): (Place, &str)| {
-            let name = format!("{placement}.{}.{map}.jsonl", place.name());
-            Ok((place, map.to_owned(), Beside::create(&directory.join(name))?))
+            let path = directory.join(format!("{placement}.{}.{map}.jsonl", place.name()));
+            Ok(Ring { place, map: map.to_owned(), file: Beside::create(&path)?, path })
         };
-        Ok(Self { ports, rings: rings.map(ring).collect::<Result<_, Diagnostic>>()?, trouble: None })
+        Ok(Self {
+            ports: (0..ports).map(port).collect::<Result<_, Diagnostic>>()?,
+            rings: rings.map(ring).collect::<Result<_, Diagnostic>>()?,
+            trouble: None,
+        })
     }
 
     /// A frame leaves by a port.
     pub fn frame(&mut self, port: PortId, last_bit: Time, bytes: &[u8]) {
-        let Some(file) = self.ports.get_mut(usize::from(port.0)) else { return };
-        let (ns, len) = (last_bit.ns(), bytes.len() as u32);
-        let mut record = Vec::with_capacity(16 + bytes.len());
-        for word in [(ns / 1_000_000_000) as u32, (ns % 1_000_000_000) as u32, len, len] {
-            record.extend(word.to_le_bytes());
-        }
-        record.extend(bytes);
-        let written = file.write(&record);
+        let Some((path, writer)) = self.ports.get_mut(usize::from(port.0)) else { return };
+        let packet = PcapPacket::new(Duration::from_nanos(last_bit.ns()), bytes.len() as u32, bytes);
+        let written = writer.write_packet(&packet).map_err(|e| Beside::unwritable(path, e));
         self.trouble = self.trouble.take().or(written.err());
     }
 
     /// User space reads a record of a ring.
     pub fn record(&mut self, place: Place, map: &str, at: Time, bytes: &[u8]) {
-        let ring = self.rings.iter_mut().find(|(hook, name, _)| *hook == place && name == map);
-        let Some((_, _, file)) = ring else { return };
+        let Some(ring) = self.rings.iter_mut().find(|ring| ring.place == place && ring.map == map) else { return };
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let written = file.write(format!("{{\"at_ps\":{},\"bytes\":\"{hex}\"}}\n", at.ps()).as_bytes());
-        self.trouble = self.trouble.take().or(written.err());
+        let written = writeln!(ring.file, "{{\"at_ps\":{},\"bytes\":\"{hex}\"}}", at.ps());
+        self.trouble = self.trouble.take().or(written.err().map(|e| Beside::unwritable(&ring.path, e)));
     }
 
     /// Puts the files in their places.
@@ -92,7 +101,7 @@ impl Capture {
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        let rings = self.rings.into_iter().map(|(_, _, file)| file);
-        self.ports.into_iter().chain(rings).try_for_each(Beside::finish)
+        let ports = self.ports.into_iter().map(|(_, writer)| writer.into_writer());
+        ports.chain(self.rings.into_iter().map(|ring| ring.file)).try_for_each(Beside::finish)
     }
 }

@@ -9,7 +9,7 @@ use bpf::diag::{At, Diagnostic};
 /// Most bytes of a text or object that is read whole.
 pub const MAX_FILE: u64 = 256 << 20;
 
-fn trouble(code: &'static str, what: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
+fn trouble(code: &'static str, what: &str, path: &Path, error: &dyn std::fmt::Display) -> Diagnostic {
     Diagnostic::new(code, format!("cannot {what}: {error}")).at(At::Named(path.display().to_string()))
 }
 
@@ -63,7 +63,7 @@ impl Beside {
     /// # Errors
     /// `file-unwritable`.
     pub fn create(path: &Path) -> Result<Self, Diagnostic> {
-        let unwritable = |e: std::io::Error| trouble("file-unwritable", "write the file", path, &e);
+        let unwritable = |e: std::io::Error| Self::unwritable(path, e);
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(unwritable)?;
         }
@@ -74,12 +74,9 @@ impl Beside {
         Ok(Self { path: path.to_owned(), beside, file })
     }
 
-    /// Adds bytes at the end.
-    ///
-    /// # Errors
-    /// `file-unwritable`.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Diagnostic> {
-        self.file.write_all(bytes).map_err(|e| trouble("file-unwritable", "write the file", &self.path, &e))
+    /// What is said of a write that failed.
+    pub fn unwritable(path: &Path, error: impl std::fmt::Display) -> Diagnostic {
+        trouble("file-unwritable", "write the file", path, &error)
     }
 
     /// Puts the file in its place.
@@ -88,8 +85,17 @@ impl Beside {
     /// `file-unwritable`.
     pub fn finish(mut self) -> Result<(), Diagnostic> {
         let done = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        done.and_then(|()| std::fs::rename(&self.beside, &self.path))
-            .map_err(|e| trouble("file-unwritable", "write the file", &self.path, &e))
+        done.and_then(|()| std::fs::rename(&self.beside, &self.path)).map_err(|e| Self::unwritable(&self.path, e))
+    }
+}
+
+impl Write for Beside {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -106,6 +112,6 @@ impl Drop for Beside {
 /// `file-unwritable`.
 pub fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
     let mut file = Beside::create(path)?;
-    file.write(text.as_bytes())?;
+    file.write_all(text.as_bytes()).map_err(|e| Beside::unwritable(path, e))?;
     file.finish()
 }
