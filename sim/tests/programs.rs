@@ -59,8 +59,7 @@ fn checked(name: &str) {
         assert!(check.status.success(), "{}", text(&check));
     }
     if has("tshark", "REQUIRE_TSHARK", name) {
-        // Telemetry sends nothing.
-        assert!(sound(at) > 1_000 || name == "telemetry", "{name}: frames have left");
+        assert!(sound(at) > 1_000 || ["telemetry", "steer"].contains(&name), "{name}: frames have left");
     }
 }
 
@@ -156,4 +155,14 @@ fn telemetry_in_linux() {
     // When things were seen; the first bytes of a record are its time.
     let blank = &[("flows", 16..32), ("events", 0..8)];
     linux::agree(Case { scenario: "telemetry", program: "xdp_telemetry", blank, instead: &[] });
+}
+
+#[test]
+fn steer() {
+    checked("steer");
+}
+
+#[test]
+fn steer_in_linux() {
+    linux::agree(Case { scenario: "steer", program: "tc_steer", blank: &[], instead: &[] });
 }

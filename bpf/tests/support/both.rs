@@ -105,6 +105,17 @@ pub struct Seen {
 impl Both {
     /// Loads the program on both sides.
     pub fn load(kernel: Kernel, ty: ProgType, insns: Vec<Insn>, specs: &[MapSpec]) -> Result<Both, LoadError> {
+        Both::load_among(0, kernel, ty, insns, specs)
+    }
+
+    /// The same where there are so many sockets.
+    pub fn load_among(
+        sockets: u32,
+        kernel: Kernel,
+        ty: ProgType,
+        insns: Vec<Insn>,
+        specs: &[MapSpec],
+    ) -> Result<Both, LoadError> {
         let create = |s: &MapSpec| kernel.create(s).expect("the kernel creates the test's maps");
         let kernel_maps: Vec<_> = specs.iter().map(create).collect();
         for (spec, map) in specs.iter().zip(&kernel_maps) {
@@ -114,7 +125,8 @@ impl Both {
         }
         let program = load(kernel, ty, &insns, &kernel_maps)?;
         let code = Code::new(&Program::from_insns("test", ty, insns, specs.to_vec())).unwrap();
-        let config = EngineConfig { strict: true, cpus: possible_cpus() as u32, ..EngineConfig::default() };
+        let cpus = possible_cpus() as u32;
+        let config = EngineConfig { strict: true, cpus, sockets, ..EngineConfig::default() };
         let engine = Engine::new(config, specs).unwrap();
         let context = match ty {
             ProgType::Xdp => ContextInput::Xdp(XdpFields { ingress_ifindex: 1, ..XdpFields::default() }),

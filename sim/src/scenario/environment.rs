@@ -175,9 +175,14 @@ impl Checker {
         for (i, d) in e.devices.iter().enumerate() {
             let Some(peer) = &d.peer else { continue };
             let place = |reason| wrong(&format!("devices[{i}].peer"), reason);
-            let peer = number(&network, peer).map_err(place)?;
-            if let Some(device) = network.devices.iter_mut().find(|device| device.name == d.name) {
-                device.peer = Some(peer);
+            let (peer, own) = (number(&network, peer).map_err(place)?, number(&network, &d.name).map_err(place)?);
+            for device in &mut network.devices {
+                // A pair has two ends, whichever is written.
+                if device.ifindex == own {
+                    device.peer = Some(peer);
+                } else if device.ifindex == peer {
+                    device.peer.get_or_insert(own);
+                }
             }
         }
         for (i, r) in e.routes.iter().enumerate() {
@@ -227,7 +232,7 @@ sockets: [{protocol: tcp, local: '10.0.0.1:80'}]
         let network = checker.network(&written, 2).unwrap();
         let names: Vec<_> = network.devices.iter().map(|d| (d.ifindex, d.name.as_str())).collect();
         assert_eq!(names, [(1, "lo"), (2, "a"), (3, "port1"), (4, "b"), (5, "c")]);
-        assert_eq!(network.device(4).unwrap().peer, Some(5));
+        assert_eq!([4, 5].map(|end| network.device(end).unwrap().peer), [Some(5), Some(4)]);
         assert_eq!(network.neighbour(2, "10.0.0.9".parse().unwrap()), Some([2, 0, 0, 0, 0, 9]));
         assert_eq!(network.sockets[0].state, SocketState::Listen);
         let mut wrong = written.clone();

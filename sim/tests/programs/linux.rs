@@ -1,11 +1,12 @@
 //! The programs of scenarios on the running kernel and on the interpreter, packet by packet over the scenario's traces.
 
+use std::net::{TcpListener, UdpSocket};
 use std::ops::Range;
 use std::process::Command;
 
 use bpf::env::FixedEnv;
 use bpf::maps::MapId;
-use bpf::network::{Network, Route, RouteKind};
+use bpf::network::{Network, Route, RouteKind, Transport};
 use bpf::program::MapType;
 use sim::scenario::Scenario;
 use sim::traffic::{Record, TraceReader};
@@ -43,13 +44,26 @@ fn build(network: &Network) -> bool {
         return false;
     }
     ip("link set lo up");
-    let name = |index: u32| network.device(index).map_or("lo", |device| device.name.as_str()).to_owned();
-    for device in network.devices.iter().filter(|device| device.ifindex != 1) {
+    let named = |index: u32| network.device(index).map_or("lo", |device| device.name.as_str()).to_owned();
+    let devices = || network.devices.iter().filter(|device| device.ifindex != 1);
+    for device in devices() {
         let (name, index) = (&device.name, device.ifindex);
-        ip(&format!("link add {name} index {index} type veth peer name far{index} index {}", index + 100));
+        // A pair is made when its first end comes by; a device without a peer has one that nobody knows.
+        match device.peer {
+            Some(peer) if peer < index => {}
+            Some(peer) => {
+                ip(&format!("link add {name} index {index} type veth peer name {} index {peer}", named(peer)))
+            }
+            None => {
+                ip(&format!("link add {name} index {index} type veth peer name far{index} index {}", index + 100));
+                ip(&format!("link set far{index} mtu {} up", device.mtu));
+            }
+        }
+    }
+    for device in devices() {
+        let name = &device.name;
         let mac: Vec<_> = device.mac.iter().map(|byte| format!("{byte:02x}")).collect();
         ip(&format!("link set {name} address {} mtu {}", mac.join(":"), device.mtu));
-        ip(&format!("link set far{index} mtu {} up", device.mtu));
         ip(&format!("link set {name} {}", if device.up { "up" } else { "down" }));
         for address in &device.addresses {
             let quick = if address.address.is_ipv6() { " nodad" } else { "" };
@@ -59,7 +73,10 @@ fn build(network: &Network) -> bool {
     for family in ["ipv4", "ipv6"] {
         for device in std::fs::read_dir(format!("/proc/sys/net/{family}/conf")).expect("the kernel has settings") {
             let path = device.expect("they can be listed").path().join("forwarding");
-            std::fs::write(&path, "1").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let of = path.parent().and_then(|device| device.file_name()).unwrap_or_default();
+            let stays = devices().any(|device| !device.forwarding[0] && *device.name == *of);
+            let value = if stays { "0" } else { "1" };
+            std::fs::write(&path, value).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
     // Those that addresses bring are there already: they have no gateway.
@@ -77,7 +94,7 @@ fn build(network: &Network) -> bool {
             other => panic!("no scenario has such a route yet: {other:?}"),
         };
         let via = route.hop.and_then(|hop| hop.gateway).map_or(String::new(), |via| format!(" via {via}"));
-        let dev = route.hop.map_or(String::new(), |hop| format!(" dev {}", name(hop.device)));
+        let dev = route.hop.map_or(String::new(), |hop| format!(" dev {}", named(hop.device)));
         let mtu =
             route.mtu.map_or(String::new(), |mtu| format!(" mtu {}{mtu}", if route.mtu_locked { "lock " } else { "" }));
         let (to, table) = (route.to, route.table);
@@ -95,9 +112,28 @@ fn build(network: &Network) -> bool {
     }
     for neighbour in &network.neighbours {
         let mac: Vec<_> = neighbour.mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        ip(&format!("neigh add {} dev {} lladdr {}", neighbour.address, name(neighbour.device), mac.join(":")));
+        ip(&format!("neigh add {} dev {} lladdr {}", neighbour.address, named(neighbour.device), mac.join(":")));
     }
     true
+}
+
+/// Opens a scenario's sockets in the thread's network; they are there as long as what is returned.
+fn open(network: &Network) -> (Vec<TcpListener>, Vec<UdpSocket>) {
+    let (mut listeners, mut datagrams) = (Vec::new(), Vec::new());
+    for socket in &network.sockets {
+        match (socket.transport, socket.remote) {
+            (Transport::Tcp, None) => listeners.push(TcpListener::bind(socket.local).expect("the address is free")),
+            (Transport::Udp, remote) => {
+                let datagram = UdpSocket::bind(socket.local).expect("the address is free");
+                if let Some(remote) = remote {
+                    datagram.connect(remote).expect("there is a route");
+                }
+                datagrams.push(datagram);
+            }
+            other => panic!("no scenario has such a socket yet: {other:?}"),
+        }
+    }
+    (listeners, datagrams)
 }
 
 /// Holds a program against the kernel, in a thread of its own: it changes what network the thread is in.
@@ -117,11 +153,14 @@ fn hold(case: &Case, kernel: Kernel) {
         eprintln!("SKIPPED {}: no network namespace or no iproute2", case.program);
         return;
     }
+    let _sockets = open(&network);
     let named = |p: &&sim::scenario::LoadedProgram| p.verified.program().name == case.program;
     let loaded = scenario.programs.values().find(named).expect("the scenario has the program");
     let program = loaded.verified.program().clone();
     let insns = program.insns.clone();
-    let mut both = Both::load(kernel, program.ty, insns, &program.maps).unwrap_or_else(|e| panic!("{}", e.log));
+    let sockets = network.sockets.len() as u32;
+    let both = Both::load_among(sockets, kernel, program.ty, insns, &program.maps);
+    let mut both = both.unwrap_or_else(|error| panic!("{}", error.log));
     both.env = FixedEnv { network, ..FixedEnv::default() };
     for (map, entries) in (0..).zip(&loaded.preload) {
         let other = case.instead.iter().find(|(name, _)| *name == program.maps[map as usize].name);
