@@ -17,6 +17,7 @@ pub mod isa;
 pub mod mac;
 pub mod memory;
 pub mod packet_pointer;
+mod packet_vector;
 pub mod profile;
 pub mod quantity;
 pub mod rings;

@@ -325,7 +325,7 @@ fn traps_are_named_with_their_place() {
             door(Entry::MapLookup),
             TrapKind::BadMap { table: 3 },
         ),
-        (verdict(0x08).to_vec(), door(Entry::Done), TrapKind::NoAction { result: 0x8_0000 }),
+        (verdict(0x80).to_vec(), door(Entry::Done), TrapKind::NoAction { result: 0x80_0000 }),
         (vec![read32(62, packet(), 3, Completion::POSTED)], start, TrapKind::TransferRegisters { first: 62, count: 3 }),
         (
             vec![
@@ -365,7 +365,7 @@ fn a_word_that_is_no_instruction_traps_when_it_is_executed() {
     let (_, outcome) = one(&mut bench, TaskKind::Program);
     let Fate::Trapped(trap) = outcome.fate else { panic!("{outcome:?}") };
     assert_eq!((trap.kind, trap.pc), (TrapKind::Undecodable { word: program[1] }, layout().start + 1));
-    assert_eq!(trap.to_string(), format!("core 0 context 0 at 0x0041: undecodable word {:#x}", program[1]));
+    assert_eq!(trap.to_string(), format!("core 0 context 0 at 0x0101: undecodable word {:#x}", program[1]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! An [`Action`] is an instruction whose open questions are answered: which memory a pointer reaches, how far a shift can
 //! go, how wide a product is. Whoever reads one needs neither the verifier nor the card's limits any more.
 
-use bpf::insn::{Cond, Operand, Reg, Size, Width};
+use bpf::insn::{AtomicOp, Cond, Operand, Reg, Size, Width};
 use bpf::program::MapIndex;
 
 /// One slot of the original program.
@@ -249,6 +249,39 @@ pub enum Action {
         /// known when the program runs.
         key: Option<i32>,
     },
+    /// One thing or another, by the memory that a register points into.
+    Choose {
+        /// The register.
+        base: Reg,
+        /// What it is looked at for.
+        among: Among,
+        /// Where it is.
+        there: Box<Action>,
+        /// Where it is not.
+        elsewhere: Box<Action>,
+    },
+    /// A helper that the firmware runs over whatever memory its arguments are in.
+    CallHelper {
+        /// Its number.
+        id: u32,
+        /// It may move the packet's ends.
+        changes_packet: bool,
+    },
+    /// An atomic operation on a number in the host's byte order, on the stack or in a map's value, run by the firmware.
+    AtomicCall {
+        /// The change.
+        op: AtomicOp,
+        /// The number that was there goes to `src`, or of `cmpxchg` to R0.
+        fetch: bool,
+        /// Eight bytes instead of four.
+        wide: bool,
+        /// Address register.
+        base: Reg,
+        /// Byte offset.
+        off: i16,
+        /// Operand.
+        src: Reg,
+    },
     /// `bpf_get_prandom_u32`.
     CallRandom,
     /// `bpf_perf_event_output`, run by the card's firmware.
@@ -291,6 +324,15 @@ pub enum ShiftKind {
     Right,
     /// Right, copies of the sign come in.
     Arithmetic,
+}
+
+/// A memory that addresses say by themselves they point into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// External memory, where the values of maps are: the upper half is not 0.
+    Values,
+    /// Packet memory, with an upper half of 0: bit 31 is set.
+    Packets,
 }
 
 /// How far a shift goes.
@@ -359,6 +401,12 @@ pub enum Field {
     DataEnd,
     /// Length of the packet.
     Length,
+    /// Start of the metadata in front of the packet.
+    Metadata,
+    /// Number of the device the packet came in by.
+    Device,
+    /// Nothing but 0: what the card does not know yet.
+    Zero,
 }
 
 /// A packet pointer: pointers of one `id` differ by their `off` alone.
@@ -389,6 +437,8 @@ pub enum StackAt {
     /// The running function's frame, at this many bytes from the frame's top (the pointer alone, without the
     /// instruction's offset).
     Own(i32),
+    /// The block of the context's fields, at the instruction's offset.
+    Context,
     /// Wherever the register says; the constant is the pointer at some visit, right modulo 4.
     Register(i32),
 }

@@ -99,7 +99,9 @@ fn translate(
         Mode::Best => {
             opt::rewrite_best(&mut admitted, &is_read);
             let mut code = Code::of(lower::lower(&admitted, tables, mode));
-            code.optimise(&hints::hints(program, facts), &|code| lower::verdict(admitted.hook, code));
+            code.optimise(&hints::hints(program, facts), &|code| {
+                lower::verdict(admitted.hook, admitted.redirects, code)
+            });
             code.assemble()
         }
     };

@@ -61,7 +61,7 @@ impl RelocationKind {
             RelocationKind::External(External::Done) => 6,
             RelocationKind::External(External::Helper(_)) => 7,
             RelocationKind::Address => 8,
-            RelocationKind::Value(_) => 0,
+            RelocationKind::Value(_) | RelocationKind::External(External::Atomic | External::Routine(_)) => 0,
         }
     }
 }
@@ -112,6 +112,10 @@ pub enum Fault {
         /// The register.
         by: Reg,
     },
+    /// What is set here does not leave the card with the packet.
+    StaysOnCard,
+    /// The receive queue is chosen after the program: it reads 0.
+    QueueUnknown,
     /// What is multiplied, divided or shifted by was chosen by the range that the verifier saw, and a path that it did not
     /// walk again may bring another.
     UnseenRange {
@@ -130,6 +134,8 @@ impl Fault {
             Fault::HeadRoom => "head-room",
             Fault::TailNeverGrows => "tail-never-grows",
             Fault::LeftShiftByZero { .. } => "left-shift-by-zero",
+            Fault::StaysOnCard => "stays-on-card",
+            Fault::QueueUnknown => "queue-unknown",
             Fault::UnseenRange { .. } => "unseen-range",
         }
     }
@@ -148,6 +154,8 @@ impl fmt::Display for Fault {
             Fault::LeftShiftByZero { by } => {
                 write!(f, "a left shift by {by} copies the low half to the high one where {by} is 0")
             }
+            Fault::StaysOnCard => f.write_str("what is set here does not go to the host or the wire with the packet"),
+            Fault::QueueUnknown => f.write_str("the receive queue is chosen after the program, which reads 0"),
             Fault::UnseenRange { reg } => {
                 write!(f, "{reg} may lie outside the range the verifier saw, which the instruction was chosen by")
             }

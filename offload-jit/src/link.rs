@@ -17,6 +17,10 @@ pub struct Firmware {
     pub done: u16,
     /// Routines by the number of the helper they serve.
     pub helpers: BTreeMap<u32, u16>,
+    /// Routines that take arguments in memory of every kind, by the number of the helper they serve.
+    pub routines: BTreeMap<u32, u16>,
+    /// The routine for atomic operations, where the firmware has one.
+    pub atomic: Option<u16>,
     /// Where in external memory the first value of a map lies, by the card's number of the map.
     pub values: BTreeMap<u32, u32>,
 }
@@ -33,7 +37,8 @@ impl Image {
     /// the 16384 words an address can name.
     pub fn link(&self, firmware: &Firmware) -> Result<Vec<u64>, Diagnostic> {
         let end = usize::from(firmware.start) + self.words.len();
-        let highest = firmware.helpers.values().copied().chain([firmware.done]).max().unwrap_or(0);
+        let doors = firmware.helpers.values().chain(firmware.routines.values()).copied();
+        let highest = doors.chain(firmware.atomic).chain([firmware.done]).max().unwrap_or(0);
         if end.max(usize::from(highest) + 1) > CODE_STORE {
             return Err(Diagnostic::new("link-address", "an address does not fit the code store")
                 .at(At::Named(self.program.name.clone()))
@@ -46,7 +51,13 @@ impl Image {
                 RelocationKind::Branch | RelocationKind::Address => firmware.start + relocation.address,
                 RelocationKind::Value(half) => self.value(firmware, half)?,
                 RelocationKind::External(External::Done) => firmware.done,
-                RelocationKind::External(External::Helper(id)) => self.helper(firmware, id)?,
+                RelocationKind::External(External::Helper(id)) => self.helper(&firmware.helpers, id)?,
+                RelocationKind::External(External::Routine(id)) => self.helper(&firmware.routines, id)?,
+                RelocationKind::External(External::Atomic) => firmware.atomic.ok_or_else(|| {
+                    Diagnostic::new("link-atomic", "the firmware has no routine for atomic operations")
+                        .at(At::Named(self.program.name.clone()))
+                        .help("compile for the capabilities of this firmware")
+                })?,
                 RelocationKind::External(part) => firmware.start + self.entry(part),
             };
             set_address(&mut ops[relocation.at as usize], address);
@@ -54,8 +65,8 @@ impl Image {
         Ok(crate::encode::encode(&ops).into_iter().map(isa::with_ecc).collect())
     }
 
-    fn helper(&self, firmware: &Firmware, id: u32) -> Result<u16, Diagnostic> {
-        firmware.helpers.get(&id).copied().ok_or_else(|| {
+    fn helper(&self, routines: &BTreeMap<u32, u16>, id: u32) -> Result<u16, Diagnostic> {
+        routines.get(&id).copied().ok_or_else(|| {
             Diagnostic::new("link-helper", format!("the firmware has no routine for {}", bpf::helpers::call_text(id)))
                 .at(At::Named(self.program.name.clone()))
                 .help("compile for the capabilities of this firmware")

@@ -73,6 +73,9 @@ fn goal(kind: RelocationKind, address: u16) -> String {
         RelocationKind::External(External::Save) => "saves r6 to r9".into(),
         RelocationKind::External(External::Restore) => "restores r6 to r9".into(),
         RelocationKind::External(External::Done) => "to the firmware".into(),
-        RelocationKind::External(External::Helper(id)) => format!("calls {}", bpf::helpers::call_text(id)),
+        RelocationKind::External(External::Atomic) => "to the atomic routine".into(),
+        RelocationKind::External(External::Helper(id) | External::Routine(id)) => {
+            format!("calls {}", bpf::helpers::call_text(id))
+        }
     }
 }

@@ -55,6 +55,7 @@ fn relocation(asm: &Assembly, fixup: &Fixup) -> Relocation {
             (kind, asm.address_of(label) as u16)
         }
         Goal::External(External::Helper(id)) => (RelocationKind::External(External::Helper(id)), OPEN + id as u16),
+        Goal::External(External::Routine(id)) => (RelocationKind::External(External::Routine(id)), OPEN + id as u16),
         Goal::External(part) => (RelocationKind::External(part), OPEN),
         Goal::Value(half) => (RelocationKind::Value(half), 0),
     };

@@ -13,7 +13,14 @@ use offload_jit::{External, Firmware, Image, Mode, Origin, RelocationKind, compi
 const START: u16 = 3072;
 
 fn firmware() -> Firmware {
-    Firmware { start: START, done: 1, helpers: BTreeMap::from([(1, 100)]), values: BTreeMap::new() }
+    Firmware {
+        start: START,
+        done: 1,
+        helpers: BTreeMap::from([(1, 100)]),
+        routines: BTreeMap::new(),
+        atomic: None,
+        values: BTreeMap::new(),
+    }
 }
 
 fn image(program: Program) -> Image {

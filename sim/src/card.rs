@@ -1,20 +1,22 @@
 //! The card of a placement: a device with a program on it, and what it has to say afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bpf::diag::{At, Diagnostic};
 use bpf::facts::Facts;
 use bpf::insn::Endian;
 use bpf::program::MapSpec;
+use bpf::verifier::VerifiedProgram;
 use nic_model::des::Source;
 use nic_model::device::{Device, HostSetup, Measure, PortId};
 use nic_model::firmware::Entry;
 use nic_model::memory::TableId;
 use nic_model::profile::CardProfile;
 use nic_model::quantity::{Bytes, Duration};
-use offload_jit::{Firmware, Image, Mode, Note};
+use offload_jit::{Firmware, Image, MapPlacement, Mode, Note};
 
 use crate::contents::{map_result, preload_refused};
+use crate::host::user::{Content, Write};
 use crate::measure::Tracker;
 use crate::report::{CardNote, MapResult, Refusal, Resource, Work};
 use crate::scenario::LoadedProgram;
@@ -58,21 +60,79 @@ pub fn offload(
             .help("attach it to a hook of the host, or build it with -target bpfel for a little-endian host");
         return Ok(Err(vec![refusal(&diagnostic)]));
     }
-    let capabilities = &device.profile().capabilities;
-    let facts = Facts::of(&program.verified);
-    let image = offload_jit::compile(&program.verified, &facts, capabilities, mode);
-    let mut refusals: Vec<_> = image.as_ref().err().into_iter().flatten().map(|r| refusal(&r.diagnostic)).collect();
+    let capabilities = device.profile().capabilities.clone();
+    let group = programs(program);
+    let mut named = Named::default();
+    let mut refusals: Vec<Refusal> = Vec::new();
+    for (verified, maps, facts) in &group {
+        match offload_jit::compile(verified, facts, &capabilities, mode) {
+            Ok(image) => named.note(image.maps(), maps),
+            Err(reasons) => refusals.extend(reasons.iter().map(|r| refusal(&r.diagnostic))),
+        }
+    }
     refusals.extend(actions(program).as_ref().map(refusal));
     refusals.extend(readers(program).as_ref().map(refusal));
-    let image = match image {
-        Ok(image) if refusals.is_empty() => image,
-        _ => return Ok(Err(refusals)),
-    };
-    let (maps, atomic_words) = create_maps(device, program, &image)?;
-    let words = image.link(&doors(device, &maps))?;
+    if !refusals.is_empty() {
+        return Ok(Err(refusals));
+    }
+    let numbers = named.numbers(&program.slots);
+    let mut images = Vec::new();
+    for (verified, maps, facts) in &group {
+        let tables: Vec<u32> = maps.iter().map(|map| numbers.get(map).copied().unwrap_or(0)).collect();
+        match offload_jit::compile_for_tables(verified, facts, &capabilities, mode, &tables) {
+            Ok(image) => images.push(image),
+            Err(reasons) => return Ok(Err(reasons.iter().map(|r| refusal(&r.diagnostic)).collect())),
+        }
+    }
+    let (maps, atomic_words) = create_maps(device, program, &named, &images, &group)?;
+    let (mut words, mut starts) = (Vec::new(), BTreeMap::new());
+    for (number, image) in (1..).zip(&images) {
+        let mut doors = doors(device, &maps);
+        doors.start = doors.start.saturating_add(words.len().min(usize::from(u16::MAX)) as u16);
+        starts.insert(number, doors.start);
+        words.extend(image.link(&doors)?);
+    }
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
-    device.attach(&ports, &words)?;
-    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes: notes(&image) }))
+    device.attach_programs(&ports, &words, &starts)?;
+    let notes = images.iter().flat_map(notes).collect();
+    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes }))
+}
+
+/// A program with the places of its maps.
+type Member<'a> = (&'a VerifiedProgram, Vec<usize>, Facts);
+
+/// A program and those it may tail-call.
+fn programs(program: &LoadedProgram) -> Vec<Member<'_>> {
+    let own = (&program.verified, (0..program.verified.program().maps.len()).collect::<Vec<_>>());
+    let parts = program.parts.iter().map(|part| (&part.verified, part.maps.clone()));
+    [own].into_iter().chain(parts).map(|(verified, maps)| (verified, maps, Facts::of(verified))).collect()
+}
+
+/// Maps that programs of a group name, by place.
+#[derive(Default)]
+struct Named {
+    on_card: BTreeSet<usize>,
+    on_host: BTreeSet<usize>,
+}
+
+impl Named {
+    fn note(&mut self, placed: &[MapPlacement], maps: &[usize]) {
+        for placed in placed {
+            let place = maps[placed.map.0 as usize];
+            if placed.on_card { &mut self.on_card } else { &mut self.on_host }.insert(place);
+        }
+    }
+
+    /// The card's numbers: maps that live there first, with those that stand in slots of theirs.
+    fn numbers(&mut self, slots: &[Write]) -> BTreeMap<usize, u32> {
+        for write in slots.iter().filter(|write| self.on_card.contains(&write.map)).collect::<Vec<_>>() {
+            if let Some(Content::Map(inner)) = write.content {
+                self.on_card.insert(inner);
+            }
+        }
+        let places = self.on_card.iter().chain(self.on_host.difference(&self.on_card));
+        places.copied().zip(1..).collect()
+    }
 }
 
 /// What user space does on the host alone: the first of it.
@@ -130,20 +190,44 @@ pub fn refusal(diagnostic: &Diagnostic) -> Refusal {
 
 type Created = (Vec<(MapSpec, TableId)>, Vec<Vec<u32>>);
 
-fn create_maps(device: &mut Device, program: &LoadedProgram, image: &Image) -> Result<Created, Diagnostic> {
+fn create_maps(
+    device: &mut Device,
+    program: &LoadedProgram,
+    named: &Named,
+    images: &[Image],
+    group: &[Member<'_>],
+) -> Result<Created, Diagnostic> {
     let (mut created, mut words) = (Vec::new(), Vec::new());
-    for placed in image.maps().iter().filter(|m| m.on_card) {
-        let index = placed.map.0 as usize;
-        let spec = &program.verified.program().maps[index];
-        let atomic: Vec<u32> = placed.atomic_words.iter().map(|word| word * 4).collect();
+    let mut tables = BTreeMap::new();
+    for &place in &named.on_card {
+        let spec = &program.maps[place];
+        let placed = images.iter().zip(group).flat_map(|(image, (_, maps, _))| {
+            image.maps().iter().filter(|placed| maps[placed.map.0 as usize] == place)
+        });
+        let atomic: BTreeSet<u32> = placed.flat_map(|placed| placed.atomic_words.iter().map(|word| word * 4)).collect();
+        let atomic: Vec<u32> = atomic.into_iter().collect();
         let table = device.memories().create_map(spec.clone(), &atomic)?;
-        assert_eq!(table.0, placed.table, "tables are numbered in the order the image names them");
-        for (key, value) in &program.preload[index] {
+        tables.insert(place, table);
+        for (key, value) in program.preload.get(place).into_iter().flatten() {
             let updated = device.memories().user_update(table, key, value, 0);
             updated.map_err(|errno| preload_refused(&spec.name, key, &errno.to_string()))?;
         }
         created.push((spec.clone(), table));
         words.push(atomic);
+    }
+    for write in &program.slots {
+        let Some(&table) = tables.get(&write.map) else { continue };
+        let number = match write.content {
+            // Programs have the numbers of their order.
+            Some(Content::Program(place)) => Some(place as u32 + 1),
+            Some(Content::Map(place)) => tables.get(&place).map(|table| table.0),
+            _ => None,
+        };
+        if let Some(number) = number {
+            let updated = device.memories().user_update(table, &write.key, &number.to_le_bytes(), 0);
+            let name = &program.maps[write.map].name;
+            updated.map_err(|errno| preload_refused(name, &write.key, &errno.to_string()))?;
+        }
     }
     Ok((created, words))
 }
@@ -155,9 +239,12 @@ fn doors(device: &mut Device, maps: &[(MapSpec, TableId)]) -> Firmware {
     let values = maps.iter().filter_map(|(_, table)| Some((table.0, value(*table)?))).collect();
     let layout = device.code_layout();
     let helper = |id: u32| Some((id, layout.address(Entry::of_helper(id)?)?));
+    let routine = |id: u32| Some((id, layout.address(Entry::Helper(id))?));
     Firmware {
         start: layout.start,
         done: layout.address(Entry::Done).expect("every firmware has an end of programs"),
+        routines: bpf::helpers::HELPERS.iter().filter_map(|row| routine(row.id)).collect(),
+        atomic: layout.address(Entry::Atomic),
         helpers: bpf::helpers::HELPERS.iter().filter_map(|row| helper(row.id)).collect::<BTreeMap<_, _>>(),
         values,
     }

@@ -86,6 +86,7 @@ fn variant(
         VariantResult { name: v.name.clone(), attach: attached(scenario, v), refusals: vec![], measured: None };
 
     let mut device = card::device(&scenario.nic, v.queues, scenario.seed, CARD_SOURCES)?;
+    device.memories().set_network(scenario.network.as_ref().clone());
     let loaded = match offload.map(|program| card::offload(&mut device, program, v.mode)).transpose()? {
         Some(Ok(loaded)) => Some(loaded),
         Some(Err(refusals)) => {

@@ -43,6 +43,9 @@ impl Machine {
                 Activity::Routine { stage, step } => self.routine(code, firmware, stage, step),
                 Activity::MapFirst => self.map_first(firmware),
                 Activity::MapAccess { index, done } => self.map_access(firmware, index, done),
+                Activity::HelperFirst => self.helper_first(firmware),
+                Activity::HelperAccess { index, done } => self.helper_access(firmware, index, done),
+                Activity::HelperDone => self.helper_done(code),
             };
             if let Some(end) = end {
                 break end;
@@ -206,6 +209,7 @@ impl Machine {
             fate,
             vector,
             instructions: context.executed,
+            redirect: context.helper.redirect,
         };
         context.outcome = Some(outcome);
         self.counters.packets += 1;
@@ -226,6 +230,7 @@ impl Machine {
         let entered = match entry {
             Entry::Done => self.done(),
             Entry::MapLookup | Entry::MapUpdate | Entry::MapDelete => self.call_map(entry),
+            Entry::Helper(_) | Entry::Atomic => self.call_helper(entry),
         };
         match entered {
             Ok(activity) => {

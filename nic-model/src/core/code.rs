@@ -1,5 +1,7 @@
 //! The code store: words decoded once, when they are loaded.
 
+use std::collections::BTreeMap;
+
 use bpf::diag::{At, Diagnostic};
 
 use super::micro::{Micro, Ready, join_constants};
@@ -28,6 +30,8 @@ pub struct CodeStore {
     /// Constants that they refer to.
     constants: Vec<u8>,
     start: u16,
+    /// Programs that tail calls go to, by number.
+    programs: BTreeMap<u32, u16>,
 }
 
 impl CodeStore {
@@ -40,7 +44,13 @@ impl CodeStore {
             }
         }
         let micros = vec![Micro::OTHER; slots.len()];
-        CodeStore { slots, micros: [micros.clone(), micros], constants: Vec::new(), start: layout.start }
+        CodeStore {
+            slots,
+            micros: [micros.clone(), micros],
+            constants: Vec::new(),
+            start: layout.start,
+            programs: BTreeMap::new(),
+        }
     }
 
     /// The same with a program's words at the layout's start. The words are linked: addresses absolute, parity over
@@ -74,6 +84,17 @@ impl CodeStore {
         }
         code.constants = ready.constants;
         Ok(code)
+    }
+
+    /// Names where programs start, by the numbers that program arrays hold.
+    pub fn with_programs(mut self, programs: BTreeMap<u32, u16>) -> Self {
+        self.programs = programs;
+        self
+    }
+
+    /// Where the program of a number starts, if it is here.
+    pub(super) fn program(&self, number: u32) -> Option<u16> {
+        self.programs.get(&number).copied()
     }
 
     /// Where a program starts.

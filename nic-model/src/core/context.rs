@@ -3,7 +3,7 @@
 use super::alu::Flags;
 use super::{ContextId, Outcome, PacketId, Task, TaskKind, TrapKind};
 use crate::firmware::{MapRoutine, PacketVector, Verdict};
-use crate::memory::MapCall;
+use crate::memory::{HelperCall, MapCall};
 
 /// Instructions between a write of a pointer CSR and the first that sees it (driver: three `nop`).
 const POINTER_SLOTS: u64 = 3;
@@ -97,6 +97,12 @@ pub(super) enum Stage {
     MapEnter,
     /// After the accesses; then back to the program.
     MapAfter,
+    /// Before a helper's routine; then its first command.
+    HelperBefore,
+    /// After the first command of a routine on a map; then the accesses.
+    HelperEnter,
+    /// After those accesses; then back to the program.
+    HelperAfter,
 }
 
 /// What a context does when it has the core.
@@ -120,6 +126,17 @@ pub(super) enum Activity {
         /// Bytes of it that have been asked for.
         done: u32,
     },
+    /// The first command of a helper's routine is to be issued.
+    HelperFirst,
+    /// The accesses of a helper's routine, from that one on.
+    HelperAccess {
+        /// Next access.
+        index: u32,
+        /// Bytes of it that have been asked for.
+        done: u32,
+    },
+    /// A helper's routine is done.
+    HelperDone,
 }
 
 /// A map helper under way.
@@ -180,6 +197,7 @@ pub(super) struct Context {
     pub task: Task,
     pointer_writes: [(u64, Pointer, u32); 1 + POINTER_SLOTS as usize],
     pub call: Call,
+    pub helper: Box<HelperCall>,
     /// How its latest packet ended, once it has.
     pub outcome: Option<Outcome>,
     /// Set by the first trap.
@@ -215,6 +233,7 @@ impl Context {
             unwaited: false,
             executed: 0,
             call: Call::default(),
+            helper: Box::default(),
             pointer_writes: [(0, Pointer::Byte, 0); 1 + POINTER_SLOTS as usize],
             pointer_writes_len: 0,
         }
@@ -299,6 +318,7 @@ impl Context {
         self.unwaited = false;
         self.executed = 0;
         self.csr_value = None;
+        self.helper.begin();
     }
 }
 

@@ -14,7 +14,7 @@ use super::{ContextId, CoreConfig, CoreCounters, CoreIn, CoreOut, FlightId, Outc
 use crate::des::{Component, Outbox, Priority, Time};
 use crate::firmware::{Firmware, VECTOR_WORDS};
 use crate::isa::Bank;
-use crate::memory::{Action, Answer, Cargo, MapShape, MemCommand, Memories};
+use crate::memory::{Action, Answer, Cargo, MapShape, MemCommand, Memories, Routine};
 
 /// A flow processing core.
 ///
@@ -124,6 +124,16 @@ impl Core {
         self.machine.random_log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Starts the record of times that programs read.
+    pub fn start_time_log(&mut self) {
+        self.machine.time_log = Some(Vec::new());
+    }
+
+    /// The times read so far, in nanoseconds, each with its packet; the record starts anew.
+    pub fn take_time_log(&mut self) -> Vec<(PacketId, u64)> {
+        self.machine.time_log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// A command of this core that reaches its engine now, and what travels with it.
     #[inline]
     pub fn command(&mut self, flight: FlightId) -> (MemCommand, Cargo<'_>) {
@@ -131,7 +141,11 @@ impl Core {
         let Machine { flights, contexts, .. } = &mut self.machine;
         let Flight { command, .. } = *flights.get(flight);
         let context = usize::from(command.context.0 & 7);
-        let call = (command.action == Action::Map).then(|| &mut contexts[context].call.call);
+        let call = match command.action {
+            Action::Map => Some(Routine::Map(&mut contexts[context].call.call)),
+            Action::Helper(_) => Some(Routine::Helper(&mut contexts[context].helper)),
+            _ => None,
+        };
         (command, Cargo { words: flights.words_mut(flight), call })
     }
 

@@ -60,6 +60,8 @@ pub(super) struct Machine {
     pub random: u64,
     /// Random numbers handed out, if they are recorded.
     pub random_log: Option<Vec<(super::PacketId, u32)>>,
+    /// Times that routines of the core alone have seen, if they are recorded.
+    pub time_log: Option<Vec<(super::PacketId, u64)>>,
     /// The latest trap.
     pub fault: TrapKind,
 }
@@ -90,6 +92,7 @@ impl Machine {
             fault: TrapKind::OutsideCode,
             out: Vec::new(),
             random_log: None,
+            time_log: None,
             counters: CoreCounters::default(),
             config,
         }

@@ -47,6 +47,7 @@ mod costs;
 mod csr;
 mod exec;
 mod flight;
+mod helper;
 mod issue;
 mod machine;
 mod micro;

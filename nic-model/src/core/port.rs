@@ -24,6 +24,8 @@ pub struct CoreConfig {
     pub budget: u64,
     /// Bytes of local memory that one context's stack has; a multiple of 64.
     pub stack_bytes: u32,
+    /// The firmware puts the fields of a `struct __sk_buff` behind the packet vector.
+    pub context_block: bool,
     /// Seed of the core's random number register.
     pub seed: u64,
     /// Whose events its own are.
@@ -65,6 +67,8 @@ pub struct Outcome {
     pub vector: PacketVector,
     /// Instructions executed for it, firmware included.
     pub instructions: u64,
+    /// Where a helper has said that the packet is to go if the verdict is a redirect.
+    pub redirect: Option<bpf::helpers::Redirect>,
 }
 
 /// What is to become of a packet.

@@ -8,16 +8,17 @@ use super::issue::Request;
 use super::machine::{Halt, LOCAL_WORDS, Machine};
 use super::{Fate, TaskKind, TrapKind};
 use crate::firmware::{
-    Action as Verb, Entry, Firmware, PacketVector, Place, Routine, STACK_BASE_REGISTER, Step, VECTOR_WORDS, Verdict,
+    Action as Verb, CONTEXT_BLOCK_BYTES, CONTEXT_BLOCK_OFFSET, Entry, Firmware, PacketVector, Place, Routine,
+    STACK_BASE_REGISTER, Step, VECTOR_PORT, VECTOR_PROTOCOL, VECTOR_WORDS, Verdict,
 };
 use crate::isa::Bank;
 use crate::memory::{Action, AddressMap, Location, MAX_WORDS, MapOp, MemoryKind, TableId, TouchKind};
 
 /// Registers that a map helper may change: R0 to R5 (CoreNIC reserves 12 to 22 of both banks).
-const CLOBBERED: u8 = 12;
+pub(super) const CLOBBERED: u8 = 12;
 /// What it leaves in those that hold no result, with the register's number in the low byte, so that a program that relies
 /// on one shows itself.
-const CLOBBER: u32 = 0xdead_0000;
+pub(super) const CLOBBER: u32 = 0xdead_0000;
 /// Result word of the plain path: pass, counted as such (nfp.md §2.4).
 const PASS: u32 = 0x11 << 16;
 
@@ -41,19 +42,22 @@ impl Stage {
             Stage::Epilogue(verdict) => match verdict.action {
                 Verb::Pass => &firmware.pass,
                 Verb::Drop => &firmware.drop,
-                Verb::Tx => &firmware.tx,
+                Verb::Tx | Verb::Redirect => &firmware.tx,
             },
             Stage::Trapped => &firmware.drop,
             Stage::MapBefore => &firmware.map.before,
             Stage::MapEnter => &firmware.map.enter,
             Stage::MapAfter => &firmware.map.after,
+            Stage::HelperBefore => &firmware.map.before,
+            Stage::HelperEnter => &firmware.map.enter,
+            Stage::HelperAfter => &firmware.map.after,
         }
     }
 }
 
 impl Machine {
     /// Byte address in local memory of the current context's share: its stack, then its packet vector.
-    fn local_base(&self) -> u32 {
+    pub(super) fn local_base(&self) -> u32 {
         (self.current * LOCAL_WORDS * 4 / usize::from(self.config.contexts)) as u32
     }
 
@@ -78,15 +82,35 @@ impl Machine {
         }
     }
 
+    /// The fields of a `struct __sk_buff`, behind the vector, where a context's share of local memory has room for them.
+    fn write_context_block(&mut self, vector: &PacketVector) {
+        const FIELDS: [(usize, usize); 3] = [(16, VECTOR_PROTOCOL), (36, VECTOR_PORT), (40, VECTOR_PORT)];
+        const WIRE_LENGTH: usize = 160;
+        let share = (LOCAL_WORDS * 4 / usize::from(self.config.contexts)) as u32;
+        let stack = self.config.stack_bytes.next_multiple_of(64);
+        if !self.config.context_block || stack + CONTEXT_BLOCK_OFFSET + CONTEXT_BLOCK_BYTES > share {
+            return;
+        }
+        let at = ((self.vector_base() + CONTEXT_BLOCK_OFFSET) / 4) as usize;
+        if let Some(block) = self.local.get_mut(at..at + CONTEXT_BLOCK_BYTES as usize / 4) {
+            block.fill(0);
+            for (field, word) in FIELDS {
+                block[field / 4] = vector.words[word];
+            }
+            block[WIRE_LENGTH / 4] = vector.length();
+        }
+    }
+
     /// The first thing a context does with a packet is to put its vector into local memory.
     pub(super) fn take_up_packet(&mut self) {
         if std::mem::take(&mut self.context().fresh) {
             let vector = self.context().task.vector;
             self.write_vector(&vector);
+            self.write_context_block(&vector);
         }
     }
 
-    fn spend(&mut self, instructions: u64) {
+    pub(super) fn spend(&mut self, instructions: u64) {
         self.cycle += instructions * u64::from(self.config.costs.instruction);
         self.context().executed += instructions;
     }
@@ -141,6 +165,13 @@ impl Machine {
                 Activity::MapFirst
             }
             Stage::MapEnter => Activity::MapAccess { index: 0, done: 0 },
+            Stage::HelperBefore => {
+                let instructions = self.helper_key_instructions(&firmware.map);
+                self.spend(instructions);
+                Activity::HelperFirst
+            }
+            Stage::HelperEnter => Activity::HelperAccess { index: 0, done: 0 },
+            Stage::HelperAfter => Activity::HelperDone,
             Stage::MapAfter => {
                 self.return_from_map();
                 Activity::Program
@@ -152,11 +183,16 @@ impl Machine {
 
     /// What a program finds when it starts: stack base in A22 and behind pointer 0, packet vector behind pointer 1.
     fn start_program(&mut self, code: &CodeStore) {
+        self.begin_program(code.start());
+    }
+
+    /// The same for a program at an address.
+    pub(super) fn begin_program(&mut self, start: u16) {
         let (stack, vector) = (self.local_base(), self.vector_base());
         self.write_gpr(Bank::A, STACK_BASE_REGISTER, stack);
         let context = self.context();
         context.local = [stack, vector, 0, 0];
-        context.pc = code.start();
+        context.pc = start;
         context.slots = 0;
     }
 
@@ -170,7 +206,7 @@ impl Machine {
     }
 
     /// Where a step's command goes. Addresses that a profile takes too far wrap around.
-    fn place(&mut self, memory: MemoryKind, place: Place, bytes: u16) -> Location {
+    pub(super) fn place(&mut self, memory: MemoryKind, place: Place, bytes: u16) -> Location {
         let packet = self.context().task.packet.0;
         let vector = self.context().task.vector;
         let offset = match place {
@@ -189,13 +225,13 @@ impl Machine {
         Location { engine, offset: within(offset, room) }
     }
 
-    fn firmware_command(&mut self, at: Location, bytes: u16, action: Action, wait: bool) {
+    pub(super) fn firmware_command(&mut self, at: Location, bytes: u16, action: Action, wait: bool) {
         let signal = if wait { FIRMWARE_SIGNAL } else { 0 };
         self.issue(Request { at, bytes, action, signal, push: Span::default(), pull: Span::default(), operand: 0 });
     }
 
     /// Waits for all firmware commands that are waited for at all.
-    fn firmware_wait(&mut self) -> Option<End> {
+    pub(super) fn firmware_wait(&mut self) -> Option<End> {
         let context = self.context();
         context.wake = Wake { signals: FIRMWARE_SIGNAL, any: false };
         context.unwaited = false;
@@ -220,7 +256,7 @@ impl Machine {
         call.call.op = match entry {
             Entry::MapUpdate => MapOp::Update,
             Entry::MapDelete => MapOp::Delete,
-            Entry::MapLookup | Entry::Done => MapOp::Lookup,
+            _ => MapOp::Lookup,
         };
         let copied = self.copy_local(0, shape.key, &mut call.call.key).and_then(|()| match entry {
             Entry::MapUpdate => self.copy_local(2, shape.value, &mut call.call.value),

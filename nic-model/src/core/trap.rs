@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bpf::memory::FaultKind;
+
 use super::{ContextId, CoreId};
 
 /// Why a core gave up on the packet a context was working on. Data about the guest, never an `Err` of ours.
@@ -73,6 +75,11 @@ pub enum TrapKind {
         /// Table id.
         table: u32,
     },
+    /// A helper's routine found an argument that it cannot follow.
+    Helper {
+        /// What was wrong.
+        fault: FaultKind,
+    },
     /// The program ended with a result word that names no action.
     NoAction {
         /// The word.
@@ -97,6 +104,7 @@ impl fmt::Display for TrapKind {
             TrapKind::Deadlock { signals } => write!(f, "waits for signals {signals:#06x} that nobody will send"),
             TrapKind::Budget { limit } => write!(f, "more than {limit} instructions for one packet"),
             TrapKind::BadMap { table } => write!(f, "no map has table id {table}"),
+            TrapKind::Helper { fault } => write!(f, "a helper's routine: {fault}"),
             TrapKind::NoAction { result } => write!(f, "result word {result:#x} names no action"),
         }
     }

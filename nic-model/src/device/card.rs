@@ -1,6 +1,6 @@
 //! The card: its parts, and what happens to a packet on its way in.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bpf::diag::{At, Diagnostic};
 use slab::Slab;
@@ -186,12 +186,26 @@ impl Device {
     /// `card-no-port`; `card-one-program` for a program that differs from that of another port; `program-too-long`;
     /// `card-busy` while packets are in work.
     pub fn attach(&mut self, ports: &[PortId], words: &[u64]) -> Result<(), Diagnostic> {
+        self.attach_programs(ports, words, &BTreeMap::new())
+    }
+
+    /// As [`Device::attach`], of several programs one behind the other: `starts` says where those begin that tail calls go
+    /// to, by the numbers that program arrays hold.
+    ///
+    /// # Errors
+    /// As [`Device::attach`].
+    pub fn attach_programs(
+        &mut self,
+        ports: &[PortId],
+        words: &[u64],
+        starts: &BTreeMap<u32, u16>,
+    ) -> Result<(), Diagnostic> {
         if self.in_work() > 0 {
             return Err(Diagnostic::new("card-busy", "a program cannot be attached while packets are in work")
                 .limit("no packets in work", format!("{} packets", self.in_work()))
                 .help("attach programs before the traffic begins"));
         }
-        self.workers.attach(ports, words)
+        self.workers.attach(ports, words, starts)
     }
 
     /// The card's memories: its maps as the host's control plane sees them, and the log of what packets do to them.
@@ -292,7 +306,8 @@ impl Device {
             let kind = self.workers.task_of(port);
             let turn = self.order[stream].begin();
             let place = Place::Wire(buffer);
-            let slot = self.packets.insert(Packet { frame, port, arrived, place, kind, turn, queue: None });
+            let slot =
+                self.packets.insert(Packet { frame, port, arrived, place, kind, turn, queue: None, processor: None });
             post.wake(entering.there, Priority::Arrival, self.source(part::READY), Inner::Ready(slot));
         }
     }

@@ -158,7 +158,8 @@ impl Device {
         let kind = TaskKind::Transmit;
         let stream = self.stream(kind, port);
         let turn = self.order[stream].begin();
-        let slot = self.packets.insert(Packet { frame, port, arrived: now, place, kind, turn, queue: None });
+        let slot =
+            self.packets.insert(Packet { frame, port, arrived: now, place, kind, turn, queue: None, processor: None });
         self.assign(now, slot, post);
     }
 

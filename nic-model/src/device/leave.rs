@@ -1,15 +1,20 @@
 //! What happens to a packet after its program: drop, wire or host.
 
+use bpf::helpers::Redirect;
+
 use super::Slot;
 use super::card::{Device, Exit, Post, part};
 use super::held::Place;
 use super::packets::Packet;
-use super::port::{CardToHost, Fate, LossPlace, MIN_FRAME, Out, QueueId, RxMeta};
+use super::port::{CardToHost, FIRST_IFINDEX, Fate, LossPlace, MIN_FRAME, Out, PortId, QueueId, RxMeta};
 use crate::core::{Fate as Ending, TaskKind};
 use crate::des::Time;
 use crate::dispatch::Worker;
 use crate::firmware::{Action, StatCounter};
 use crate::rings::Take;
+
+/// `BPF_F_INGRESS` of `bpf_redirect`.
+const INGRESS: u64 = 1;
 
 impl Device {
     /// A context is done with its packet.
@@ -24,12 +29,13 @@ impl Device {
                 Action::Drop if verdict.counter == Some(StatCounter::Abort) => Err(Fate::Aborted),
                 Action::Drop => Err(Fate::Dropped),
                 Action::Tx => Ok(Exit::Wire),
+                Action::Redirect => self.redirected(slot, outcome.redirect),
                 Action::Pass => Ok(Exit::Host),
             },
         };
         let leaves = ending.and_then(|exit| {
             let packet = self.packets.get(slot);
-            packet.queue = outcome.vector.queue();
+            packet.queue = outcome.vector.queue().or(packet.processor);
             // What the program did to length and start must lie inside the buffer.
             let whole =
                 packet.kind != TaskKind::Program || self.workers.read_back(packet, &outcome.vector, &self.room.wire);
@@ -59,6 +65,22 @@ impl Device {
         if outcome.kind == TaskKind::Transmit {
             self.read_frames(now, post);
         }
+    }
+
+    /// Where a redirected packet goes: out of another port of the card, or for a processor to the host's queue of that
+    /// number. Anything else is no place that the card reaches.
+    fn redirected(&mut self, slot: Slot, target: Option<Redirect>) -> Result<Exit, Fate> {
+        let Some(target) = target else { return Err(Fate::Aborted) };
+        let ports = self.rx.len();
+        if target.ifindex == 0 || target.flags & INGRESS != 0 {
+            let key = target.map.map(|(_, key)| key).filter(|_| target.ifindex == 0).ok_or(Fate::Aborted)?;
+            self.packets.get(slot).processor = Some((key % u32::from(self.host.queues.max(1))) as u8);
+            return Ok(Exit::Host);
+        }
+        let port = target.ifindex.checked_sub(FIRST_IFINDEX).filter(|port| (*port as usize) < ports);
+        let port = PortId(port.ok_or(Fate::Aborted)? as u8);
+        self.packets.get(slot).port = port;
+        Ok(Exit::Wire)
     }
 
     fn stream_of(&mut self, slot: Slot) -> usize {

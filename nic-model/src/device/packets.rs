@@ -21,6 +21,8 @@ pub(super) struct Packet {
     pub(super) turn: Turn,
     /// Receive queue that the program chose.
     pub(super) queue: Option<u8>,
+    /// Receive queue of the processor that it was redirected to.
+    pub(super) processor: Option<u8>,
 }
 
 /// All of them, in slots that are used again.

@@ -218,6 +218,9 @@ pub enum Fate {
     Lost(LossPlace),
 }
 
+/// `ifindex` of the card's first port on the host; the others follow it (the loopback device is 1).
+pub const FIRST_IFINDEX: u32 = 2;
+
 /// Where a card loses packets, in the order a packet meets the places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LossPlace {

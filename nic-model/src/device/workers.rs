@@ -1,5 +1,6 @@
 //! Cores and memories: what works on packets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bpf::diag::{At, Diagnostic};
@@ -9,14 +10,14 @@ use super::counters::WorkerMeasure;
 use super::held::Place;
 use super::inner::Slot;
 use super::packets::Packet;
-use super::port::{Inner, PortId};
+use super::port::{FIRST_IFINDEX, Inner, PortId};
 use crate::core::{
     CodeStore, Core, CoreConfig, CoreCounters, CoreId, CoreIn, CoreOut, Fate, FlightId, Outcome, PacketId, Resume,
     Task, TaskKind, Trap,
 };
 use crate::des::{Component, Outbox, Priority, Source, Time};
 use crate::dispatch::{Buffers, Worker};
-use crate::firmware::{CodeLayout, Firmware, PacketVector};
+use crate::firmware::{CodeLayout, Firmware, PacketVector, VECTOR_PORT, VECTOR_PROTOCOL};
 use crate::memory::{Memories, MemoryKind};
 use crate::profile::CardProfile;
 
@@ -83,6 +84,7 @@ impl Workers {
                 costs: card.core_costs(),
                 budget: *card.instruction_budget,
                 stack_bytes: capabilities.stack.0 as u32,
+                context_block: capabilities.takes_every_helper(),
                 // Neighbouring seeds give unlike sequences after this odd multiplier (Weyl sequence).
                 seed: seed.wrapping_add(1 + u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 source: Source(first_source.0 + id),
@@ -114,7 +116,12 @@ impl Workers {
     ///
     /// # Errors
     /// `card-no-port`, `card-one-program`, and what [`CodeStore::with_program`] refuses.
-    pub(super) fn attach(&mut self, ports: &[PortId], words: &[u64]) -> Result<(), Diagnostic> {
+    pub(super) fn attach(
+        &mut self,
+        ports: &[PortId],
+        words: &[u64],
+        starts: &BTreeMap<u32, u16>,
+    ) -> Result<(), Diagnostic> {
         if let Some(port) = ports.iter().find(|p| usize::from(p.0) >= self.attached.len()) {
             return Err(Diagnostic::new("card-no-port", "the card has no such port")
                 .at(At::Named(format!("port {}", port.0)))
@@ -126,7 +133,7 @@ impl Workers {
                 .limit("one program for all ports that have one", "a second program")
                 .help("attach the same program to every port, or leave the other ports without one"));
         }
-        let code = Arc::new(CodeStore::with_program(&self.layout, words)?);
+        let code = Arc::new(CodeStore::with_program(&self.layout, words)?.with_programs(starts.clone()));
         let shapes = self.memories.maps().shapes();
         for core in &mut self.cores {
             core.load(Arc::clone(&code));
@@ -236,7 +243,12 @@ impl Workers {
             // Outside the packet engine's part of CTM; of its address only the bank matters.
             Place::Host(_) => slot.0,
         };
-        let vector = PacketVector::new(len as u32, number, self.headroom);
+        let mut vector = PacketVector::new(len as u32, number, self.headroom);
+        if packet.kind == TaskKind::Program {
+            vector.words[VECTOR_PORT] = FIRST_IFINDEX + u32::from(packet.port.0);
+            let ty = packet.frame.bytes.get(12..14).map_or([0; 2], |ty| [ty[0], ty[1]]);
+            vector.words[VECTOR_PROTOCOL] = u16::from_le_bytes(ty).into();
+        }
         let task = Task { packet: packet.frame.id, kind: packet.kind, vector };
         let index = self.index(worker);
         self.work[index] = Some(Work { slot, since: now });

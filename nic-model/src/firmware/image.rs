@@ -14,11 +14,17 @@ pub enum Entry {
     MapUpdate,
     /// `bpf_map_delete_elem`: as look-up. Leaves 0 or the negated error in R0.
     MapDelete,
+    /// Any helper, by its number, with operands in memory of every kind: R1 to R5 in bank A, the program's type (0 XDP, 1 tc) in A0, return address in B0.
+    /// Leaves R0.
+    Helper(u32),
+    /// An atomic operation on a number in the host's byte order: address, operand and the number expected in A23 to A28,
+    /// which operation in A29, return address in B30. Leaves the number that was there in register 23 and 24.
+    Atomic,
 }
 
 impl Entry {
-    /// The door of a helper, by its number in Linux; `None` for helpers that translation carries out by itself, or that
-    /// this firmware does not have.
+    /// The door of a helper, by its number in Linux; `None` for helpers that translation carries out by itself,
+    /// or that have a routine only ([`Entry::Helper`]).
     pub const fn of_helper(helper: u32) -> Option<Entry> {
         match helper {
             1 => Some(Entry::MapLookup),
@@ -46,7 +52,9 @@ impl CodeLayout {
     /// The firmware in the words before the program: `Done` at 1, as in the vendor's tree, then a door for each helper.
     /// The helpers' addresses are assumed; a card announces them (nfp.md §6) and nobody depends on their values.
     pub fn new(start: u16, room: u16) -> Self {
-        let entries = vec![(1, Entry::Done), (2, Entry::MapLookup), (3, Entry::MapUpdate), (4, Entry::MapDelete)];
+        let mut entries = vec![(1, Entry::Done), (2, Entry::MapLookup), (3, Entry::MapUpdate), (4, Entry::MapDelete)];
+        let doors = [Entry::Atomic].into_iter().chain(bpf::helpers::HELPERS.iter().map(|row| Entry::Helper(row.id)));
+        entries.extend((5..start).zip(doors));
         CodeLayout { words: start.saturating_add(room), start, room, entries }
     }
 

@@ -109,6 +109,8 @@ pub enum Action {
     /// The first command of a map helper: the whole operation acts here (over the card's maps), and what it accessed
     /// follows as timed commands of its own. Priced as a read of the map's descriptor.
     Map,
+    /// The first command of a helper's routine, in the same manner; priced as that.
+    Helper(TouchKind),
 }
 
 /// What a [`Action::Touch`] is priced as.
@@ -127,7 +129,7 @@ impl Action {
     /// What it is priced as.
     pub const fn touch(self) -> TouchKind {
         match self {
-            Action::Touch(kind) => kind,
+            Action::Touch(kind) | Action::Helper(kind) => kind,
             Action::Read(_) | Action::Map => TouchKind::Read,
             Action::Write(_) => TouchKind::Write,
             Action::Atomic { .. } => TouchKind::Atomic,

@@ -73,10 +73,10 @@ impl References for CardMaps {
 }
 
 /// The region of one map.
-struct Region<'a> {
-    store: &'a mut Store,
-    base: u64,
-    bytes: u32,
+pub(super) struct Region<'a> {
+    pub store: &'a mut Store,
+    pub base: u64,
+    pub bytes: u32,
 }
 
 impl Region<'_> {

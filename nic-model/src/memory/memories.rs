@@ -2,9 +2,11 @@
 
 use bpf::diag::Diagnostic;
 use bpf::errno::Errno;
+use bpf::network::Network;
 use bpf::program::MapSpec;
 
 use super::engine::{Engine, EngineCounters};
+use super::helper::{self, CardEvent, HelperCall, World};
 use super::record::{Actor, Event, Record};
 use super::store::Store;
 use super::words::{self, MAX_WORDS};
@@ -18,8 +20,17 @@ use crate::des::Time;
 pub struct Cargo<'a> {
     /// Words from or for transfer registers. An atomic takes its operand from the first (and second, the high word).
     pub words: &'a mut [u32; MAX_WORDS],
-    /// The call that an [`Action::Map`] carries out.
-    pub call: Option<&'a mut MapCall>,
+    /// The call that an [`Action::Map`] or [`Action::Helper`] carries out.
+    pub call: Option<Routine<'a>>,
+}
+
+/// A call of the firmware's.
+#[derive(Debug)]
+pub enum Routine<'a> {
+    /// A map helper.
+    Map(&'a mut MapCall),
+    /// Any helper.
+    Helper(&'a mut HelperCall),
 }
 
 /// The memories of a card.
@@ -30,6 +41,9 @@ pub struct Memories {
     stores: Vec<Store>,
     maps: CardMaps,
     log: Option<Vec<Record>>,
+    network: Network,
+    events: Option<Vec<CardEvent>>,
+    event_count: u64,
 }
 
 impl Memories {
@@ -49,6 +63,9 @@ impl Memories {
             maps: CardMaps::new(config.map_base, config.emem.bytes.min(1 << 32), cpus),
             addresses,
             log: None,
+            network: Network::EMPTY,
+            events: None,
+            event_count: 0,
         }
     }
 
@@ -91,14 +108,14 @@ impl Memories {
         let answer = self.engines[usize::from(command.engine.0)].take(now, action.touch(), offset, u32::from(bytes));
         // Most commands of the firmware only take time.
         if !matches!(action, Action::Touch(_)) {
-            self.act(command, cargo);
+            self.act(now, command, cargo);
         }
         answer
     }
 
     /// What a command does.
     #[inline(never)]
-    fn act(&mut self, command: &MemCommand, cargo: Cargo<'_>) {
+    fn act(&mut self, now: Time, command: &MemCommand, cargo: Cargo<'_>) {
         let index = usize::from(command.engine.0);
         let MemCommand { offset, bytes, action, .. } = *command;
         let len = usize::from(bytes).min(4 * MAX_WORDS);
@@ -138,11 +155,31 @@ impl Memories {
             }
             Action::Touch(_) => {}
             Action::Map => {
-                if let Some(call) = cargo.call {
+                if let Some(Routine::Map(call)) = cargo.call {
                     self.call(command, call);
                 }
             }
+            Action::Helper(_) => {
+                if let Some(Routine::Helper(call)) = cargo.call {
+                    call.now_ns = now.ps() / 1000;
+                    self.help(command, call);
+                }
+            }
         }
+    }
+
+    fn help(&mut self, command: &MemCommand, call: &mut HelperCall) {
+        let world = World {
+            stores: &mut self.stores,
+            maps: &self.maps,
+            addresses: self.addresses,
+            network: &self.network,
+            events: self.events.as_mut(),
+            event_count: &mut self.event_count,
+            log: self.log.as_mut(),
+            actor: actor(command),
+        };
+        helper::run(call, Some(world));
     }
 
     fn call(&mut self, command: &MemCommand, call: &mut MapCall) {
@@ -182,6 +219,26 @@ impl Memories {
     /// The log so far, which starts anew.
     pub fn take_log(&mut self) -> Vec<Record> {
         self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives the card the host's devices, routes and neighbours, as its driver offloads them.
+    pub fn set_network(&mut self, network: Network) {
+        self.network = network;
+    }
+
+    /// Starts the record of events and lines that programs send to the host; without this call they are only counted.
+    pub fn start_events(&mut self) {
+        self.events = Some(Vec::new());
+    }
+
+    /// The events so far; the record starts anew.
+    pub fn take_events(&mut self) -> Vec<CardEvent> {
+        self.events.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Events that programs have sent to the host.
+    pub fn events_sent(&self) -> u64 {
+        self.event_count
     }
 
     /// The card's maps.

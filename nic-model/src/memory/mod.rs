@@ -16,6 +16,7 @@ mod cache;
 mod command;
 mod config;
 mod engine;
+mod helper;
 mod maps;
 mod memories;
 mod record;
@@ -29,8 +30,9 @@ pub use address::{AddressMap, EMEM_ISLAND, FIRST_CORE_ISLAND, IMEM_ISLAND, Locat
 pub use command::{Action, Answer, AtomicOp, ByteOrder, EngineId, MemCommand, MemoryKind, TouchKind};
 pub use config::{CacheConfig, EngineTiming, MemoriesConfig, MemoryConfig};
 pub use engine::EngineCounters;
+pub use helper::{CardEvent, HelperCall, Operation, Touch, call_locally, is_local};
 pub use maps::{CardMap, CardMaps, MapCall, MapOp, MapShape, TableId};
-pub use memories::{Cargo, Memories};
+pub use memories::{Cargo, Memories, Routine};
 pub use record::{Actor, Event, Record};
 pub use store::Store;
 pub use words::MAX_WORDS;

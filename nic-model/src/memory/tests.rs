@@ -107,11 +107,11 @@ fn a_call_acts_at_once_and_leaves_its_accesses() {
     let command = command(&memories, descriptor, 24, Action::Map);
     let mut words = [0; MAX_WORDS];
     let mut call = MapCall { op: MapOp::Update, table, key: vec![7; 8], value: vec![1, 2, 3, 4], ..MapCall::default() };
-    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(&mut call) });
+    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(Routine::Map(&mut call)) });
     assert_eq!(call.result, Ok(()));
     assert!(!call.log.accesses().is_empty());
     call.op = MapOp::Lookup;
-    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(&mut call) });
+    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(Routine::Map(&mut call)) });
     let offset = call.found.expect("the key was just put there");
     let base = memories.maps().get(table).unwrap().base();
     let at = memories.addresses().resolve40(AddressMap::emem_address(base + u64::from(offset)), 4).unwrap();
@@ -123,7 +123,7 @@ fn a_call_acts_at_once_and_leaves_its_accesses() {
     assert_eq!(log[2].event, Event::Read { table, offset, bytes: vec![1, 2, 3, 4] });
     assert_eq!(memories.user_entries(table), [(vec![7; 8], vec![1, 2, 3, 4])]);
     call.table = TableId(9);
-    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(&mut call) });
+    memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(Routine::Map(&mut call)) });
 }
 
 #[test]

@@ -110,6 +110,11 @@ impl Capabilities {
         lists(&self.helpers, name, bpf::helpers::proto(id).is_some())
     }
 
+    /// Whether the firmware has every helper of this project, by routines over whatever memory their arguments are in.
+    pub fn takes_every_helper(&self) -> bool {
+        self.helpers.iter().any(|name| name == ANY)
+    }
+
     /// Whether maps of this type are there.
     pub fn takes_map(&self, ty: MapType) -> bool {
         lists(&self.map_types, ty.name(), bpf::maps::KINDS.iter().any(|kind| kind.ty == ty))

@@ -4,6 +4,7 @@
 
 pub mod asm;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bpf::diag::Diagnostic;
@@ -48,6 +49,7 @@ pub fn core_config(id: u16, costs: CoreCosts) -> CoreConfig {
         costs,
         budget: 1_000_000,
         stack_bytes: 512,
+        context_block: false,
         seed: 1,
         source: Source(id),
     }
@@ -77,7 +79,7 @@ impl Arrival {
     /// A command after it has been served.
     pub fn new(at: Time, command: &MemCommand, words: &[u32; MAX_WORDS]) -> Arrival {
         let moved = match command.action {
-            Action::Touch(_) | Action::Map => 0,
+            Action::Touch(_) | Action::Map | Action::Helper(_) => 0,
             _ => usize::from(command.bytes).div_ceil(4),
         };
         let MemCommand { core, context, engine, offset, bytes, action, .. } = *command;
@@ -139,7 +141,12 @@ impl Bench {
 
     /// Gives all cores a program.
     pub fn load(&mut self, words: &[u64]) -> Result<(), Diagnostic> {
-        let code = Arc::new(CodeStore::with_program(&layout(), words)?);
+        self.load_programs(words, BTreeMap::new())
+    }
+
+    /// The same with programs behind it that tail calls go to.
+    pub fn load_programs(&mut self, words: &[u64], starts: BTreeMap<u32, u16>) -> Result<(), Diagnostic> {
+        let code = Arc::new(CodeStore::with_program(&layout(), words)?.with_programs(starts));
         for core in &mut self.cores {
             core.load(Arc::clone(&code));
         }
@@ -242,7 +249,7 @@ pub fn door(entry: Entry) -> u16 {
     layout().address(entry).expect("the firmware of the tests has all doors")
 }
 
-/// The code store of the tests: firmware below 64, programs behind it.
+/// The code store of the tests: firmware below 256, programs behind it.
 pub fn layout() -> CodeLayout {
-    CodeLayout::new(64, 8000)
+    CodeLayout::new(256, 7900)
 }

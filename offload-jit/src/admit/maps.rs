@@ -70,6 +70,16 @@ impl WordUses {
         Self { words: BTreeMap::new(), named }
     }
 
+    /// Whether a word is used in ways that the card's atomic engine does not go together with.
+    pub(super) fn conflict(&self) -> bool {
+        self.words.values().any(|word| word.atomic.is_some() && (word.read.is_some() || word.nonzero.is_some()))
+    }
+
+    /// Forgets what is added to atomically.
+    pub(super) fn forget_atomics(&mut self) {
+        self.words.values_mut().for_each(|word| word.atomic = None);
+    }
+
     /// Notes a use of the words that the bytes lie in.
     pub(super) fn note(&mut self, map: MapIndex, slot: usize, bytes: Range<u32>, what: Use) {
         for index in bytes.start / 4..bytes.end.div_ceil(4) {
@@ -123,7 +133,7 @@ impl Visit<'_> {
     }
 
     fn check_map(&mut self, spec: &MapSpec) {
-        let card = self.card;
+        let (card, best) = (self.card, self.best);
         let mut refuse = |rule, reason: &str, limit: String, actual: String, help: &str| {
             self.refusals.push(Refusal::new(rule, reason).named(&spec.name).limit(limit, actual).help(help));
         };
@@ -137,7 +147,9 @@ impl Visit<'_> {
                 help,
             );
         }
-        if Map::kind_of(spec.ty).is_some_and(|kind| kind.holds != Holds::Values) {
+        let holds = Map::kind_of(spec.ty).map(|kind| kind.holds);
+        let follows = best && matches!(holds, Some(Holds::Programs | Holds::Maps | Holds::Devices | Holds::Cpus));
+        if holds.is_some_and(|holds| holds != Holds::Values) && !follows {
             refuse(
                 Rule::MapType,
                 "the translation does not follow references to programs and maps",

@@ -44,6 +44,8 @@ pub(crate) struct Admitted {
     pub frames: Vec<Frame>,
     /// Limits of `bpf_xdp_adjust_head`.
     pub head: HeadLimits,
+    /// The program asks for redirects, so that its verdict may be one.
+    pub redirects: bool,
     /// What is known to go wrong.
     pub notes: Vec<Note>,
 }
@@ -90,6 +92,8 @@ struct Visit<'a> {
     head: call::HeadCalls,
     /// First slot of the first called function.
     callees: usize,
+    /// It is this project's own translation that is asked for.
+    best: bool,
 }
 
 /// Holds a program against a card as the Linux driver does.
@@ -116,6 +120,7 @@ impl<'a> Visit<'a> {
             words: maps::WordUses::new(program),
             head: call::HeadCalls::default(),
             callees,
+            best: false,
         }
     }
 
@@ -132,7 +137,7 @@ impl<'a> Visit<'a> {
                 least: limits.offset_min,
                 most: limits.offset_max,
             });
-            Admitted { steps, hook, frames, head, notes }
+            Admitted { steps, hook, frames, head, redirects: false, notes }
         });
         Admission { admitted, refusals, maps, budget }
     }

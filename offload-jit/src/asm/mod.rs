@@ -64,6 +64,10 @@ pub enum External {
     Done,
     /// The firmware's routine for a helper, by the helper's number.
     Helper(u32),
+    /// The firmware's routine for a helper over memory of every kind, by the helper's number.
+    Routine(u32),
+    /// The firmware's routine for atomic operations.
+    Atomic,
 }
 
 /// Which part of the program an instruction belongs to.

@@ -4,6 +4,7 @@ use nic_model::isa::{Bank, Dst, Reg, Source};
 
 use super::touch::{BANK, Places};
 use super::{Code, Inst};
+use crate::asm::{External, Goal};
 
 /// The numbers of registers that do, a bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,11 @@ impl Mirrored {
 
     /// Behind an instruction.
     pub(super) fn step(&mut self, inst: &Inst) {
+        if inst.goal == Some(Goal::External(External::Atomic)) {
+            // The number that was there is left in both banks.
+            self.0 |= 0b11 << 23;
+            return;
+        }
         if inst.called().is_some() {
             // A routine leaves its result, R0, in both banks, and nothing anyone may rely on in those of R1 to R5.
             self.0 = self.0 & !0xfff | 0b11;

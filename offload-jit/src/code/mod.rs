@@ -30,6 +30,8 @@ mod touch;
 
 use std::collections::BTreeMap;
 
+use bpf::helpers::signature::arguments;
+use bpf::program::ProgType;
 use nic_model::isa::{Bank, CondCodes, Op, Swap};
 
 use crate::asm::{Assembly, External, Fixup, Goal, Label, Origin};
@@ -73,20 +75,39 @@ impl Inst {
     /// What a routine of the firmware reads and what it leaves undefined: the registers of R0 to R5
     /// ([`crate::lower`]'s convention of calls). Nothing of other instructions.
     fn called(&self) -> Option<(Places, Places)> {
-        let Some(Goal::External(External::Helper(id))) = self.goal else { return None };
         let both = |n: u8| Places::gpr(Bank::A, n).union(Places::gpr(Bank::B, n));
-        let arguments: Places = (0..12).map(both).collect();
+        let lost = [Places::FLAGS, Places::RUNNING, Places::XFER_IN, Places::XFER_OUT, Places::BETWEEN];
+        let id = match self.goal {
+            Some(Goal::External(External::Helper(id) | External::Routine(id))) => id,
+            // Address, operand, number expected, which operation; the firmware leaves a number in their place.
+            Some(Goal::External(External::Atomic)) => {
+                let reads: Places = (23..30).map(|n| Places::gpr(Bank::A, n)).collect();
+                let reads = reads.union(Places::gpr(Bank::B, 30)).union(Places::LOCAL);
+                let writes: Places = (23..25).map(both).collect();
+                return Some((reads, lost.into_iter().fold(writes, Places::union)));
+            }
+            _ => return None,
+        };
+        let plain = matches!(self.goal, Some(Goal::External(External::Helper(_))));
+        let registers: Places = (0..12).map(both).collect();
         let reads = match id {
-            1 | 3 => Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)),
-            2 => [(Bank::A, 0), (Bank::B, 0), (Bank::A, 8), (Bank::A, 9)]
+            1 | 3 if plain => Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)),
+            2 if plain => [(Bank::A, 0), (Bank::B, 0), (Bank::A, 8), (Bank::A, 9)]
                 .map(|(b, n)| Places::gpr(b, n))
                 .into_iter()
                 .collect(),
-            _ => arguments,
+            // The program's type in register 0, arguments in bank A.
+            _ => {
+                let count = [ProgType::Xdp, ProgType::SchedCls].map(|ty| arguments(id, ty).len());
+                let last = 2 + 2 * count.into_iter().max().unwrap_or(5) as u8;
+                (2..last.min(12))
+                    .map(|n| Places::gpr(Bank::A, n))
+                    .collect::<Places>()
+                    .union(Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)))
+            }
         };
         let reads = [Places::LOCAL, Places::pointer(0), Places::pointer(2)].into_iter().fold(reads, Places::union);
-        let clobbers = [Places::FLAGS, Places::RUNNING, Places::XFER_IN, Places::XFER_OUT, Places::BETWEEN];
-        Some((reads, clobbers.into_iter().fold(arguments, Places::union)))
+        Some((reads, lost.into_iter().fold(registers, Places::union)))
     }
 }
 
@@ -139,7 +160,7 @@ impl Block {
         let Some(last) = self.insts.last() else { return Next::On };
         match (&last.op, last.goal) {
             (Op::Br(_), Some(Goal::Label(to))) => Next::To(to),
-            (Op::Br(_), Some(Goal::External(External::Helper(_)))) => {
+            (Op::Br(_), Some(Goal::External(External::Helper(_) | External::Routine(_) | External::Atomic))) => {
                 Next::Through(self.return_label().expect("a call makes its return address up first"))
             }
             (Op::Br(_), _) => Next::Out,

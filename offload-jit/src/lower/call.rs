@@ -11,6 +11,7 @@ use super::Lowering;
 use super::home::{Gpr, Home, PACKET_LENGTH, PACKET_POINTER, SCRATCH, STACK_BASE, VECTOR_LENGTH};
 use super::stack::POINTER_DELAY;
 use crate::action::{EventData, MapHelper};
+use crate::admit::Hook;
 use crate::asm::External;
 
 /// The least a packet may shrink to: an Ethernet header (Linux, `ETH_HLEN`).
@@ -50,6 +51,15 @@ impl Lowering<'_> {
             EventData::Packet => 8,
         };
         self.call_firmware(External::Helper(EVENT_OUTPUT), SECOND, Source::Imm(kind));
+    }
+
+    /// Any helper: the firmware takes its arguments where they are, and learns the program's type.
+    pub(super) fn call_helper(&mut self, id: u32, changes_packet: bool) {
+        let ty = u8::from(self.hook == Hook::Tc);
+        self.call_firmware(External::Routine(id), FIRST, Source::Imm(ty));
+        if changes_packet {
+            self.prologue();
+        }
     }
 
     /// Jumps to a routine with one argument in bank A; argument and return address are set in the delay slots.

@@ -4,7 +4,9 @@ use bpf::insn::Reg as BpfReg;
 use nic_model::isa::{AluOp, Cond, Dst, Shift, ShiftOp};
 
 use super::Lowering;
-use super::home::{Home, PACKET_LENGTH, PACKET_POINTER, QUEUE_SELECTED, VECTOR_FLAGS, VECTOR_QUEUE};
+use super::home::{
+    Home, PACKET_LENGTH, PACKET_POINTER, QUEUE_SELECTED, VECTOR_DEVICE, VECTOR_FLAGS, VECTOR_METADATA, VECTOR_QUEUE,
+};
 use crate::action::Field;
 
 /// A queue number that the firmware refuses, for it has no more receive queues than this (Linux nfp driver,
@@ -21,6 +23,12 @@ impl Lowering<'_> {
             Field::Data => self.asm.copy(dst.low.both(), PACKET_POINTER),
             Field::DataEnd => self.asm.alu(dst.low.both(), PACKET_LENGTH, AluOp::Add, PACKET_POINTER),
             Field::Length => self.asm.copy(dst.low.both(), PACKET_LENGTH),
+            Field::Metadata => {
+                self.asm.copy(dst.low.both(), PACKET_POINTER);
+                self.asm.alu(dst.low.both(), dst.low.a(), AluOp::Sub, VECTOR_METADATA);
+            }
+            Field::Device => self.asm.copy(dst.low.both(), VECTOR_DEVICE),
+            Field::Zero => self.asm.constant(dst.low.both(), 0),
         }
         self.asm.constant(dst.high.both(), 0);
     }

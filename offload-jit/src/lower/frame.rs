@@ -24,6 +24,10 @@ const PREFETCH: usize = 8;
 const ABORTED: u8 = 0x82;
 /// XDP_ABORTED, XDP_DROP (drop), XDP_PASS (pass), XDP_TX (send back), a byte each from the lowest.
 const XDP_ACTIONS: u32 = 0x4411_2282;
+/// XDP_REDIRECT.
+const XDP_REDIRECT: u8 = 4;
+/// Sent where a helper has said, counted as sent.
+const REDIRECTED: u8 = 0x48;
 /// The largest XDP return code with an action.
 const XDP_LARGEST: u8 = 3;
 
@@ -45,9 +49,11 @@ const TABLE: Gpr = Gpr(2);
 const SECOND_TABLE: Gpr = Gpr(3);
 
 /// The verdict word of a return code, as the epilogue makes it.
-pub(crate) fn verdict(hook: Hook, code: u32) -> u32 {
+pub(crate) fn verdict(hook: Hook, redirects: bool, code: u32) -> u32 {
     let field = |table: u32, at: u32, bits: u32| u32::from((table >> (at * bits)) as u8) & ((1 << bits) - 1);
     let action = match hook {
+        Hook::Xdp if redirects && code == XDP_REDIRECT.into() => REDIRECTED.into(),
+        Hook::Tc if redirects && code == TC_LARGEST.into() => REDIRECTED.into(),
         Hook::Xdp if code <= XDP_LARGEST.into() => field(XDP_ACTIONS, code, 8),
         Hook::Xdp => ABORTED.into(),
         Hook::Tc if code <= TC_LARGEST.into() => field(TC_ACTIONS, code, 4) | field(TC_STATISTICS, code, 4) << 4,
@@ -66,6 +72,7 @@ impl Lowering<'_> {
     /// Where a program that must not go on, and then one that is finished, goes.
     pub(super) fn epilogue_xdp(&mut self) {
         self.abort(ABORTED);
+        self.redirect(XDP_REDIRECT);
         self.refuse_above(XDP_LARGEST);
         self.asm.constant(Dst::to(TABLE.b()), XDP_ACTIONS);
         self.asm.shift(Dst::to(AMOUNT.a()), CODE.b(), Shift::Left(3));
@@ -78,6 +85,7 @@ impl Lowering<'_> {
     /// The same for tc.
     pub(super) fn epilogue_tc(&mut self) {
         self.abort(PASSED);
+        self.redirect(TC_LARGEST);
         self.refuse_above(TC_LARGEST);
         self.asm.copy(Dst::to(VERDICT.a()), 0u8);
         self.asm.constant(Dst::to(TABLE.b()), TC_ACTIONS);
@@ -96,6 +104,20 @@ impl Lowering<'_> {
         self.asm.copy(Dst::to(VERDICT.a()), 0u8);
         self.verdict(action);
         self.asm.entry(External::Out);
+    }
+
+    /// The return code of a redirect, in programs that ask for one.
+    fn redirect(&mut self, code: u8) {
+        if !self.redirects {
+            return;
+        }
+        let other = self.asm.label();
+        self.asm.alu(Dst::NONE, code, AluOp::Xor, CODE.b());
+        self.asm.branch(Cond::Ne, other, 0);
+        self.asm.branch_external(None, External::Done, 2);
+        self.asm.copy(Dst::to(VERDICT.a()), 0u8);
+        self.verdict(REDIRECTED);
+        self.asm.bind(other);
     }
 
     fn refuse_above(&mut self, largest: u8) {

@@ -7,7 +7,8 @@
 //! | constants that are stored, numbers that are divided | registers 23 to 31 of both banks, in mode best |
 //! | stack of the running function | local memory from the address in register 22 of bank A; pointer 0 stands there |
 //! | length of the packet | register 22 of bank B |
-//! | packet vector | local memory pointer 1: word 0 length, 2 packet pointer, 4 flags, 6 queue |
+//! | packet vector | local memory pointer 1: word 0 length, 1 device, 2 packet pointer, 3 bytes of metadata, 4 flags, 6 queue |
+//! | context's other fields | local memory, 64 bytes behind the packet vector, at their offsets in `struct __sk_buff` |
 //!
 //! Because every half is in both banks, any two of them can be the two sources of one instruction.
 
@@ -77,6 +78,10 @@ const fn vector(offset: u8) -> Reg {
 
 /// Length of the packet in bits 0 to 13.
 pub(super) const VECTOR_LENGTH: Reg = vector(0);
+/// Number of the device the packet came in by.
+pub(super) const VECTOR_DEVICE: Reg = vector(1);
+/// Bytes of metadata in front of the packet.
+pub(super) const VECTOR_METADATA: Reg = vector(3);
 /// Address of the packet in the island's memory, with the packet's number in the upper bits.
 pub(super) const PACKET_POINTER: Reg = vector(2);
 /// Flags; [`QUEUE_SELECTED`] is one.

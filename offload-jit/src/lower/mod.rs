@@ -6,6 +6,7 @@
 //! ([`crate::code`]).
 
 mod alu;
+mod atomic;
 mod call;
 mod context;
 mod frame;
@@ -20,10 +21,12 @@ mod reciprocal;
 mod shift;
 mod stack;
 
+use bpf::insn::Reg;
 use bpf::program::MapIndex;
 pub(crate) use frame::verdict;
+use nic_model::isa::Cond;
 
-use crate::action::{Action, Sink, Source};
+use crate::action::{Action, Among, Sink, Source};
 use crate::admit::{Admitted, Frame, HeadLimits, Hook};
 use crate::asm::{Assembly, External, Label, Origin};
 use crate::mode::Mode;
@@ -38,6 +41,9 @@ struct Lowering<'a> {
     /// A label for every slot, and one after the last.
     slots: Vec<Label>,
     head: HeadLimits,
+    hook: Hook,
+    /// The program asks for redirects.
+    redirects: bool,
     mode: Mode,
     /// The subroutine that divides, once something has.
     divide: Option<Label>,
@@ -56,6 +62,8 @@ pub(crate) fn lower(program: &Admitted, tables: &[u32], mode: Mode) -> Assembly 
         frames: &program.frames,
         slots,
         head: program.head,
+        hook: program.hook,
+        redirects: program.redirects,
         mode,
         divide: None,
         tables,
@@ -95,6 +103,30 @@ impl Lowering<'_> {
             self.asm.constant(half.both(), value);
         }
         CONSTANT
+    }
+
+    /// One action or another, by what an address says of itself.
+    fn choose(&mut self, base: Reg, among: Among, there: &Action, elsewhere: &Action) {
+        /// Set in addresses of packet memory.
+        const PACKET_BIT: u8 = 31;
+        let (other, end) = (self.asm.label(), self.asm.label());
+        let base = Home::of(base);
+        let (first, second) = match among {
+            Among::Values => {
+                self.note(base.high.a());
+                self.asm.branch(Cond::Eq, other, 0);
+                (there, elsewhere)
+            }
+            Among::Packets => {
+                self.asm.branch_bit_set(base.low.a(), PACKET_BIT, other);
+                (elsewhere, there)
+            }
+        };
+        self.action(first);
+        self.asm.jump(end, 0);
+        self.asm.bind(other);
+        self.action(second);
+        self.asm.bind(end);
     }
 
     /// Goes over to another function where one begins.
@@ -168,6 +200,11 @@ impl Lowering<'_> {
             Action::Branch { width, cond, dst, src, negated, to } => self.branch(width, cond, dst, src, negated, to),
             Action::CallLocal { to } => self.call_local(to),
             Action::CallMap { helper, key } => self.call_map(helper, key),
+            Action::Choose { base, among, ref there, ref elsewhere } => self.choose(base, among, there, elsewhere),
+            Action::CallHelper { id, changes_packet } => self.call_helper(id, changes_packet),
+            Action::AtomicCall { op, fetch, wide, base, off, src } => {
+                self.atomic_call(op, fetch, wide, base, off, src);
+            }
             Action::CallRandom => self.call_random(),
             Action::CallEvent { data } => self.call_event(data),
             Action::AdjustHead { certain } => self.adjust_head(certain),

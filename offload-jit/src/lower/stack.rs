@@ -6,6 +6,7 @@
 //! accesses to the words above are done in scratch.
 
 use bpf::insn::{Reg as BpfReg, Size};
+use nic_model::firmware::CONTEXT_BLOCK_OFFSET;
 use nic_model::isa::{AluOp, Csr, Dst, Reg, Shift};
 
 use super::Lowering;
@@ -105,6 +106,17 @@ impl Lowering<'_> {
         let bytes = size.bytes() as i32;
         let from_base = |pointer: i32| self.frame.depth as i32 + i32::from(off) + pointer;
         match at {
+            StackAt::Context => {
+                // The block stands behind the packet vector.
+                let start = i32::from(off);
+                self.asm.csr_read(Csr::LM_ADDR1);
+                self.asm.constant(Dst::to(SCRATCH.a()), 0);
+                let at = CONTEXT_BLOCK_OFFSET + start as u32;
+                let at = self.asm.wide_operand(at, SCRATCH.b());
+                self.asm.alu(Dst::to(SCRATCH.b()), SCRATCH.a(), AluOp::Add, at);
+                self.asm.csr_write(Csr::LM_ADDR3, SCRATCH.b());
+                (Through::Walking, start)
+            }
             StackAt::Register(pointer) => {
                 // The low two bits of the address are dropped on the way into the pointer.
                 let start = from_base(pointer);

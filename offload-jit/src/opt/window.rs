@@ -54,6 +54,9 @@ pub(super) fn open_windows(steps: &mut [Step]) {
             | Action::Classic { .. }
             | Action::CallLocal { .. }
             | Action::CallMap { .. }
+            | Action::Choose { .. }
+            | Action::CallHelper { .. }
+            | Action::AtomicCall { .. }
             | Action::CallRandom
             | Action::CallEvent { .. }
             | Action::AdjustHead { .. }

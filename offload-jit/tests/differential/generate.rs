@@ -5,6 +5,8 @@
 //! R6 holds the context, R7 the packet's start, R8 the start of a part that lies at a variable offset. R0 to R5 and R9 are
 //! numbers at every point where a snippet ends. At the end all of them are folded into the packet and the return code.
 
+mod routines;
+
 use bpf::insn::{AluOp, AtomicOp, ByteOrder, Callee, Cond, Insn, Operand, Reg, Size, Wide, Width};
 use bpf::program::{Function, MapIndex, MapSpec, MapType, ProgType, Program};
 
@@ -42,6 +44,13 @@ fn maps() -> Vec<MapSpec> {
         map("hash", MapType::HASH, 8, 16, 16),
         map("table", MapType::HASH, 8, 8, 16),
         map("data", MapType::ARRAY, 4, 32, 1),
+        MapSpec { flags: bpf::maps::BPF_F_NO_PREALLOC, ..map("lpm", MapType::LPM_TRIE, 8, 8, 32) },
+        map("lru", MapType::LRU_HASH, 8, 8, 8),
+        map("per_cpu", MapType::PERCPU_ARRAY, 4, 8, 4),
+        map("events", MapType::PERF_EVENT_ARRAY, 4, 4, 4),
+        map("ring", MapType::RINGBUF, 0, 0, 65536),
+        map("devices", MapType::DEVMAP, 4, 4, 8),
+        map("counters", MapType::ARRAY, 4, 16, 4),
     ]
 }
 
@@ -56,6 +65,11 @@ pub fn entries() -> Vec<Entry> {
         entries.push((1, n.to_le_bytes().to_vec(), rng.bytes(16)));
         entries.push((2, n.to_le_bytes().to_vec(), rng.bytes(8)));
     }
+    for n in 0..4u32 {
+        let key = [(8 * n).to_le_bytes(), [1, 2, 3, 4]].concat();
+        entries.push((routines::LPM as usize, key, rng.bytes(8)));
+        entries.push((routines::DEVICES as usize, n.to_le_bytes().to_vec(), (n + 2).to_le_bytes().to_vec()));
+    }
     entries
 }
 
@@ -66,6 +80,8 @@ struct Draft {
     out: Vec<Insn>,
     /// Slots of the stack that hold something.
     written: Vec<i16>,
+    /// It asks for redirects.
+    redirects: bool,
     /// Branches to the end.
     leaves: Vec<usize>,
     /// Calls of the function behind the end.
@@ -83,6 +99,7 @@ pub fn program(seed: u64, wide: bool) -> Program {
         rng,
         out: Vec::new(),
         written: Vec::new(),
+        redirects: false,
         leaves: Vec::new(),
         calls: Vec::new(),
     };
@@ -197,8 +214,12 @@ impl Draft {
     }
 
     fn snippet(&mut self) {
-        if self.wide && self.rng.once_in(3) {
-            return if self.rng.once_in(4) { self.data() } else { self.wide_arithmetic() };
+        if self.wide && self.rng.once_in(2) {
+            return match self.rng.below(4) {
+                0 => self.data(),
+                1 => self.wide_arithmetic(),
+                _ => self.routine(),
+            };
         }
         match self.rng.below(16) {
             0..=2 => self.arithmetic(),
@@ -562,7 +583,12 @@ impl Draft {
             self.out.extend([alu(AluOp::Xor, Reg::R4, Operand::Reg(Reg::R5)), store(Size::W, Reg::R7, 0, Reg::R4)]);
         }
         let end = self.out.len();
-        self.out.extend([load(Size::B, Reg::R0, Reg::R7, FOLD), alu(AluOp::And, Reg::R0, Operand::Imm(3)), Insn::Exit]);
+        let codes = if self.redirects { 5 } else { 3 };
+        self.out.extend([
+            load(Size::B, Reg::R0, Reg::R7, FOLD),
+            alu(AluOp::And, Reg::R0, Operand::Imm(codes)),
+            Insn::Exit,
+        ]);
         for slot in &self.leaves {
             if let Insn::Branch { off, .. } = &mut self.out[*slot] {
                 *off = (end - slot - 1) as i16;
@@ -577,7 +603,8 @@ impl Draft {
             function = Some(Function::new("callee", start));
             self.callee();
         }
-        let mut program = Program::from_insns(&format!("seed_{seed}"), ProgType::Xdp, self.out, maps());
+        let maps = if self.wide { maps() } else { maps()[..4].to_vec() };
+        let mut program = Program::from_insns(&format!("seed_{seed}"), ProgType::Xdp, self.out, maps);
         program.functions.extend(function);
         program
     }

@@ -1,4 +1,4 @@
-//! A check as text: a table for each object, and under it every reason.
+//! A check as text: one table of all programs, and under it every reason, object by object.
 
 use std::fmt::Write;
 
@@ -14,11 +14,14 @@ use crate::report::grouped;
 /// The report as text.
 pub fn render(report: &Report) -> String {
     let mut text = format!("{}, mode {}\n", report.nic, report.mode);
-    for object in &report.objects {
+    programs(&mut text, report);
+    for object in report.objects.iter().filter(|object| has_reasons(object)) {
         let _ = write!(text, "\n{}\n", object.object);
-        match &object.error {
-            Some(error) => describe(&mut text, "not read", error),
-            None => programs(&mut text, report, object),
+        if let Some(error) = &object.error {
+            describe(&mut text, "not read", error);
+        }
+        for program in &object.programs {
+            reasons(&mut text, program);
         }
     }
     let s = &report.summary;
@@ -33,25 +36,48 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn programs(text: &mut String, report: &Report, object: &ObjectReport) {
+/// Whether there is more to say of an object than its rows.
+fn has_reasons(object: &ObjectReport) -> bool {
+    let program =
+        |program: &ProgramReport| program.error.is_some() || !program.refusals.is_empty() || !program.notes.is_empty();
+    object.error.is_some() || object.programs.iter().any(program)
+}
+
+fn programs(text: &mut String, report: &Report) {
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY).force_no_tty();
     table.set_header(head(report));
-    for program in &object.programs {
-        table.add_row(row(program));
+    for object in &report.objects {
+        for (n, program) in object.programs.iter().enumerate() {
+            // An object is named where its rows begin.
+            let name = if n == 0 { object.object.as_str() } else { "" };
+            table.add_row([Cell::new(name)].into_iter().chain(row(program)));
+        }
+    }
+    if table.is_empty() {
+        return;
     }
     for line in table.lines() {
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    for program in &object.programs {
-        reasons(text, program);
+}
+
+/// Bytes in the largest unit that they fill, a tenth of it at most too many.
+fn rounded(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+    let fills = |(_, shift): &&(&str, u32)| bytes >> shift > 0;
+    let Some(&(unit, shift)) = UNITS.iter().find(fills) else { return "0 B".to_owned() };
+    let tenths = (u128::from(bytes) * 10).div_ceil(1 << shift);
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
     }
 }
 
 /// The limits stand here, so that the rows hold what is needed of them.
 fn head(report: &Report) -> Vec<String> {
     let limits = &report.limits;
-    let mut head = ["program", "type", "verdict", "offload"].map(str::to_owned).to_vec();
+    let mut head = ["object", "program", "type", "verdict", "offload"].map(str::to_owned).to_vec();
     let modes = Mode::ALL.map(Mode::id).join(" / ");
     head.extend([
         format!("words: {modes}\nof {}", grouped(limits.words)),
@@ -85,7 +111,7 @@ fn row(program: &ProgramReport) -> Vec<Cell> {
     ];
     let Some(need) = &program.budget else { return cells };
     let number = |n: Option<u64>| n.map_or("-".to_owned(), grouped);
-    let bytes = |n: Option<u64>| right(n.map_or("-".to_owned(), |n| Bytes(n).to_string()));
+    let bytes = |n: Option<u64>| right(n.map_or("-".to_owned(), rounded));
     let taken: Vec<_> = program.others.iter().filter(|card| card.offloadable).map(|card| card.nic.as_str()).collect();
     cells.extend([
         right(Mode::ALL.map(|mode| number(need.words.get(mode.id()).copied())).join(" / ")),

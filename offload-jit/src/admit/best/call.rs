@@ -2,13 +2,23 @@
 
 use bpf::facts::{Kinds, Maps};
 use bpf::helpers;
+use bpf::helpers::signature::signature;
 use bpf::insn::{Callee, Reg};
 
 use super::{Best, opcode};
 use crate::action::{Action, MapHelper};
+use crate::admit::Hook;
 use crate::admit::maps::Use;
 use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
+
+/// Helpers that the firmware carries out over the card's memories, in a card that has every helper: what they need is the
+/// packet, the context's fields, maps, the clock, and the routes and neighbours that the host has offloaded.
+const ROUTINES: [u32; 64] = [
+    5, 6, 8, 9, 10, 11, 12, 14, 15, 16, 20, 21, 23, 25, 26, 28, 31, 32, 34, 38, 39, 40, 41, 42, 43, 48, 50, 51, 54, 68,
+    69, 87, 88, 89, 93, 94, 97, 105, 106, 118, 125, 130, 131, 132, 133, 134, 135, 152, 155, 160, 163, 165, 177, 182,
+    188, 189, 190, 195, 204, 205, 206, 207, 208, 29,
+];
 
 impl Best<'_> {
     pub(super) fn call(&mut self, index: usize, callee: Callee) -> Action {
@@ -32,10 +42,15 @@ impl Best<'_> {
             1 | 2 | 3 | 7 | 44 | 65 if !self.visit.firmware_has(id) => {
                 self.visit.firmware_lacks(self.origin[index], id)
             }
+            1..=3 if !self.is_plain_map(index, id) => self.routine(index, id),
             1 => self.map_helper(index, MapHelper::Lookup),
             2 => self.map_helper(index, MapHelper::Update),
             3 => self.map_helper(index, MapHelper::Delete),
             7 => Action::CallRandom,
+            44 if self.calls.metadata || self.visit.hook == Hook::Tc => {
+                self.visit.note(self.origin[index], Fault::HeadRoom);
+                self.routine(index, id)
+            }
             44 => {
                 if !self.delta(index).is_some_and(|by| self.visit.guaranteed().contains(&by)) {
                     self.visit.note(self.origin[index], Fault::HeadRoom);
@@ -48,17 +63,65 @@ impl Best<'_> {
                 }
                 Action::AdjustTail
             }
+            _ if ROUTINES.contains(&id) && self.visit.card.takes_every_helper() => self.routine(index, id),
+            _ if ROUTINES.contains(&id) => self.visit.firmware_lacks(self.origin[index], id),
             _ => self.refuse(
                 index,
                 Refusal::new(Rule::Helper, "the translator does not know this helper")
-                    .limit(
-                        "map_lookup_elem, map_update_elem, map_delete_elem, get_prandom_u32, xdp_adjust_head, \
-                         xdp_adjust_tail",
-                        helpers::call_text(id),
-                    )
+                    .limit(self.known_helpers(), helpers::call_text(id))
                     .help("do without it, or run the program on the host"),
             ),
         }
+    }
+
+    /// The helpers that have a translation, in words.
+    fn known_helpers(&self) -> &'static str {
+        match self.visit.card.takes_every_helper() {
+            true => "helpers on packets, maps, the clock, checksums, texts, events, redirects and routes",
+            false => {
+                "map_lookup_elem, map_update_elem, map_delete_elem, get_prandom_u32, xdp_adjust_head, xdp_adjust_tail"
+            }
+        }
+    }
+
+    /// A helper that the firmware carries out wherever its arguments are.
+    fn routine(&mut self, index: usize, id: u32) -> Action {
+        let signature = signature(id, self.visit.program.ty);
+        let taken = signature.map_or(0, |signature| signature.args.len());
+        for reg in (1..).filter_map(Reg::new).take(taken) {
+            let known = *self.facts.before(index, reg);
+            if known.readable().intersects(Kinds::MAP_VALUE) {
+                // What a routine reads and writes of a value is not followed.
+                let access = self.facts.access(index, reg, 0);
+                self.use_all_words(index, &access);
+            }
+        }
+        if id == 2 {
+            self.note_update(index);
+        }
+        match id {
+            54 => self.visit.note(self.origin[index], Fault::StaysOnCard),
+            21 | 32 | 41 | 48 => self.visit.note(self.origin[index], Fault::StaysOnCard),
+            31 | 38 | 43 | 50 => self.visit.note(self.origin[index], Fault::HeadRoom),
+            _ => {}
+        }
+        // Whatever may have moved the packet's ends has the verifier take pointers for stale.
+        let changes_packet = signature.is_some_and(|signature| signature.changes_packet);
+        Action::CallHelper { id, changes_packet }
+    }
+
+    /// Whether a call of a map helper is one for the map's own door: of a map of values, with its operands on the stack at
+    /// multiples of 4.
+    fn is_plain_map(&self, index: usize, id: u32) -> bool {
+        let Maps::One(map) = self.facts.before(index, Reg::R1).maps else {
+            return !self.visit.card.takes_every_helper();
+        };
+        let holds = self.visit.program.maps.get(map.0 as usize).is_some_and(|spec| spec.ty.holds_values());
+        let on_stack = |reg: Reg| {
+            let facts = self.facts.before(index, reg);
+            facts.readable() == Kinds::STACK && facts.alignment() >= 4
+        };
+        holds && on_stack(Reg::R2) && (id != 2 || on_stack(Reg::R3)) || !self.visit.card.takes_every_helper()
     }
 
     /// By how much the packet is to change, where that is constant.
@@ -70,17 +133,21 @@ impl Best<'_> {
         let key = self.stack_argument(index, "the key", Reg::R2);
         if helper == MapHelper::Update {
             self.stack_argument(index, "the value", Reg::R3);
-            // What the value holds is not followed; counters of a map that is updated here may begin with anything.
-            let maps = self.facts.before(index, Reg::R1).maps;
-            let program = self.visit.program;
-            for (n, spec) in (0..).zip(&program.maps) {
-                let map = bpf::program::MapIndex(n);
-                if !matches!(maps, Maps::One(one) if one != map) {
-                    self.visit.words.note(map, self.origin[index], 0..spec.value_size, Use::NonZero);
-                }
-            }
+            self.note_update(index);
         }
         Action::CallMap { helper, key }
+    }
+
+    /// What the value holds is not followed; counters of a map that is updated may begin with anything.
+    fn note_update(&mut self, index: usize) {
+        let maps = self.facts.before(index, Reg::R1).maps;
+        let program = self.visit.program;
+        for (n, spec) in (0..).zip(&program.maps) {
+            let map = bpf::program::MapIndex(n);
+            if !matches!(maps, Maps::One(one) if one != map) {
+                self.visit.words.note(map, self.origin[index], 0..spec.value_size, Use::NonZero);
+            }
+        }
     }
 
     /// A pointer the firmware reads through local memory: on the stack and aligned. Returns its place in the running

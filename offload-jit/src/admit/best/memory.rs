@@ -3,11 +3,14 @@
 use bpf::facts::{AccessFacts, Kinds, Maps};
 use bpf::insn::{AtomicOp, Operand, Reg, Size, Width};
 use bpf::program::MapIndex;
+use bpf::verifier::{Detail, Kind, Lender};
 
 use super::alu::sign_extension;
 use super::{Best, UNNAMED, opcode};
-use crate::action::{Action, Addend, Sink, Source, StackAt};
+use crate::action::{Action, Addend, Among, Field, Sink, Source, StackAt, Step};
+use crate::admit::Hook;
 use crate::admit::maps::Use;
+use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
 
 /// Bytes of a word of local memory.
@@ -45,6 +48,15 @@ impl Best<'_> {
         let refusal = match kinds {
             Kinds::CTX if access.min == access.max => return Some(Reach::Context(access.min)),
             Kinds::PACKET => return Some(Reach::Packet),
+            Kinds::PACKET_META if self.visit.card.takes_every_helper() => return Some(Reach::Packet),
+            _ if kinds.minus(Kinds::PACKET.union(Kinds::PACKET_META)).is_empty()
+                && !kinds.is_empty()
+                && self.visit.card.takes_every_helper() =>
+            {
+                return Some(Reach::Packet);
+            }
+            // A record of a ring buffer lies in the map's region.
+            Kinds::OTHER if self.is_record(index) => return Some(Reach::Value(access)),
             Kinds::STACK => return self.stack(index, base, off).map(Reach::Stack),
             Kinds::MAP_VALUE => return Some(Reach::Value(access)),
             _ => {
@@ -61,6 +73,77 @@ impl Best<'_> {
         };
         self.refuse(index, refusal);
         None
+    }
+
+    /// Whether what is reached has been reserved in a ring buffer.
+    fn is_record(&self, index: usize) -> bool {
+        let seen = self.explored.slot(self.origin[index]).map(|seen| &seen.detail);
+        let pointer = match seen {
+            Some(Detail::Load(pointer) | Detail::Store(pointer)) => pointer,
+            Some(Detail::Atomic(atomic)) => &atomic.pointer,
+            _ => return false,
+        };
+        pointer.conflict.is_none() && matches!(pointer.last.kind, Kind::Mem { lender: Lender::RingBuffer, .. })
+    }
+
+    /// Notes that all words of the values which an access may reach are read, and written otherwise than atomically.
+    pub(super) fn use_all_words(&mut self, index: usize, access: &AccessFacts) {
+        let program = self.visit.program;
+        for (n, spec) in (0..).zip(&program.maps) {
+            if !matches!(access.maps, Maps::One(map) if map != MapIndex(n)) {
+                self.visit.words.note(MapIndex(n), self.origin[index], 0..spec.value_size, Use::Read);
+            }
+        }
+    }
+
+    /// A field of the context that this card's firmware keeps, as the place a load or store of it goes to.
+    fn field_block(&self, at: i64, size: Size, write: bool) -> Option<i16> {
+        /// Fields of `struct __sk_buff` in the block behind the packet vector: first byte, bytes, and whether a program may
+        /// store there.
+        const FIELDS: [(i64, i64, bool); 18] = [
+            (4, 4, false),
+            (8, 4, true),
+            (12, 4, false),
+            (16, 4, false),
+            (20, 4, false),
+            (24, 4, false),
+            (28, 4, false),
+            (32, 4, true),
+            (36, 4, false),
+            (40, 4, false),
+            (44, 4, true),
+            (48, 20, true),
+            (68, 4, false),
+            (72, 4, true),
+            (152, 8, true),
+            (160, 4, false),
+            (164, 4, false),
+            (176, 4, false),
+        ];
+        if self.visit.hook != Hook::Tc || !self.visit.card.takes_every_helper() {
+            return None;
+        }
+        let end = at + i64::from(size.bytes());
+        let inside =
+            |(first, bytes, stores): &(i64, i64, bool)| at >= *first && end <= first + bytes && (*stores || !write);
+        FIELDS.iter().any(inside).then_some(at as i16)
+    }
+
+    /// Fields that are computed rather than kept.
+    fn computed_field(&mut self, index: usize, at: i64, size: Size) -> Option<Field> {
+        if size != Size::W || !self.visit.card.takes_every_helper() {
+            return None;
+        }
+        match (self.visit.hook, at) {
+            (Hook::Xdp, 8) | (Hook::Tc, 140) => Some(Field::Metadata),
+            (Hook::Xdp, 12) => Some(Field::Device),
+            // Receive queues are chosen behind the program.
+            (Hook::Xdp, 16) => {
+                self.visit.note(self.origin[index], Fault::QueueUnknown);
+                Some(Field::Zero)
+            }
+            _ => None,
+        }
     }
 
     /// In the main function there is one frame only; a called one may have got its caller's addresses. What is at no
@@ -103,38 +186,129 @@ impl Best<'_> {
     }
 
     pub(super) fn load(&mut self, index: usize, size: Size, sext: bool, dst: Reg, base: Reg, off: i16) -> Action {
-        let from = match self.reach(index, base, off) {
-            Some(Reach::Context(at)) => self.visit.context_field(self.origin[index], at, size).map(Source::Context),
-            Some(Reach::Packet) => Some(Source::Packet(UNNAMED)),
-            Some(Reach::Stack(at)) => Some(Source::Stack(at)),
-            Some(Reach::Value(access)) => {
-                self.use_words(index, &access, size, Use::Read);
-                Some(Source::MapValue)
+        let load = match self.split(index, base, off) {
+            Some(split) => {
+                let mut one = |best: &mut Self, reach| best.load_from(index, size, dst, base, off, reach);
+                self.choose(base, split, &mut one)
             }
-            None => None,
+            None => match self.reach(index, base, off) {
+                Some(reach) => self.load_from(index, size, dst, base, off, reach),
+                None => return Action::Nothing,
+            },
         };
-        let Some(from) = from else { return Action::Nothing };
-        let load = Action::Load { size, dst, base, off, from, zext: size != Size::D };
         match sext {
             false => load,
             true => Action::Sequence(vec![load, sign_extension(dst, Width::W64, 64 - 8 * size.bytes() as u8)]),
         }
     }
 
+    fn load_from(&mut self, index: usize, size: Size, dst: Reg, base: Reg, off: i16, reach: Reach) -> Action {
+        let zext = size != Size::D;
+        let from = match reach {
+            Reach::Context(at) => {
+                if let Some(off) = self.field_block(at, size, false) {
+                    return Action::Load { size, dst, base, off, from: Source::Stack(StackAt::Context), zext };
+                }
+                match self.computed_field(index, at, size) {
+                    Some(field) => Some(Source::Context(field)),
+                    None => self.visit.context_field(self.origin[index], at, size).map(Source::Context),
+                }
+            }
+            Reach::Packet => Some(Source::Packet(UNNAMED)),
+            Reach::Stack(at) => Some(Source::Stack(at)),
+            Reach::Value(access) => {
+                self.use_words(index, &access, size, Use::Read);
+                Some(Source::MapValue)
+            }
+        };
+        from.map_or(Action::Nothing, |from| Action::Load { size, dst, base, off, from, zext })
+    }
+
+    /// The memories that one access may go to, where they are several that addresses tell apart; values come first, then
+    /// packets.
+    fn split(&mut self, index: usize, base: Reg, off: i16) -> Option<(Vec<Among>, Vec<Reach>)> {
+        let access = self.facts.access(index, base, off);
+        let kinds = access.kinds.pointers();
+        let packets = Kinds::PACKET.union(Kinds::PACKET_META);
+        let all = packets.union(Kinds::STACK).union(Kinds::MAP_VALUE);
+        let several =
+            [packets, Kinds::STACK, Kinds::MAP_VALUE].iter().filter(|kind| kinds.intersects(**kind)).count() > 1;
+        if !several || !kinds.minus(all).is_empty() || !self.visit.card.takes_every_helper() {
+            return None;
+        }
+        let (mut among, mut reaches) = (Vec::new(), Vec::new());
+        if kinds.intersects(Kinds::MAP_VALUE) {
+            // What is known of the distance is not of the value alone.
+            among.push(Among::Values);
+            reaches.push(Reach::Value(AccessFacts { min: 0, max: i64::from(u32::MAX), ..access }));
+        }
+        if kinds.intersects(packets) {
+            among.push(Among::Packets);
+            reaches.push(Reach::Packet);
+        }
+        if kinds.intersects(Kinds::STACK) {
+            reaches.push(self.stack(index, base, off).map(Reach::Stack)?);
+        }
+        Some((among, reaches))
+    }
+
+    fn choose(
+        &mut self,
+        base: Reg,
+        (among, reaches): (Vec<Among>, Vec<Reach>),
+        one: &mut dyn FnMut(&mut Self, Reach) -> Action,
+    ) -> Action {
+        let actions: Vec<Action> = reaches.into_iter().map(|reach| one(self, reach)).collect();
+        // The last of them is what is left when all tests have failed.
+        let tested = actions.len().saturating_sub(1);
+        let mut actions = actions.into_iter();
+        let parts: Vec<(Among, Action)> = among.into_iter().zip(actions.by_ref().take(tested)).collect();
+        let last = actions.next().unwrap_or(Action::Nothing);
+        parts.into_iter().rfold(last, |elsewhere, (among, there)| Action::Choose {
+            base,
+            among,
+            there: Box::new(there),
+            elsewhere: Box::new(elsewhere),
+        })
+    }
+
     pub(super) fn store(&mut self, index: usize, size: Size, base: Reg, off: i16, src: Operand) -> Action {
         if self.visit.operands(self.origin[index], Reg::R0, src).is_none() {
             return Action::Nothing;
         }
-        let to = match self.reach(index, base, off) {
-            Some(Reach::Context(at)) => {
+        if let Some(split) = self.split(index, base, off) {
+            let mut one = |best: &mut Self, reach| best.store_to(index, size, base, off, src, reach);
+            return self.choose(base, split, &mut one);
+        }
+        match self.reach(index, base, off) {
+            Some(reach) => self.store_to(index, size, base, off, src, reach),
+            None => Action::Nothing,
+        }
+    }
+
+    fn store_to(&mut self, index: usize, size: Size, base: Reg, off: i16, src: Operand, reach: Reach) -> Action {
+        let to = match reach {
+            Reach::Context(at) => {
+                if let Some(off) = self.field_to_store(index, at, size, src) {
+                    // Some of them have 16 bits.
+                    let size = if matches!(at, 12 | 44 | 72) && size == Size::W { Size::H } else { size };
+                    if !(48..68).contains(&at) {
+                        self.visit.note(self.origin[index], Fault::StaysOnCard);
+                    }
+                    let to = Sink::Stack(StackAt::Context);
+                    return match src {
+                        Operand::Reg(src) => Action::Store { size, base, off, src, to },
+                        Operand::Imm(imm) => Action::StoreConstant { size, base, off, value: Self::constant(imm), to },
+                    };
+                }
                 return match src {
                     Operand::Reg(src) => self.visit.store_context(self.origin[index], at, size, src),
                     Operand::Imm(_) => self.refuse(index, opcode("a constant stored to the context")),
                 };
             }
-            Some(Reach::Packet) => Sink::Packet(UNNAMED),
-            Some(Reach::Stack(at)) => Sink::Stack(at),
-            Some(Reach::Value(access)) => {
+            Reach::Packet => Sink::Packet(UNNAMED),
+            Reach::Stack(at) => Sink::Stack(at),
+            Reach::Value(access) => {
                 if !*self.visit.card.map_stores {
                     let refusal =
                         Refusal::new(Rule::MapStore, "values of maps are only read, updated and added to on the card")
@@ -145,12 +319,23 @@ impl Best<'_> {
                 self.use_words(index, &access, size, Use::Read);
                 Sink::MapValue
             }
-            None => return Action::Nothing,
         };
         match src {
             Operand::Reg(src) => Action::Store { size, base, off, src, to },
             Operand::Imm(imm) => Action::StoreConstant { size, base, off, value: Self::constant(imm), to },
         }
+    }
+
+    /// The place of a field that a program may store to. `queue_mapping` takes no number that stands for no queue.
+    fn field_to_store(&self, index: usize, at: i64, size: Size, src: Operand) -> Option<i16> {
+        const QUEUE_MAPPING: i64 = 12;
+        const NO_QUEUE: u64 = 0xffff;
+        let most = match src {
+            Operand::Imm(imm) => u64::from(imm as u32),
+            Operand::Reg(reg) => self.facts.before(index, reg).number.low.umax,
+        };
+        let queue = at == QUEUE_MAPPING && size == Size::W && most < NO_QUEUE;
+        self.field_block(at, size, !queue)
     }
 
     pub(super) fn atomic(
@@ -167,9 +352,27 @@ impl Best<'_> {
                 .limit("addition of a number to a map's value, without fetching it", actual)
                 .help("use __sync_fetch_and_add on a map's value and ignore its result")
         };
-        if op != AtomicOp::Add || fetch {
+        let name = match (op, fetch) {
+            (AtomicOp::Add, false) => "add",
+            (AtomicOp::And, false) => "and",
+            (AtomicOp::Or, false) => "or",
+            (AtomicOp::Xor, false) => "xor",
+            (AtomicOp::Add, true) => "fetch-add",
+            (AtomicOp::And, true) => "fetch-and",
+            (AtomicOp::Or, true) => "fetch-or",
+            (AtomicOp::Xor, true) => "fetch-xor",
+            (AtomicOp::Xchg, _) => "xchg",
+            (AtomicOp::Cmpxchg, _) => "cmpxchg",
+        };
+        if (op != AtomicOp::Add || fetch) && !self.visit.card.takes_atomic(name) {
             let actual = format!("{}{op:?}", if fetch { "fetching " } else { "" }).to_lowercase();
             return self.refuse(index, refusal("the card's memory has no such atomic operation for programs", actual));
+        }
+        let routine = self.visit.card.takes_atomic("fetch-add");
+        let access = self.facts.access(index, base, off);
+        let in_value = access.kinds.pointers() == Kinds::MAP_VALUE;
+        if routine && (op != AtomicOp::Add || fetch || !in_value || access.min != access.max) {
+            return self.atomic_routine(index, (op, fetch), size, base, off, src);
         }
         let addend = *self.facts.before(index, src);
         if !addend.is_number() || src == Reg::R10 {
@@ -189,6 +392,9 @@ impl Best<'_> {
             );
         }
         self.use_words(index, &access, size, Use::Atomic);
+        if routine {
+            self.updates.push((index, Action::AtomicCall { op, fetch, wide: size == Size::D, base, off, src }));
+        }
         let range = addend.number.wide;
         let addend = match u64::from(u16::MAX) {
             short if range.umax <= short => Addend::Short,
@@ -196,5 +402,51 @@ impl Best<'_> {
             _ => Addend::Either,
         };
         Action::AtomicAdd { wide: size == Size::D, base, off, src, addend }
+    }
+
+    /// An atomic operation for the firmware's routine, on numbers in the host's byte order.
+    fn atomic_routine(
+        &mut self,
+        index: usize,
+        (op, fetch): (AtomicOp, bool),
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    ) -> Action {
+        if self.visit.operands(self.origin[index], Reg::R0, Operand::Reg(src)).is_none() {
+            return Action::Nothing;
+        }
+        match self.reach(index, base, off) {
+            Some(Reach::Stack(_)) => {}
+            Some(Reach::Value(_)) => self.atomics_called = true,
+            Some(_) => {
+                let refusal =
+                    Refusal::new(Rule::Atomic, "the firmware changes numbers on the stack and in values of maps only")
+                        .limit(
+                            "the stack, values of maps",
+                            kind_name(self.facts.access(index, base, off).kinds.pointers()),
+                        )
+                        .help("count in a map's value");
+                return self.refuse(index, refusal);
+            }
+            None => return Action::Nothing,
+        }
+        Action::AtomicCall { op, fetch, wide: size == Size::D, base, off, src }
+    }
+
+    /// Where a word is read, written or changed by a routine besides being added to by the card's own engine, which has
+    /// another byte order, the routine does all of it. Programs that call each other share maps, so theirs too.
+    pub(super) fn settle_atomics(&mut self, steps: &mut [Step]) {
+        if !(self.atomics_called || self.calls.tail_calls || self.visit.words.conflict()) {
+            return;
+        }
+        if !self.visit.card.takes_atomic("fetch-add") {
+            return;
+        }
+        for (index, action) in std::mem::take(&mut self.updates) {
+            steps[self.origin[index]].action = action;
+        }
+        self.visit.words.forget_atomics();
     }
 }

@@ -8,9 +8,9 @@ mod call;
 mod memory;
 
 use bpf::facts::Facts;
-use bpf::insn::{Callee, Insn, Reg, Wide, Width};
-use bpf::program::Program;
-use bpf::verifier::VerifiedProgram;
+use bpf::insn::{AtomicOp, Callee, Insn, Reg, Wide, Width};
+use bpf::program::{ProgType, Program};
+use bpf::verifier::{Explored, VerifiedProgram};
 use nic_model::profile::Capabilities;
 
 use super::frames::of_functions;
@@ -23,7 +23,11 @@ pub(crate) fn admit(program: &VerifiedProgram, facts: &Facts, card: &Capabilitie
     let running = program.xlated();
     let origin = program.origin();
     let callees = running.functions.get(1).map_or(usize::MAX, |second| second.start);
-    let mut best = Best { visit: Visit::new(program.program(), card, callees), running, origin, facts };
+    let mut visit = Visit::new(program.program(), card, callees);
+    visit.best = true;
+    let calls = Calls::of(running);
+    let explored = program.explored();
+    let mut best = Best { visit, running, origin, facts, explored, calls, atomics_called: false, updates: Vec::new() };
     best.visit.check_type();
     let mut steps = vec![Step { action: Action::Nothing, target: false }; program.program().insns.len()];
     for index in 0..running.insns.len() {
@@ -38,12 +42,15 @@ pub(crate) fn admit(program: &VerifiedProgram, facts: &Facts, card: &Capabilitie
             }
         }
     }
+    best.settle_atomics(&mut steps);
     name_packet_pointers(&mut steps);
+    let redirects = best.calls.redirects;
     let functions: Vec<_> =
         running.functions.iter().enumerate().map(|(n, function)| (function.start, facts.stack_depth(n))).collect();
     let frames = of_functions(running, &functions);
     let mut admission = best.visit.finish(running, steps, frames, facts.packet_reach());
     if let Some(admitted) = &mut admission.admitted {
+        admitted.redirects = redirects;
         for (n, frame) in admitted.frames.iter_mut().enumerate() {
             frame.start = if n == 0 { 0 } else { origin[frame.start] };
         }
@@ -59,6 +66,38 @@ struct Best<'a> {
     /// Its instructions' slots in the original one.
     origin: &'a [usize],
     facts: &'a Facts,
+    explored: &'a Explored,
+    calls: Calls,
+    /// Some atomic operation is one that the firmware's routine alone has.
+    atomics_called: bool,
+    /// Additions that the card's engine may do, as the routine would.
+    updates: Vec<(usize, Action)>,
+}
+
+/// What a program calls, as far as other instructions are translated by it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Calls {
+    /// Redirects.
+    redirects: bool,
+    /// Metadata in front of the packet.
+    metadata: bool,
+    /// Other programs.
+    tail_calls: bool,
+}
+
+impl Calls {
+    fn of(program: &Program) -> Self {
+        let mut calls = Calls::default();
+        for insn in &program.insns {
+            match insn {
+                Insn::Call { callee: Callee::Helper(23 | 51 | 152 | 155) } => calls.redirects = true,
+                Insn::Call { callee: Callee::Helper(54) } => calls.metadata = true,
+                Insn::Call { callee: Callee::Helper(12) } => calls.tail_calls = true,
+                _ => {}
+            }
+        }
+        calls
+    }
 }
 
 impl Best<'_> {
@@ -125,7 +164,11 @@ impl Best<'_> {
             (code.low.umin..=code.low.umax).contains(value) && low.contains(*value)
         };
         // Reclassify, repeat and redirect ask for what only the host's stack does.
-        match [1, 6, 7].into_iter().find(possible) {
+        // A classifier's verdict that is none means none (cls_bpf); a redirect to nowhere is aborted.
+        let classifier = self.visit.program.ty == ProgType::SchedCls;
+        self.calls.redirects |= possible(&7);
+        let refused: &[u64] = if classifier { &[] } else { &[1, 6] };
+        match refused.iter().copied().find(possible) {
             None => Action::Exit,
             Some(value) => self.refuse(
                 index,
@@ -203,11 +246,16 @@ fn written(action: &Action) -> Vec<Reg> {
         | Action::DivideLong { dst, .. }
         | Action::ToBig { dst, .. }
         | Action::Load { dst, .. } => vec![*dst],
+        Action::AtomicCall { fetch: false, .. } => Vec::new(),
+        Action::AtomicCall { op: AtomicOp::Cmpxchg, .. } => vec![Reg::R0],
+        Action::AtomicCall { src, .. } => vec![*src],
+        Action::Choose { there, elsewhere, .. } => [there, elsewhere].into_iter().flat_map(|it| written(it)).collect(),
         Action::Sequence(actions) => actions.iter().flat_map(written).collect(),
         Action::Copy(run) => vec![run.through],
         Action::Classic { .. }
         | Action::CallLocal { .. }
         | Action::CallMap { .. }
+        | Action::CallHelper { .. }
         | Action::CallRandom
         | Action::CallEvent { .. }
         | Action::AdjustHead { .. }
