@@ -79,11 +79,14 @@ impl World {
                 let quick = if address.contains(':') { " nodad" } else { "" };
                 ip(&format!("addr add {address} dev v{index}{quick}"));
             }
+            // The one that every device has of its own, made of its hardware address.
+            let own = format!("fe80::ff:fe00:1{index:02x}/64");
+            let addresses = addresses.into_iter().chain([&*own]);
             network.add_device(Device {
                 mac,
                 mtu,
                 forwarding: [index != 14, index != 14],
-                addresses: addresses.iter().map(|text| prefix(text)).collect(),
+                addresses: addresses.map(prefix).collect(),
                 ..Device::new(index, format!("v{index}"))
             });
         }
@@ -372,7 +375,7 @@ fn routes_are_found_as_in_linux() {
             params[64..68].copy_from_slice(&flags.to_le_bytes());
             let shown = params.to_vec();
             for pair in &mut pairs {
-                let what = || format!("seed {seed} flags {flags:#x} {shown:02x?}\n{:#?}", world.network.routes);
+                let what = || format!("seed {seed} flags {flags:#x} {shown:02x?}\n{:#?}\n{:#?}", world.network.routes, world.network.rules);
                 if let Some(count) = answers.get_mut(pair.agree(&mut env, &packet, &what) as usize) {
                     *count += 1;
                 }

@@ -156,6 +156,9 @@ fn look_up(network: &Network, p: &mut Params, v6: bool, flags: u32, check_mtu: b
             p.put_word(at::TABLE, 0);
         }
         network.has_table(table, v6).then(|| network.route_in(table, &query)).flatten()
+    } else if v6 {
+        // For programs a route that throws ends an IPv6 look-up (`fib6_rule_action_alt` takes any route as found).
+        network.routes_by_rules(&query).next()
     } else {
         network.route(&query)
     };
@@ -212,23 +215,26 @@ fn put_gateway(p: &mut Params, gateway: Option<IpAddr>) {
     }
 }
 
-/// The longest packet that goes by a route (`ip_mtu_from_fib_result`, `ip6_mtu_from_fib6`): what an IPv4 route says counts
-/// only where it is final.
+/// The longest packet that goes by a route (`ip_mtu_from_fib_result`, `ip6_mtu_from_fib6`): what a route says counts only
+/// where it is final.
 fn mtu_of(route: &Route, device: u32, v6: bool) -> u32 {
     match route.mtu {
-        Some(mtu) if v6 => mtu,
+        Some(mtu) if route.mtu_locked && v6 => mtu,
         Some(mtu) if route.mtu_locked => mtu.min(LONGEST),
         _ => device.min(LONGEST),
     }
 }
 
-/// The address to send from by a route (`fib_result_prefsrc`, `ipv6_dev_get_saddr`): the route's own, else of the device's the
-/// one that is nearest to the destination.
+/// The address to send from by a route (`fib_result_prefsrc`): the route's own, else of the device's the one that is nearest
+/// to the destination; of IPv6, the one that goes best with the destination.
 fn source(network: &Network, route: &Route, destination: IpAddr) -> Option<IpAddr> {
     if route.source.is_some() {
         return route.source;
     }
     let hop = route.hop?;
+    if let IpAddr::V6(destination) = destination {
+        return network.source_v6(hop.device, destination).map(IpAddr::V6);
+    }
     let toward = hop.gateway.filter(|gateway| gateway.is_ipv4() == destination.is_ipv4()).unwrap_or(destination);
     let own = || network.device(hop.device).into_iter().flat_map(|device| &device.addresses);
     let same = || own().filter(|prefix| prefix.address.is_ipv4() == destination.is_ipv4());

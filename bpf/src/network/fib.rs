@@ -209,7 +209,7 @@ impl Network {
             || (table == DEFAULT && !self.rules.is_empty())
     }
 
-    /// The route of one table.
+    /// The route of one table; one of the kind `throw` is found like any other.
     ///
     /// As long as nobody adds a rule of IPv4, `local` and `main` of that family are one table: the longest prefix of both
     /// wins. The device that a packet must leave by decides in IPv4 alone.
@@ -229,11 +229,16 @@ impl Network {
             let rank = |route: &Route| (Reverse(route.to.len), Reverse(route.table), Reverse(route.tos), route.metric);
             rank(a).cmp(&rank(b))
         };
-        self.routes.iter().filter(fits).min_by(better).filter(|route| route.kind != RouteKind::Throw)
+        self.routes.iter().filter(fits).min_by(better)
     }
 
-    /// The route by rules.
+    /// The route by rules: the first that does not throw.
     pub fn route(&self, query: &Query) -> Option<&Route> {
+        self.routes_by_rules(query).find(|route| route.kind != RouteKind::Throw)
+    }
+
+    /// What each table says that a rule for the packet names, in the order they are asked.
+    pub fn routes_by_rules(&self, query: &Query) -> impl Iterator<Item = &Route> {
         let v6 = query.destination.is_ipv6();
         let always = [(0, LOCAL), (32_766, MAIN), (32_767, DEFAULT)];
         let mut tables: Vec<(u32, u32)> = always[..if v6 { 2 } else { 3 }].to_vec();
@@ -246,6 +251,7 @@ impl Network {
         });
         tables.extend(own.map(|rule| (rule.preference, rule.table)));
         tables.sort_by_key(|(preference, _)| *preference);
-        tables.into_iter().find_map(|(_, table)| self.route_in(table, query))
+        let query = *query;
+        tables.into_iter().filter_map(move |(_, table)| self.route_in(table, &query))
     }
 }

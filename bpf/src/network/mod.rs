@@ -6,6 +6,7 @@
 
 pub mod fib;
 mod socket;
+mod source;
 
 use std::net::IpAddr;
 
