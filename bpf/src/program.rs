@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::btf::info::ProgramInfo;
-use crate::btf::{Btf, TypeId};
+use crate::btf::{Btf, SpecialFields, TypeId};
 use crate::diag::SourceLine;
 use crate::insn::Insn;
 pub use crate::insn::{Endian, MapIndex};
@@ -197,6 +197,8 @@ pub struct MapSpec {
     pub key_type: Option<TypeId>,
     /// Type of a value in [`Program::btf`]; for global data its section of variables.
     pub value_type: Option<TypeId>,
+    /// Locks and timers in a value, as its type says them.
+    pub fields: SpecialFields,
 }
 
 /// What an object puts into a slot of a map (`__array(values, ...)`).

@@ -3,6 +3,7 @@
 
 mod support;
 
+use bpf::btf::SpecialFields;
 use bpf::env::FixedEnv;
 use bpf::insn::{Cond, Insn, Size};
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, XdpFields};
@@ -80,7 +81,13 @@ fn load_both(kernel: Kernel, insns: Vec<Insn>, specs: &[MapSpec]) -> Both {
 
 fn keyed(rng: &mut Rng) -> MapSpec {
     let (value, max) = (rng.pick(&[1u32, 4, 8, 24]), rng.below(9) as u32 + 1);
-    match rng.below(6) {
+    match rng.below(8) {
+        6 | 7 => {
+            let fields = SpecialFields { lock: Some(rng.pick(&[4, 8, 20])), timer: None };
+            let ty = rng.pick(&[MapType::ARRAY, MapType::HASH]);
+            let flags = if ty == MapType::HASH { rng.pick(&[0, BPF_F_NO_PREALLOC]) } else { 0 };
+            MapSpec { fields, ..spec(ty, 4, 24, max, flags) }
+        }
         0 => spec(MapType::HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_PREALLOC])),
         1 => spec(MapType::PERCPU_HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_PREALLOC])),
         2 => spec(MapType::LRU_HASH, 4, value, max, rng.pick(&[0, BPF_F_NO_COMMON_LRU])),
@@ -90,7 +97,7 @@ fn keyed(rng: &mut Rng) -> MapSpec {
     }
 }
 
-/// Look-ups that add to what they find, updates through every flag, deletions. LRU maps fill and evict.
+/// Look-ups that change what they find, under its lock if it has one; updates through every flag, deletions. LRU maps fill and evict.
 #[test]
 fn keyed_maps() {
     let Some(kernel) = kernel("keyed_maps") else { return };
@@ -112,13 +119,21 @@ fn keyed_maps() {
                 0..4 => {
                     fill(&mut insns, rng.word() as u8, made.value_size);
                     pointer(&mut insns, R3, VALUE);
-                    insns.extend(wide(R4, rng.pick(&[0u64, 0, 0, 1, 2, 3, 8, u64::MAX])));
+                    insns.extend(wide(R4, rng.pick(&[0u64, 0, 0, 1, 2, 3, 4, 4, 5, 6, 8, u64::MAX])));
                     insns.push(helper(2));
                 }
-                4..7 => {
-                    insns.extend([helper(1), branch(Cond::Eq, R0, 0, 3)]);
-                    insns.extend([load(Size::B, R1, R0, 0), store(Size::B, R0, 0, 77), mov(R0, R1)]);
-                }
+                4..7 => match made.fields.lock {
+                    None => {
+                        insns.extend([helper(1), branch(Cond::Eq, R0, 0, 3)]);
+                        insns.extend([load(Size::B, R1, R0, 0), store(Size::B, R0, 0, 77), mov(R0, R1)]);
+                    }
+                    Some(lock) => {
+                        insns.extend([helper(1), branch(Cond::Eq, R0, 0, 10), mov(R8, R0)]);
+                        insns.extend([mov(R1, R8), add(R1, lock as i32), helper(93)]);
+                        insns.extend([load(Size::B, R7, R8, 0), store(Size::B, R8, 0, 77)]);
+                        insns.extend([mov(R1, R8), add(R1, lock as i32), helper(94), mov(R0, R7)]);
+                    }
+                },
                 _ => insns.push(helper(3)),
             }
             answer(&mut insns, at);

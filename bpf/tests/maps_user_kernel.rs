@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use bpf::btf::SpecialFields;
 use bpf::errno::Errno;
 use bpf::maps::{
     AccessLog, BPF_F_INNER_MAP, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, Batch, Holds, KINDS, Linear, Map, MapId,
@@ -13,6 +14,7 @@ use bpf::maps::{
 use bpf::program::{MapSpec, MapType};
 use support::both::spec;
 use support::kernel::{Kernel, KernelMap, KernelProg, kernel, possible_cpus, stay_on_cpu_0};
+use support::locked;
 use support::rng::Rng;
 
 /// A definition of the kind that Linux accepts, small enough to fill.
@@ -45,6 +47,12 @@ fn definition(rng: &mut Rng, ty: MapType) -> MapSpec {
         MapType::STACK_TRACE => spec(ty, 4, 16, max, 0),
         _ => spec(ty, 4, 4, max, 0),
     };
+    if matches!(ty, MapType::ARRAY | MapType::HASH | MapType::LRU_HASH) && rng.once_in(3) {
+        made.value_size = rng.pick(&[16, 24, 40, 64]);
+        let lock = (ty != MapType::LRU_HASH && rng.once_in(2)).then(|| rng.pick(&[0, 4, 12]));
+        let timer = made.value_size.checked_sub(16).filter(|at| *at >= 16 || lock.is_none());
+        made.fields = SpecialFields { lock, timer: timer.filter(|_| lock.is_none() || rng.once_in(2)) };
+    }
     // What user space itself may do; cpumaps and ring buffers know no such flags.
     if rng.once_in(12) && !matches!(ty, MapType::CPUMAP | MapType::RINGBUF) {
         made.flags |= rng.pick(&[8, 16]);
@@ -338,7 +346,7 @@ fn user_space_sees_what_it_would_see_of_linux() {
         let rng = &mut Rng::new(seed);
         let kind = KINDS[(seed % KINDS.len() as u64) as usize];
         let spec = definition(rng, kind.ty);
-        let theirs = match world.kernel.create(&spec) {
+        let theirs = match locked::create(world.kernel, &spec) {
             Ok(map) => map,
             Err(errno) => panic!("seed {seed}: {spec:?}: errno {errno}"),
         };

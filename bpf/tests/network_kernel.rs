@@ -375,7 +375,12 @@ fn routes_are_found_as_in_linux() {
             params[64..68].copy_from_slice(&flags.to_le_bytes());
             let shown = params.to_vec();
             for pair in &mut pairs {
-                let what = || format!("seed {seed} flags {flags:#x} {shown:02x?}\n{:#?}\n{:#?}", world.network.routes, world.network.rules);
+                let what = || {
+                    format!(
+                        "seed {seed} flags {flags:#x} {shown:02x?}\n{:#?}\n{:#?}",
+                        world.network.routes, world.network.rules
+                    )
+                };
                 if let Some(count) = answers.get_mut(pair.agree(&mut env, &packet, &what) as usize) {
                     *count += 1;
                 }

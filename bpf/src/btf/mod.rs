@@ -13,6 +13,7 @@ pub mod check;
 pub mod co_re;
 pub mod dump;
 mod ext;
+mod fields;
 pub mod info;
 mod layout;
 mod parse;
@@ -21,6 +22,7 @@ mod unify;
 pub mod value;
 
 pub use ext::{CoreKind, CoreRelocation, Ext, ExtSection, FuncInfo, LineInfo};
+pub use fields::SpecialFields;
 pub(crate) use types::printable;
 pub use types::{
     Btf, DataVar, Encoding, EnumValue, FuncLinkage, Kind, Member, NameOff, Param, Type, TypeId, VarLinkage,

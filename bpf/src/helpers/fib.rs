@@ -225,8 +225,8 @@ fn mtu_of(route: &Route, device: u32, v6: bool) -> u32 {
     }
 }
 
-/// The address to send from by a route (`fib_result_prefsrc`): the route's own, else of the device's the one that is nearest
-/// to the destination; of IPv6, the one that goes best with the destination.
+/// The address to send from by a route (`fib_result_prefsrc`): the route's own, else the device's first of the gateway's
+/// network, or first of all; of IPv6, the one that goes best with the destination.
 fn source(network: &Network, route: &Route, destination: IpAddr) -> Option<IpAddr> {
     if route.source.is_some() {
         return route.source;
@@ -235,10 +235,9 @@ fn source(network: &Network, route: &Route, destination: IpAddr) -> Option<IpAdd
     if let IpAddr::V6(destination) = destination {
         return network.source_v6(hop.device, destination).map(IpAddr::V6);
     }
-    let toward = hop.gateway.filter(|gateway| gateway.is_ipv4() == destination.is_ipv4()).unwrap_or(destination);
     let own = || network.device(hop.device).into_iter().flat_map(|device| &device.addresses);
-    let same = || own().filter(|prefix| prefix.address.is_ipv4() == destination.is_ipv4());
-    let near = |prefix: &&Prefix| prefix.contains(toward);
+    let same = || own().filter(|prefix| prefix.address.is_ipv4());
+    let near = |prefix: &&Prefix| hop.gateway.is_some_and(|gateway| prefix.contains(gateway));
     same().find(near).or_else(|| same().next()).map(|prefix| prefix.address)
 }
 

@@ -28,7 +28,7 @@ pub(super) fn map_lookup_percpu_elem(cx: &mut dyn HelperCx, [map, key, cpu, ..]:
     cx.map_lookup_on(map, key, cpu as u32)
 }
 
-/// Values have no locks that anybody else could hold: a run is one piece.
+/// A lock is always free: a run is one piece, and no other sees what it does between lock and unlock.
 pub(super) fn spin_lock(_: &mut dyn HelperCx, _: [u64; 5]) -> HelperOutcome {
     Ok(0)
 }

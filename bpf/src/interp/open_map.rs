@@ -64,6 +64,14 @@ impl OpenMap<'_> {
         self.map.user_lookup(&mut self.memory, self.log, key, 0)
     }
 
+    /// The same with flags.
+    ///
+    /// # Errors
+    /// Linux's number.
+    pub fn lookup_with(&mut self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+        self.map.user_lookup(&mut self.memory, self.log, key, flags)
+    }
+
     /// `BPF_MAP_UPDATE_ELEM`; see [`Map::user_update`].
     ///
     /// # Errors

@@ -87,10 +87,7 @@ pub(super) fn check_update(map: &Map, key: &[u8], flags: u64) -> Result<u32, Err
     if flags & BPF_NOEXIST != 0 {
         return Err(Errno::EEXIST);
     }
-    // No map here has a spin lock in its value.
-    if flags & BPF_F_LOCK != 0 {
-        return Err(Errno::EINVAL);
-    }
+    map.check_lock(flags)?;
     Ok(index)
 }
 

@@ -23,9 +23,9 @@ impl BatchAnswer {
     }
 }
 
-fn check_flags(flags: u64) -> Result<(), Errno> {
-    // Unknown ones, and the lock that no value here has: the same number.
-    if flags & !BPF_F_LOCK != 0 || flags != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+/// Unknown ones, and a lock that values do not have: the same number.
+fn check_flags(map: &Map, flags: u64) -> Result<(), Errno> {
+    if flags & !BPF_F_LOCK != 0 { Err(Errno::EINVAL) } else { map.check_lock(flags) }
 }
 
 impl Map {
@@ -50,7 +50,7 @@ impl Map {
             Batch::Keys | Batch::KeysAndDelete => None,
             Batch::Buckets(shape) => Some(shape(self)),
         };
-        if let Err(errno) = check_flags(flags) {
+        if let Err(errno) = check_flags(self, flags) {
             return BatchAnswer::refused(errno);
         }
         if count == 0 {
@@ -136,7 +136,7 @@ impl Map {
     ) -> (usize, Result<(), Errno>) {
         let good = self.permit(Access::Write).and_then(|()| match self.kind().batch {
             Batch::None => Err(Errno::ENOTSUPP),
-            _ => check_flags(flags),
+            _ => check_flags(self, flags),
         });
         if let Err(errno) = good {
             return (0, Err(errno));
@@ -159,7 +159,7 @@ impl Map {
     ) -> (usize, Result<(), Errno>) {
         let good = self.permit(Access::Write).and_then(|()| match self.kind().batch {
             Batch::None | Batch::Keys => Err(Errno::ENOTSUPP),
-            _ => check_flags(flags),
+            _ => check_flags(self, flags),
         });
         if let Err(errno) = good {
             return (0, Err(errno));

@@ -1,12 +1,13 @@
 //! `BPF_MAP_TYPE_HASH` (`hash_table.rs`), with a spare entry for each processor in its header.
 //!
 //! As in Linux an update of a key that is there does not change the value in place: it fills the processor's spare entry
-//! and makes the old one the new spare, so a pointer got before still reads the old value.
+//! and makes the old one the new spare, so a pointer got before still reads the old value. With `BPF_F_LOCK` it changes it in
+//! place, but for locks and timers.
 
 use super::hash_table::{self, ENTRY_HEAD, HEADER, Held, NewEntry, Shape, Variant};
 use super::kind::KEYED;
 use super::table::Table;
-use super::{Batch, Holds, Map, MapKind, Side, Tape, UserLookup, hash_key};
+use super::{BPF_F_LOCK, Batch, Holds, Map, MapKind, Side, Tape, UserLookup, hash_key};
 use crate::errno::Errno;
 use crate::program::MapType;
 
@@ -49,7 +50,7 @@ impl Table for Hash {
     }
 
     fn update(map: &Map, tape: &mut Tape<'_>, side: Side, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        hash_table::check_flags(flags)?;
+        hash_table::check_flags(map, flags)?;
         let cpu = side.cpu();
         if cpu >= map.cpus() {
             return Err(Errno::EINVAL);
@@ -61,6 +62,11 @@ impl Table for Hash {
             let Some(old) = old else {
                 return hash_table::insert(tape, map, &shape, &entry, bucket, head).map(|_| ());
             };
+            if flags & BPF_F_LOCK != 0 {
+                // Under the value's own lock it is changed where it is.
+                tape.write_parts(old.entry + shape.value_off, &map.spec().fields.around(value));
+                return Ok(());
+            }
             let (spare_off, link) = spare(tape, map, cpu);
             let off = shape.entry(link).ok_or(Errno::E2BIG)?;
             entry.write(tape, off, &shape, if old.before.is_none() { old.next } else { head });

@@ -43,7 +43,7 @@ impl Table for HashOfMaps {
     }
 
     fn update(map: &Map, tape: &mut Tape<'_>, _: Side, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        hash_table::check_flags(flags)?;
+        hash_table::check_flags(map, flags)?;
         let entry = NewEntry { hash: hash_key(key), key, value };
         hash_table::put(tape, map, &Self::shape(map), &entry, flags)
     }

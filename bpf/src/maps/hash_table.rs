@@ -243,9 +243,9 @@ pub(super) fn give(tape: &mut Tape<'_>, entry: u32, link: u32) {
     tape.write_u32(entry, was, true);
 }
 
-/// What Linux checks of an update's flags first. No map here has a spin lock in its value.
-pub(super) fn check_flags(flags: u64) -> Result<(), Errno> {
-    if flags & !BPF_F_LOCK > BPF_EXIST || flags & BPF_F_LOCK != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+/// What Linux checks of an update's flags first.
+pub(super) fn check_flags(map: &Map, flags: u64) -> Result<(), Errno> {
+    if flags & !BPF_F_LOCK > BPF_EXIST { Err(Errno::EINVAL) } else { map.check_lock(flags) }
 }
 
 /// What an update's flags say about a key that is there, or is not.

@@ -1,6 +1,11 @@
 //! A map of one device: definition, kind and size; its contents lie in a region that the device owns.
 
-use super::{AccessLog, BPF_F_RDONLY, BPF_F_WRONLY, CreateCheck, Holds, KINDS, MapKind, MapMemory, Side, Tape, lru};
+use std::borrow::Cow;
+
+use super::{
+    AccessLog, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_WRONLY_PROG, CreateCheck, Holds, KINDS,
+    MapKind, MapMemory, Side, Tape, lru,
+};
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
 use crate::memory::{Elements, MapId};
@@ -45,6 +50,21 @@ fn check_all(spec: &MapSpec) -> CreateCheck {
     Ok(())
 }
 
+/// What Linux checks of locks and timers in values (`map_check_btf`).
+fn check_fields(spec: &MapSpec) -> CreateCheck {
+    const TIMED: [MapType; 3] = [MapType::HASH, MapType::LRU_HASH, MapType::ARRAY];
+    if spec.fields.any() && spec.flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG) != 0 {
+        return Err((Errno::EACCES, "programs may read and write where values hold locks or timers"));
+    }
+    if spec.fields.lock.is_some() && !matches!(spec.ty, MapType::HASH | MapType::ARRAY) {
+        return Err((Errno::EOPNOTSUPP, "spin locks in values of hash and array only"));
+    }
+    if spec.fields.timer.is_some() && !TIMED.contains(&spec.ty) {
+        return Err((Errno::EOPNOTSUPP, "timers in values of hash, lru_hash and array only"));
+    }
+    Ok(())
+}
+
 /// Bytes that a value takes inside the kernel and here: rounded up to 8.
 pub(super) const fn round8(bytes: u32) -> u32 {
     bytes.next_multiple_of(8)
@@ -68,7 +88,9 @@ impl Map {
             let reason = format!("maps of type {} are not there yet", spec.ty);
             return Err(refused(errno, Diagnostic::new("map-kind-unsupported", reason).help(help)));
         };
-        if let Err((errno, rule)) = check_all(&spec).and_then(|()| (kind.check)(&spec)) {
+        if let Err((errno, rule)) =
+            check_all(&spec).and_then(|()| (kind.check)(&spec)).and_then(|()| check_fields(&spec))
+        {
             let actual = format!(
                 "key_size {}, value_size {}, max_entries {}, map_flags {:#x}",
                 spec.key_size, spec.value_size, spec.max_entries, spec.flags
@@ -137,6 +159,21 @@ impl Map {
         self.elements
     }
 
+    /// What an update writes of a value: zeros where locks and timers lie, so that a timer that was there is gone.
+    pub(super) fn data_of<'v>(&self, value: &'v [u8]) -> Cow<'v, [u8]> {
+        if !self.spec.fields.any() {
+            return Cow::Borrowed(value);
+        }
+        let mut data = value.to_vec();
+        self.spec.fields.clear(&mut data);
+        Cow::Owned(data)
+    }
+
+    /// Whether the flags ask for no lock, or for one that values have.
+    pub(super) fn check_lock(&self, flags: u64) -> Result<(), Errno> {
+        if flags & BPF_F_LOCK != 0 && self.spec.fields.lock.is_none() { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
     pub(super) fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
         if key.len() == self.spec.key_size as usize { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -174,7 +211,7 @@ impl Map {
         if value.len() != self.spec.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        self.kind.ops.update(self, &mut tape, Side::Program(cpu), key, value, flags)
+        self.kind.ops.update(self, &mut tape, Side::Program(cpu), key, &self.data_of(value), flags)
     }
 
     /// `bpf_map_delete_elem`.

@@ -66,15 +66,13 @@ impl Map {
         self.value_of(mem, log, key)
     }
 
-    /// What Linux checks of a look-up by key, in its order. No map here has a lock in its value.
+    /// What Linux checks of a look-up by key, in its order.
     fn may_look_up(&self, access: Access, key: &[u8], flags: u64) -> Result<(), Errno> {
         if flags & !BPF_F_LOCK != 0 {
             return Err(Errno::EINVAL);
         }
         self.permit(access)?;
-        if flags != 0 {
-            return Err(Errno::EINVAL);
-        }
+        self.check_lock(flags)?;
         self.check_key(key)
     }
 
@@ -96,6 +94,8 @@ impl Map {
             }
             mem.read(found.ok_or(Errno::ENOENT)?, &mut value[cpu as usize * slot..][..len]);
         }
+        // Locks and timers are the kernel's own.
+        self.spec().fields.clear(&mut value);
         Ok(value)
     }
 
@@ -130,10 +130,8 @@ impl Map {
         flags: u64,
     ) -> Result<(), Errno> {
         self.permit(Access::Write)?;
-        // The system call looks for a spin lock before the map does; no map here has one.
-        if flags & BPF_F_LOCK != 0 {
-            return Err(Errno::EINVAL);
-        }
+        // The system call looks for a spin lock before the map does.
+        self.check_lock(flags)?;
         self.check_key(key)?;
         let value = self.checked_value(value)?;
         let mut tape = Tape::new(mem, log);
@@ -142,7 +140,7 @@ impl Map {
         }
         self.check_before_reference(&mut tape, key, value, flags)?;
         admit(self, refs, value)?;
-        self.kind().ops.update(self, &mut tape, Side::User, key, value, flags)
+        self.kind().ops.update(self, &mut tape, Side::User, key, &self.data_of(value), flags)
     }
 
     /// What kinds that hold references check before they look at the object.

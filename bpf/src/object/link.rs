@@ -9,7 +9,7 @@ use super::functions::Function;
 use super::symbols::Reference;
 use super::{Kernel, Object, co_re, maps, sections};
 use crate::btf::info::ProgramInfo;
-use crate::btf::{FuncInfo, FuncLinkage, Kind, LineInfo};
+use crate::btf::{FuncInfo, FuncLinkage, Kind, LineInfo, SpecialFields, TypeId};
 use crate::diag::{At, Diagnostic, SourceLine};
 use crate::insn::{self, RawInsn, SLOT};
 use crate::program::{Endian, Function as Placed, LineEntry, MapIndex, MapSpec, ProgType, Program, SlotInit};
@@ -345,6 +345,13 @@ impl<'a> Link<'a> {
     fn map_spec(&self, map: usize, number: &BTreeMap<usize, MapIndex>) -> MapSpec {
         let entry = &self.object.maps[map];
         let mut spec = entry.spec.clone();
+        if let Some(btf) = &self.object.btf {
+            let fields = |ty: Option<TypeId>| ty.map_or_else(SpecialFields::default, |ty| SpecialFields::of(btf, ty));
+            spec.fields = fields(spec.value_type);
+            if let Some(inner) = &mut spec.inner {
+                inner.fields = fields(inner.value_type);
+            }
+        }
         for (_, init) in &mut spec.slots {
             if let SlotInit::Map(inner) = init {
                 *inner = number.get(&(inner.0 as usize)).copied().unwrap_or(*inner);

@@ -3,7 +3,7 @@
 use super::objects::{MapObject, MapTypes, Object, Owner};
 use super::references::{Numbers, held, held_at};
 use super::system::{ActorId, Fd, Mode, Refusal, System};
-use crate::btf::TypeId;
+use crate::btf::{SpecialFields, TypeId};
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
 use crate::maps::{AccessLog, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_WRONLY, BatchAnswer, Holds, Linear, Map};
@@ -51,6 +51,12 @@ impl System {
             let template = self.maps.get(inner).map(|inner| inner.spec.clone());
             spec.inner = template.map(|inner| Box::new(MapSpec { initial: None, ..inner }));
         }
+        // A descriptor that is none of types is refused once the rest is good.
+        let types = new.types.and_then(|(btf, _, value)| Some((self.object(actor, btf).ok()?, value)));
+        spec.fields = match types {
+            Some((Object::Btf(btf), value)) => self.fields_of(btf, value),
+            _ => SpecialFields::default(),
+        };
         let mut object = self.new_map(spec)?;
         check_name(&object.spec.name).map_err(|refusal| refusal.at(&object.spec.name))?;
         if let Some((btf, key, value)) = new.types {
@@ -64,6 +70,13 @@ impl System {
             self.get(Object::Btf(types.btf));
         }
         Ok(self.open_new(actor, Object::Map(id), mode)?)
+    }
+
+    /// Locks and timers in values of a type.
+    pub(super) fn fields_of(&self, btf: u32, value: Option<TypeId>) -> SpecialFields {
+        let types = self.btfs.get(btf).map(|object| &object.btf).zip(value);
+        let known = types.filter(|(btf, ty)| btf.iter().any(|(id, _)| id == *ty));
+        known.map_or_else(SpecialFields::default, |(btf, ty)| SpecialFields::of(btf, ty))
     }
 
     /// `map_check_btf`: both types are there and as large as keys and values.

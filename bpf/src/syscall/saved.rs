@@ -238,7 +238,8 @@ impl System {
     fn restore_map(&mut self, saved: &SavedMap) -> Result<(), Refusal> {
         check_name(&saved.spec.name)?;
         let own = |what: &str| Refusal { errno: None, diagnostic: Box::new(wrong(what, format!("map {}", saved.id))) };
-        let mut object = self.new_map(saved.spec.clone())?;
+        let fields = saved.types.map(|(btf, _, value)| self.fields_of(btf, value)).unwrap_or_default();
+        let mut object = self.new_map(MapSpec { fields, ..saved.spec.clone() })?;
         if object.spec.flags != saved.spec.flags {
             return Err(own("its flags are a descriptor's"));
         }

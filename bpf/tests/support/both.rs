@@ -6,8 +6,8 @@ use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome,
 use bpf::maps::MapId;
 use bpf::program::{MapSpec, MapType, ProgType, Program};
 
-use super::functions;
 use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, LoadRequest, possible_cpus};
+use super::{functions, locked};
 
 /// A definition without name or initial value.
 pub fn spec(ty: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
@@ -116,7 +116,7 @@ impl Both {
         insns: Vec<Insn>,
         specs: &[MapSpec],
     ) -> Result<Both, LoadError> {
-        let create = |s: &MapSpec| kernel.create(s).expect("the kernel creates the test's maps");
+        let create = |s: &MapSpec| locked::create(kernel, s).expect("the kernel creates the test's maps");
         let kernel_maps: Vec<_> = specs.iter().map(create).collect();
         for (spec, map) in specs.iter().zip(&kernel_maps) {
             if let Some(initial) = &spec.initial {

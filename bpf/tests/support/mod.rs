@@ -18,6 +18,7 @@ pub mod kernel_maps;
 pub mod kernel_objects;
 pub mod kernel_runner;
 pub mod llvm;
+pub mod locked;
 pub mod logs;
 pub mod objects;
 pub mod rng;
