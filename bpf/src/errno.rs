@@ -21,6 +21,8 @@ impl Errno {
     pub const EFAULT: Errno = Errno(14);
     /// Busy.
     pub const EBUSY: Errno = Errno(16);
+    /// It would wait for itself.
+    pub const EDEADLK: Errno = Errno(35);
     /// Entry exists.
     pub const EEXIST: Errno = Errno(17);
     /// Invalid argument.
@@ -85,6 +87,7 @@ impl Errno {
             Errno::EACCES => "EACCES",
             Errno::EFAULT => "EFAULT",
             Errno::EBUSY => "EBUSY",
+            Errno::EDEADLK => "EDEADLK",
             Errno::EEXIST => "EEXIST",
             Errno::EINVAL => "EINVAL",
             Errno::E2BIG => "E2BIG",

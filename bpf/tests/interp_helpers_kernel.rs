@@ -280,7 +280,16 @@ fn stands_alone(row: &Signature) -> bool {
         use Arg::*;
         !matches!(
             kind,
-            AllocSize | Lent | SpinLock | Sock | SockOrBtf | SockReleased | ConstStr | MemInOut | MemInOutOrNull
+            AllocSize
+                | Lent
+                | SpinLock
+                | Timer
+                | Sock
+                | SockOrBtf
+                | SockReleased
+                | ConstStr
+                | MemInOut
+                | MemInOutOrNull
         )
     };
     row.args.iter().all(alone) && matches!(row.returns, Returns::Integer | Returns::Void | Returns::ValueOrNull)

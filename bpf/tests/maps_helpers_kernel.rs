@@ -5,7 +5,7 @@ mod support;
 
 use bpf::btf::SpecialFields;
 use bpf::env::FixedEnv;
-use bpf::insn::{Cond, Insn, Size};
+use bpf::insn::{Cond, Insn, Size, Wide};
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, XdpFields};
 use bpf::maps::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, MapId, PerfRecord, PerfRing};
 use bpf::program::{MapSpec, MapType, ProgType, Program};
@@ -143,6 +143,106 @@ fn keyed_maps() {
         compare(&mut both, 5, &|| format!("seed {seed}: {made:?}"));
         both.same_maps();
     }
+}
+
+/// A function that a timer calls: adds to the value's count, says what stopping itself answers, and comes again until it has
+/// been there three times.
+fn on_timer() -> Vec<Insn> {
+    let mut insns = vec![mov(R6, R3), load(Size::W, R7, R2, 0), load(Size::W, R0, R6, 0), add(R0, 1)];
+    insns.extend([store(Size::W, R6, 0, R0), mov(R8, R0), store(Size::W, R6, 4, R7), mov(R1, R6), add(R1, TIMER)]);
+    insns.extend([helper(172), store(Size::D, R6, 24, R0), branch(Cond::Ge, R8, 3, 5)]);
+    insns.extend([mov(R1, R6), add(R1, TIMER), mov(R2, 1_000_000), mov(R3, 0), helper(171)]);
+    insns.extend([mov(R0, 0), exit()]);
+    insns
+}
+
+/// Where the timer lies in a value.
+const TIMER: i32 = 8;
+
+/// Timers made, set, stopped and replaced at random; what their functions leave in the values once all have run.
+#[test]
+fn timers_in_values() {
+    let Some(kernel) = kernel("timers_in_values") else { return };
+    stay_on_cpu_0();
+    let mut fired = 0;
+    for seed in 0..programs().div_ceil(20) {
+        let rng = &mut Rng::new(seed);
+        let ty = rng.pick(&[MapType::ARRAY, MapType::HASH, MapType::LRU_HASH]);
+        let fields = SpecialFields { lock: None, timer: Some(TIMER as u32) };
+        let made = MapSpec { fields, ..spec(ty, 4, 32, 8, 0) };
+        let mut insns = head();
+        let mut functions = Vec::new();
+        for at in 0..OPERATIONS {
+            insns.push(store(Size::W, R10, KEY, rng.below(3) as i32));
+            if rng.once_in(8) {
+                fill(&mut insns, rng.word() as u8, 32);
+                insns.extend(map(R1, 0));
+                pointer(&mut insns, R2, KEY);
+                pointer(&mut insns, R3, VALUE);
+                insns.extend([mov(R4, 0), helper(if rng.once_in(4) { 3 } else { 2 })]);
+                answer(&mut insns, at);
+                continue;
+            }
+            insns.extend(map(R1, 0));
+            pointer(&mut insns, R2, KEY);
+            let mut act = vec![mov(R1, R0), add(R1, TIMER)];
+            match rng.below(5) {
+                0 | 1 => {
+                    act.extend(map(R2, 0));
+                    act.extend([mov(R3, rng.pick(&[1, 1, 1, 0, 7, 2, 16])), helper(169)]);
+                }
+                2 => {
+                    functions.push(insns.len() + 2 + act.len());
+                    act.extend([Insn::Pad, Insn::Pad, helper(170)]);
+                }
+                3 => {
+                    // Long enough that none is due before the program has ended; or a time long ago.
+                    let (time, flags) =
+                        rng.pick(&[(20_000_000, 0), (20_000_000, 0), (1_000, 1), (20_000_000, 2), (1, 4)]);
+                    act.extend([mov(R2, time), mov(R3, flags), helper(171)]);
+                }
+                _ => act.push(helper(172)),
+            }
+            insns.extend([helper(1), branch(Cond::Eq, R0, 0, act.len() as i16)]);
+            insns.extend(act);
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let start = insns.len();
+        for &at in &functions {
+            insns[at] = Insn::LoadImm64 { dst: R2, value: Wide::Func { off: (start - at - 1) as i32 } };
+        }
+        if !functions.is_empty() {
+            insns.extend(on_timer());
+        }
+        let mut both = load_both(kernel, insns, std::slice::from_ref(&made));
+        for key in 0..3u32 {
+            both.write_at(0, &key.to_le_bytes(), &[0; 32]);
+        }
+        let mut env = FixedEnv { now_ns: 1_000_000_000, ..FixedEnv::default() };
+        for _ in 0..3 {
+            let packet = vec![0; 8 * OPERATIONS];
+            let theirs = both.kernel(&packet);
+            let ours = both.ours_in(&packet, &mut env).1;
+            // A timer takes memory that is there at once or not at all.
+            let no_memory = (-i64::from(libc::ENOMEM)).to_le_bytes();
+            if theirs.packet.chunks(8).any(|word| word == no_memory) {
+                break;
+            }
+            assert_eq!(ours.packet, theirs.packet, "seed {seed}: {made:?}");
+            std::thread::sleep(std::time::Duration::from_millis(80));
+            let until = env.now_ns + 80_000_000;
+            while let Some(due) = both.engine.next_timer().filter(|due| *due <= until) {
+                env.now_ns = env.now_ns.max(due);
+                let Some((_, outcome)) = both.engine.fire_timer(until, &mut env, &mut NoObserver) else { break };
+                assert_eq!((outcome.fault, outcome.retval), (None, 0));
+                fired += 1;
+            }
+            env.now_ns = until;
+            both.same_maps();
+        }
+    }
+    assert!(fired > 0, "no timer was due");
 }
 
 #[test]

@@ -231,6 +231,31 @@ pub trait HelperCx {
         packet: u32,
     ) -> Result<Result<(), Errno>, Fault>;
 
+    /// Makes the timer at an address, in a value of `map`, one that can be set.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result: `EBUSY` where it is one already.
+    fn timer_init(&mut self, timer: u64, map: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Says which function a timer calls.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result: `EINVAL` for a timer that is not initialised.
+    fn timer_call(&mut self, timer: u64, callback: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Sets a timer to a time in nanoseconds since boot.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result: `EINVAL` for a timer that has no function.
+    fn timer_start(&mut self, timer: u64, due: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// Stops a timer and takes its function away: whether it was running.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner result: `EINVAL` for a timer that is not initialised, `EDEADLK` for the one whose
+    /// function calls.
+    fn timer_cancel(&mut self, timer: u64) -> Result<Result<bool, Errno>, Fault>;
+
     /// Asks for the program in a slot of a program array to take the place of the running function once the body has
     /// returned. Where the slot is empty or out of range, or too many tail calls went before, the program goes on.
     ///

@@ -133,8 +133,10 @@ fn stays_on_link(address: IpAddr) -> bool {
 }
 
 fn look_up(network: &Network, p: &mut Params, v6: bool, flags: u32, check_mtu: bool) -> Result<Answer, Errno> {
+    let source_given = p.address(at::SRC, v6);
     let query = Query {
-        source: p.address(at::SRC, v6),
+        // What leaves by a device has no source yet for rules of IPv6 (`RT6_LOOKUP_F_HAS_SADDR`).
+        source: (!v6 || flags & flag::OUTPUT == 0).then_some(source_given),
         destination: p.address(at::DST, v6),
         input: if flags & flag::OUTPUT != 0 { 1 } else { p.word(at::IFINDEX) },
         output: (flags & flag::OUTPUT != 0).then(|| p.word(at::IFINDEX)),
@@ -142,7 +144,7 @@ fn look_up(network: &Network, p: &mut Params, v6: bool, flags: u32, check_mtu: b
         tos: if v6 { 0 } else { p.bytes[at::TOS] & 0xfc },
         mark: if flags & flag::MARK != 0 { p.word(at::MARK) } else { 0 },
     };
-    if stays_on_link(query.destination) || stays_on_link(query.source) {
+    if stays_on_link(query.destination) || stays_on_link(source_given) {
         return Ok(Answer::NotForwarded);
     }
     let device = network.device(p.word(at::IFINDEX)).ok_or(Errno::ENODEV)?;

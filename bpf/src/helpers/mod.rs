@@ -24,6 +24,7 @@ mod state;
 mod syncookie;
 mod table;
 mod text;
+mod timer;
 mod tunnel;
 mod xdp;
 

@@ -3,7 +3,7 @@
 use super::CostClass::*;
 use super::{
     CostClass, HelperBody, HelperProto, bodies, calls, fib, maps, skb, skb_notes, sockets, state, syncookie, text,
-    tunnel, xdp,
+    timer, tunnel, xdp,
 };
 
 const fn row(id: u32, cost: CostClass, body: HelperBody) -> HelperProto {
@@ -11,7 +11,7 @@ const fn row(id: u32, cost: CostClass, body: HelperBody) -> HelperProto {
 }
 
 /// Helpers that have a body, by number.
-pub static HELPERS: [HelperProto; 98] = [
+pub static HELPERS: [HelperProto; 102] = [
     row(1, Map, bodies::map_lookup_elem),
     row(2, Map, bodies::map_update_elem),
     row(3, Map, bodies::map_delete_elem),
@@ -97,6 +97,10 @@ pub static HELPERS: [HelperProto; 98] = [
     row(163, State, fib::check_mtu),
     row(164, Transfer, calls::for_each_map_elem),
     row(165, Copy, text::snprintf),
+    row(169, State, timer::init),
+    row(170, State, timer::set_callback),
+    row(171, State, timer::start),
+    row(172, State, timer::cancel),
     row(177, Copy, text::trace_vprintk),
     row(181, Transfer, calls::bpf_loop),
     row(182, Copy, text::strncmp),

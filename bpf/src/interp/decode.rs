@@ -1,5 +1,7 @@
 //! From a program to its pre-decoded form.
 
+use std::sync::Arc;
+
 use super::op::{Op, Opcode};
 use crate::diag::{At, Diagnostic};
 use crate::helpers::HELPERS;
@@ -10,20 +12,20 @@ use crate::program::{Endian, MapIndex, ProgType, Program};
 
 /// A program ready to run: wide loads are one operation, jump targets are resolved.
 ///
-/// It belongs to no engine; any whose maps have the ids it names may run it.
+/// It belongs to no engine; any whose maps have the ids it names may run it. A copy shares what is in it.
 #[derive(Debug, Clone)]
 pub struct Code {
-    pub(super) ops: Vec<Op>,
+    pub(super) ops: Arc<[Op]>,
     /// Slot of each operation.
-    pub(super) slots: Vec<u32>,
-    pub(super) faults: Vec<FaultKind>,
+    pub(super) slots: Arc<[u32]>,
+    pub(super) faults: Arc<[FaultKind]>,
     pub(super) uses_stack: bool,
     /// Whether it takes packets in fragments.
     pub(super) frags: bool,
     pub(super) byte_order: Endian,
     /// Functions whose address is taken: slot, operation; ascending.
-    functions: Vec<(u32, u32)>,
-    name: String,
+    functions: Arc<[(u32, u32)]>,
+    name: Arc<str>,
     ty: ProgType,
 }
 
@@ -146,14 +148,14 @@ impl<'a> Decoder<'a> {
         self.functions.sort_unstable();
         self.functions.dedup();
         Code {
-            ops: self.ops,
-            slots: self.slots,
-            faults: self.faults,
+            ops: self.ops.into(),
+            slots: self.slots.into(),
+            faults: self.faults.into(),
             uses_stack,
             frags: self.program.frags,
             byte_order: self.program.byte_order,
-            functions: self.functions,
-            name: self.program.name.clone(),
+            functions: self.functions.into(),
+            name: self.program.name.as_str().into(),
             ty: self.program.ty,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::burst::Cpu;
-use super::context::{ContextInput, SkbFields};
+use super::context::{ContextInput, SkbFields, XdpFields};
 use super::decode::Code;
 use super::machine::Machine;
 use super::observer::Observer;
@@ -149,6 +149,50 @@ impl Engine {
         let end = run.execute();
         let retval = if end.is_ok() { cpu.r[0] } else { 0 };
         Outcome { retval, retired: cpu.retired(), fault: end.err(), redirect: self.machine.redirect }
+    }
+
+    /// When the next timer in a map is due, in nanoseconds since boot; one whose value has gone may be counted too.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.machine.next_timer()
+    }
+
+    /// Runs the function of the first timer that is due by `now`: when it was due, and how it ended. `None` where none is.
+    ///
+    /// The function sees `env`, no packet and no context. It may set its timer again, to a time that has come already: it is
+    /// the caller who sees to it that time goes on.
+    pub fn fire_timer<O: Observer>(&mut self, now: u64, env: &mut dyn Env, observer: &mut O) -> Option<(u64, Outcome)> {
+        let fired = self.machine.take_timer(now)?;
+        let (code, at) = (&fired.code, fired.at);
+        let context = match code.prog_type() {
+            ProgType::Xdp => ContextInput::Xdp(XdpFields::default()),
+            _ => ContextInput::Skb(SkbFields::default()),
+        };
+        self.machine.load(&self.config, &context, &[], code);
+        let arguments = self.machine.timer_arguments(&fired)?;
+        self.callers.clear();
+        let mut cpu = Cpu::new();
+        cpu.r[1..4].copy_from_slice(&arguments);
+        let mut run = Run {
+            config: &self.config,
+            machine: &mut self.machine,
+            callers: &mut self.callers,
+            programs: &self.programs,
+            main: code,
+            code,
+            program: None,
+            first: 0,
+            tail_calls: 0,
+            ty: code.prog_type(),
+            cpu: &mut cpu,
+            env,
+            observer,
+        };
+        run.begin(fired.target);
+        let end = run.execute();
+        self.machine.timers.returned();
+        self.machine.end_walk();
+        let retval = if end.is_ok() { cpu.r[0] } else { 0 };
+        Some((at, Outcome { retval, retired: cpu.retired(), fault: end.err(), redirect: None }))
     }
 
     /// The outcome of a run that did not begin.

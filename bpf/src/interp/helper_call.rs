@@ -231,6 +231,23 @@ impl HelperCx for Call<'_> {
         self.machine.perf_output(cpu, map, index, (data, size), packet)
     }
 
+    fn timer_init(&mut self, timer: u64, map: u64) -> Result<Result<(), Errno>, Fault> {
+        self.machine.timer_init(timer, map)
+    }
+
+    fn timer_call(&mut self, timer: u64, callback: u64) -> Result<Result<(), Errno>, Fault> {
+        let target = self.function(callback)?;
+        self.machine.timer_call(timer, self.code, target)
+    }
+
+    fn timer_start(&mut self, timer: u64, due: u64) -> Result<Result<(), Errno>, Fault> {
+        self.machine.timer_start(timer, due)
+    }
+
+    fn timer_cancel(&mut self, timer: u64) -> Result<Result<bool, Errno>, Fault> {
+        self.machine.timer_cancel(timer)
+    }
+
     fn tail_call(&mut self, map: u64, slot: u32) -> Result<(), Fault> {
         self.transfer = self.machine.program_in(map, slot)?.map(Transfer::Tail);
         Ok(())

@@ -6,6 +6,7 @@ use super::decode::Code;
 use super::engine::EngineConfig;
 use super::observer::{MapOp, MapOpKind};
 use super::run::{MAX_DEPTH, MAX_FRAMES, STACK_FRAME};
+use super::timers::Timers;
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
 use crate::helpers::{Checked, Redirect, SkbState};
@@ -62,6 +63,7 @@ pub(super) struct Machine {
     pub redirect: Option<Redirect>,
     /// Rings of performance events, by number less one.
     pub perf_rings: Vec<PerfRing>,
+    pub timers: Timers,
     /// The map operation of the helper that ran last, if it was one; its accesses are in `log`.
     pub map_op: Option<MapOp>,
     pub log: AccessLog,
@@ -135,6 +137,7 @@ impl Machine {
             xdp: true,
             redirect: None,
             perf_rings: Vec::new(),
+            timers: Timers::default(),
             map_op: None,
             log: AccessLog::new(),
             key: Vec::new(),

@@ -27,6 +27,7 @@ mod op;
 mod open_map;
 mod rounds;
 mod run;
+mod timers;
 
 pub use arith::{alu, byte_order, holds, sign_extend};
 pub use context::{ContextInput, SkbFields, XdpFields};

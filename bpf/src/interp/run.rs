@@ -123,7 +123,7 @@ impl<O: Observer> Run<'_, O> {
     }
 
     /// Begins a function in the topmost frame.
-    fn begin(&mut self, target: usize) {
+    pub fn begin(&mut self, target: usize) {
         let depth = self.callers.len();
         self.cpu.r[10] = u64::from(self.machine.frame_pointer(depth));
         self.cpu.passes = MAX_PASSES;

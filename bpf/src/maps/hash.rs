@@ -74,6 +74,7 @@ impl Table for Hash {
             if let Some(before) = old.before {
                 tape.write_u32(before, old.next, true);
             }
+            hash_table::free_timer(tape, map, &shape, old.entry);
             tape.write_u32(spare_off, old.link, false);
             Ok(())
         })

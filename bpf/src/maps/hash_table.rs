@@ -341,11 +341,19 @@ pub(super) fn put(
     })
 }
 
+/// An entry has left the table: a timer in its value is gone.
+pub(super) fn free_timer(tape: &mut Tape<'_>, map: &Map, shape: &Shape, entry: u32) {
+    if let Some(at) = map.spec().fields.timer {
+        tape.write(entry + shape.value_off + at, &[0; 16], true);
+    }
+}
+
 /// Removes a key and puts its entry on the free list.
-pub(super) fn delete(tape: &mut Tape<'_>, shape: &Shape, hash: u32, key: &[u8]) -> Result<(), Errno> {
+pub(super) fn delete(tape: &mut Tape<'_>, map: &Map, shape: &Shape, hash: u32, key: &[u8]) -> Result<(), Errno> {
     change(tape, shape, hash, key, |tape, held| {
         let found = held.old.ok_or(Errno::ENOENT)?;
         unlink(tape, held.bucket, &found);
+        free_timer(tape, map, shape, found.entry);
         give(tape, found.entry, found.link);
         Ok(())
     })

@@ -250,6 +250,7 @@ impl<'m> Lru<'m> {
         let found = hash_table::walk_to(tape, &self.shape, bucket, link);
         if let Some(found) = &found {
             hash_table::unlink(tape, bucket, found);
+            hash_table::free_timer(tape, self.map, &self.shape, entry);
         }
         unlock(tape, bucket);
         found.is_some()
@@ -416,6 +417,7 @@ impl<'m> Lru<'m> {
     /// Gives back an entry that is no longer in the table.
     pub fn give(&self, tape: &mut Tape<'_>, link: u32) {
         let Some(entry) = self.shape.entry(link) else { return };
+        hash_table::free_timer(tape, self.map, &self.shape, entry);
         let (kind, cpu) = self.state(tape, entry);
         match kind {
             Kind::Free | Kind::LocalFree => {}

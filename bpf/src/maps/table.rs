@@ -27,7 +27,7 @@ pub(super) trait Table: Sync {
 
     /// Removes an entry.
     fn delete(map: &Map, tape: &mut Tape<'_>, key: &[u8]) -> Result<(), Errno> {
-        hash_table::delete(tape, &Self::shape(map), Self::hash(map, key), key)
+        hash_table::delete(tape, map, &Self::shape(map), Self::hash(map, key), key)
     }
 }
 

@@ -43,8 +43,11 @@ impl Map {
     /// `BPF_MAP_FREEZE`: user space may write no more.
     ///
     /// # Errors
-    /// `EPERM` if user space may not write, or no more.
+    /// `ENOTSUPP` where values hold locks or timers; `EPERM` if user space may not write, or no more.
     pub fn freeze(&mut self) -> Result<(), Errno> {
+        if self.spec().fields.any() {
+            return Err(Errno::ENOTSUPP);
+        }
         self.permit(Access::Write)?;
         self.set_frozen();
         Ok(())

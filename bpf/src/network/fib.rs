@@ -162,8 +162,8 @@ pub struct Rule {
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Query {
-    /// Where from.
-    pub source: IpAddr,
+    /// Where from, if rules may ask for it.
+    pub source: Option<IpAddr>,
     /// Where to.
     pub destination: IpAddr,
     /// The device it came in by.
@@ -244,7 +244,7 @@ impl Network {
         let mut tables: Vec<(u32, u32)> = always[..if v6 { 2 } else { 3 }].to_vec();
         let own = self.rules.iter().filter(|rule| {
             rule.v6 == v6
-                && rule.from.contains(query.source)
+                && (rule.from.len == 0 || query.source.is_some_and(|source| rule.from.contains(source)))
                 && rule.to.contains(query.destination)
                 && rule.device.is_none_or(|device| device == query.input)
                 && (query.mark ^ rule.mark.0) & rule.mark.1 == 0

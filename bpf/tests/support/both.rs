@@ -175,8 +175,14 @@ impl Both {
 
     /// What the interpreter does with it.
     pub fn ours(&mut self, packet: &[u8]) -> (Outcome, Seen) {
+        let mut env = self.env.clone();
+        self.ours_in(packet, &mut env)
+    }
+
+    /// The same in surroundings of the test's.
+    pub fn ours_in(&mut self, packet: &[u8], env: &mut FixedEnv) -> (Outcome, Seen) {
         let input = RunInput { context: self.context, packet };
-        let outcome = self.engine.run(&self.code, input, &mut self.env.clone(), &mut NoObserver);
+        let outcome = self.engine.run(&self.code, input, env, &mut NoObserver);
         let seen = Seen { retval: outcome.retval as u32, packet: self.engine.packet().to_vec() };
         (outcome, seen)
     }

@@ -6,7 +6,7 @@ use bpf::diag::Diagnostic;
 use bpf::env::Env;
 use bpf::errno::Errno;
 use bpf::insn::Endian;
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
 use bpf::maps::{BPF_ANY, MapId};
 use bpf::network::Network;
 use bpf::program::{MapSpec, ProgId, Program};
@@ -266,6 +266,38 @@ impl Hooks {
         std::iter::from_fn(|| map.ring_read()).collect()
     }
 
+    /// Calls what timers in maps have called for by `now`, in their order, on the queue's core: what that takes. They act
+    /// when a packet comes by, so that a timer that sets itself again keeps no simulation from its end.
+    fn timers(&mut self, now: Time, queue: QueueId, costs: &HostCosts) -> Time {
+        let mut took = Time::ZERO;
+        // One interrupt after the other: a timer that is due at once again waits until the core is through with the last.
+        let mut free = Time::ZERO;
+        while let Some(due) = self.engine.next_timer() {
+            let begins = free.max(Time::from_ns(due.min(now.ns())));
+            if due > now.ns() || begins > now {
+                break;
+            }
+            let at = usize::from(queue.0) % self.cores.len();
+            let core = &mut self.cores[at];
+            let mut env = HostEnv {
+                now: begins,
+                picoseconds: costs.execute(1_000).ps(),
+                random: &mut core.random,
+                cpu: u32::from(queue.0) % self.engine.config().cpus,
+                network: &self.network,
+                printed: 0,
+                copies: 0,
+            };
+            let Some((_, outcome)) = self.engine.fire_timer(now.ns(), &mut env, &mut NoObserver) else { break };
+            self.counters.bpf_instructions += outcome.retired;
+            self.counters.printed += env.printed;
+            let cost = costs.interrupt + costs.execute(outcome.retired);
+            free = begins + cost.max(Time::from_ns(1));
+            took += cost;
+        }
+        took
+    }
+
     /// Takes a received packet through the hooks.
     pub fn process(
         &mut self,
@@ -275,7 +307,7 @@ impl Hooks {
         meta: &RxMeta,
         costs: &HostCosts,
     ) -> Processed {
-        let mut cost = costs.rx_packet;
+        let mut cost = costs.rx_packet + self.timers(now, queue, costs);
         let mut touched = 0;
         let mut metadata = Vec::new();
         let done = |verdict, cost| Processed { verdict, cost };

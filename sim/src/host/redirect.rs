@@ -103,7 +103,8 @@ fn station(network: &Network, device: &Device, next: Option<IpAddr>, frame: &[u8
                 6 => (v6(8)?, v6(24)?),
                 _ => return None,
             };
-            let query = Query { source, destination, input: 1, output: Some(device.ifindex), tos: 0, mark: 0 };
+            let output = Some(device.ifindex);
+            let query = Query { source: Some(source), destination, input: 1, output, tos: 0, mark: 0 };
             let hop = network.route(&query)?.hop?;
             (hop.device == device.ifindex).then_some(hop.gateway.unwrap_or(destination))?
         }

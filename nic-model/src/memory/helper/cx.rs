@@ -279,6 +279,23 @@ impl HelperCx for CardCx<'_> {
         Ok(Ok(()))
     }
 
+    /// A card has no timers: nothing of it runs but for a packet.
+    fn timer_init(&mut self, _: u64, _: u64) -> Result<Result<(), Errno>, Fault> {
+        Err(Fault::of(FaultKind::BadMap))
+    }
+
+    fn timer_call(&mut self, _: u64, _: u64) -> Result<Result<(), Errno>, Fault> {
+        Err(Fault::of(FaultKind::BadMap))
+    }
+
+    fn timer_start(&mut self, _: u64, _: u64) -> Result<Result<(), Errno>, Fault> {
+        Err(Fault::of(FaultKind::BadMap))
+    }
+
+    fn timer_cancel(&mut self, _: u64) -> Result<Result<bool, Errno>, Fault> {
+        Err(Fault::of(FaultKind::BadMap))
+    }
+
     fn tail_call(&mut self, map: u64, slot: u32) -> Result<(), Fault> {
         self.call.tail = self.with_map(map, |map, region, log| map.program(region, log, slot))?.0;
         Ok(())
