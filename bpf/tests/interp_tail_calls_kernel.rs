@@ -13,6 +13,7 @@ use bpf::program::{MapIndex, MapSpec, MapType, ProgId, ProgType, Program};
 use support::asm::*;
 use support::both::{self, spec};
 use support::kernel::{Kernel, KernelMap, KernelProg, kernel, stay_on_cpu_0};
+use support::ledger::Ledger;
 
 const TYPE: ProgType = ProgType::Xdp;
 const SLOTS: u32 = 8;
@@ -28,6 +29,7 @@ struct Linked {
     kernel: Vec<KernelProg>,
     engine: Engine,
     main: Code,
+    ledger: Ledger,
 }
 
 impl Linked {
@@ -44,7 +46,7 @@ impl Linked {
         for insns in programs {
             engine.add_program(Arc::new(code(TYPE, insns)));
         }
-        Linked { kernel_maps, kernel: loaded, engine, main: code(TYPE, &programs[0]) }
+        Linked { kernel_maps, kernel: loaded, engine, main: code(TYPE, &programs[0]), ledger: Ledger::default() }
     }
 
     /// Puts program `at` into a slot on both sides, or empties it.
@@ -61,7 +63,8 @@ impl Linked {
     fn run(&mut self) -> u32 {
         let theirs = self.kernel[0].run(&[0; 64], None).unwrap();
         let input = RunInput { context: ContextInput::Xdp(XdpFields::default()), packet: &[0; 64] };
-        let ours = self.engine.run(&self.main, input, &mut FixedEnv::default(), &mut NoObserver);
+        let ledger = self.ledger.run(&self.engine);
+        let ours = self.engine.run(&self.main, input, &mut FixedEnv::default(), ledger);
         assert_eq!((ours.fault, ours.retval as u32), (None, theirs.retval));
         let counters = self.engine.map(MapId(1)).unwrap().entries();
         assert_eq!(counters, self.kernel_maps[1].entries());

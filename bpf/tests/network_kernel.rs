@@ -7,7 +7,7 @@ use std::process::Command;
 
 use bpf::env::FixedEnv;
 use bpf::insn::{AluOp, Cond, Insn, Size};
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, SkbFields, XdpFields};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, RunInput, SkbFields, XdpFields};
 use bpf::network::fib::{DEFAULT, LOCAL, MAIN};
 use bpf::network::{
     Device, Neighbour, Network, NextHop, Prefix, Route, RouteKind, Rule, Socket, SocketState, Transport,
@@ -16,6 +16,7 @@ use bpf::program::{ProgType, Program};
 use support::asm::*;
 use support::both;
 use support::kernel::{self, Kernel, kernel};
+use support::ledger::Ledger;
 use support::rng::Rng;
 
 /// Rounds of a test: `NETWORK_ROUNDS`, or a few.
@@ -295,6 +296,7 @@ struct Pair {
     code: Code,
     engine: Engine,
     ty: ProgType,
+    ledger: Ledger,
 }
 
 impl Pair {
@@ -302,7 +304,7 @@ impl Pair {
         let theirs = both::load(kernel, ty, &insns, &[]).unwrap_or_else(|error| panic!("{}", error.log));
         let code = Code::new(&Program::from_insns("test", ty, insns, vec![])).unwrap();
         let config = EngineConfig { strict: true, sockets, ..EngineConfig::default() };
-        Pair { theirs, code, engine: Engine::new(config, &[]).unwrap(), ty }
+        Pair { theirs, code, engine: Engine::new(config, &[]).unwrap(), ty, ledger: Ledger::default() }
     }
 
     fn agree(&mut self, env: &mut FixedEnv, packet: &[u8], what: &dyn Fn() -> String) -> u32 {
@@ -311,7 +313,8 @@ impl Pair {
             true => ContextInput::Skb(SkbFields { ifindex: 1, ..SkbFields::default() }),
             false => ContextInput::Xdp(XdpFields { ingress_ifindex: 1, ..XdpFields::default() }),
         };
-        let ours = self.engine.run(&self.code, RunInput { context, packet }, env, &mut NoObserver);
+        let ledger = self.ledger.run(&self.engine);
+        let ours = self.engine.run(&self.code, RunInput { context, packet }, env, ledger);
         assert_eq!(ours.fault, None);
         let hex =
             |bytes: &[u8]| bytes.iter().skip(AT as usize).take(68).map(|b| format!("{b:02x}")).collect::<String>();

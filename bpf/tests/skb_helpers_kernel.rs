@@ -4,12 +4,13 @@ mod support;
 
 use bpf::env::FixedEnv;
 use bpf::insn::Size;
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, SkbFields};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, RunInput, SkbFields};
 use bpf::program::{ProgType, Program};
 use proptest::prelude::*;
 use support::both;
 use support::calls::{Step, below, buffer, call, number, of, program, size};
 use support::kernel::{Kernel, kernel};
+use support::ledger::Ledger;
 use support::slice;
 
 /// What a test run makes of a frame that came in by the loopback device, whose address is all zeros (`eth_type_trans`).
@@ -206,6 +207,7 @@ fn agree(kernel: Kernel, ty: ProgType, steps: &[Step], inputs: &[(Frame, SkbFiel
     let loaded = both::load(kernel, ty, &insns, &[]).unwrap_or_else(|error| panic!("{steps:?}\n{}", error.log));
     let code = Code::new(&Program::from_insns("test", ty, insns, vec![])).unwrap();
     let mut engine = Engine::new(EngineConfig { strict: true, ..EngineConfig::default() }, &[]).unwrap();
+    let mut ledger = Ledger::default();
     for (Frame(frame), given) in inputs {
         let seen = received(frame);
         let fields = SkbFields { pkt_type: seen.pkt_type, protocol: seen.protocol, ifindex: 1, ..*given };
@@ -213,7 +215,8 @@ fn agree(kernel: Kernel, ty: ProgType, steps: &[Step], inputs: &[(Frame, SkbFiel
         let theirs = loaded.run(frame, Some(&context)).unwrap_or_else(|errno| panic!("errno {errno}: {fields:?}"));
         let pulled = if ty == ProgType::SocketFilter { 14 } else { 0 };
         let input = RunInput { context: ContextInput::Skb(SkbFields { pulled, ..fields }), packet: frame };
-        let ours = engine.run(&code, input, &mut FixedEnv::default(), &mut NoObserver);
+        let ledger = ledger.run(&engine);
+        let ours = engine.run(&code, input, &mut FixedEnv::default(), ledger);
         prop_assert_eq!(ours.fault, None);
         prop_assert_eq!(ours.retval as u32, theirs.retval, "{:?} {:?}", frame.len(), fields);
         prop_assert_eq!(engine.packet(), &theirs.packet[pulled as usize..]);

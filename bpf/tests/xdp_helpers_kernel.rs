@@ -4,7 +4,7 @@ mod support;
 
 use bpf::env::FixedEnv;
 use bpf::insn::{Insn, Reg, Size, Wide};
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput, XdpFields};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, RunInput, XdpFields};
 use bpf::maps::MapId;
 use bpf::network::{Device, Network};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
@@ -13,6 +13,7 @@ use support::asm::*;
 use support::both::{self, Both};
 use support::calls::{BUFFER, Step, bare, below, buffer, call, of, program, size};
 use support::kernel::{Kernel, LoadRequest, kernel};
+use support::ledger::Ledger;
 use support::slice;
 
 /// `BPF_F_XDP_HAS_FRAGS`.
@@ -55,6 +56,7 @@ fn agree(kernel: Kernel, frags: bool, steps: &[Step], inputs: &[(Vec<u8>, u32)])
     let loaded = kernel.explained(&request).unwrap_or_else(|error| panic!("{steps:?}\n{}", error.log));
     let code = Code::new(&Program { frags, ..Program::from_insns("test", ProgType::Xdp, insns, vec![]) }).unwrap();
     let mut engine = Engine::new(EngineConfig { strict: true, ..EngineConfig::default() }, &[]).unwrap();
+    let mut ledger = Ledger::default();
     let mut env = FixedEnv { network: network(), ..FixedEnv::default() };
     for (packet, meta) in inputs {
         let mut context = [0u8; 24];
@@ -64,7 +66,8 @@ fn agree(kernel: Kernel, frags: bool, steps: &[Step], inputs: &[(Vec<u8>, u32)])
         let theirs = loaded.run(packet, Some(&context)).unwrap_or_else(|errno| panic!("errno {errno}"));
         let fields = XdpFields { ingress_ifindex: 1, meta: *meta, ..XdpFields::default() };
         let input = RunInput { context: ContextInput::Xdp(fields), packet };
-        let ours = engine.run(&code, input, &mut env, &mut NoObserver);
+        let ledger = ledger.run(&engine);
+        let ours = engine.run(&code, input, &mut env, ledger);
         prop_assert_eq!(ours.fault, None);
         prop_assert_eq!(ours.retval as u32, theirs.retval, "{} {}", packet.len(), meta);
         let all = [engine.metadata(), engine.packet()].concat();

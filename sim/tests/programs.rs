@@ -15,8 +15,14 @@ mod kernel;
 #[path = "../../bpf/tests/support/kernel_maps.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod kernel_maps;
+#[path = "../../bpf/tests/support/ledger.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod ledger;
 #[path = "programs/linux.rs"]
 mod linux;
+#[path = "../../bpf/tests/support/locked.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod locked;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

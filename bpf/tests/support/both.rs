@@ -2,11 +2,12 @@
 
 use bpf::env::FixedEnv;
 use bpf::insn::{Insn, RawInsn, encode};
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, Outcome, RunInput, SkbFields, XdpFields};
 use bpf::maps::MapId;
 use bpf::program::{MapSpec, MapType, ProgType, Program};
 
 use super::kernel::{Kernel, KernelMap, KernelProg, LoadError, LoadRequest, possible_cpus};
+use super::ledger::Ledger;
 use super::{functions, locked};
 
 /// A definition without name or initial value.
@@ -93,6 +94,7 @@ pub struct Both {
     pub env: FixedEnv,
     /// The interpreter's context, but for the packet's place.
     pub context: ContextInput,
+    ledger: Ledger,
 }
 
 /// What one side did.
@@ -134,7 +136,7 @@ impl Both {
             ProgType::SocketFilter => ContextInput::Skb(SkbFields { pulled: 14, ..SkbFields::default() }),
             _ => ContextInput::Skb(SkbFields::default()),
         };
-        Ok(Both { program, kernel_maps, engine, code, env: FixedEnv::default(), context })
+        Ok(Both { program, kernel_maps, engine, code, env: FixedEnv::default(), context, ledger: Ledger::default() })
     }
 
     /// Writes an entry on both sides; for per-CPU maps on every processor.
@@ -182,7 +184,8 @@ impl Both {
     /// The same in surroundings of the test's.
     pub fn ours_in(&mut self, packet: &[u8], env: &mut FixedEnv) -> (Outcome, Seen) {
         let input = RunInput { context: self.context, packet };
-        let outcome = self.engine.run(&self.code, input, env, &mut NoObserver);
+        let ledger = self.ledger.run(&self.engine);
+        let outcome = self.engine.run(&self.code, input, env, ledger);
         let seen = Seen { retval: outcome.retval as u32, packet: self.engine.packet().to_vec() };
         (outcome, seen)
     }

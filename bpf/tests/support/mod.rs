@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod kernel_maps;
 pub mod kernel_objects;
 pub mod kernel_runner;
+pub mod ledger;
 pub mod llvm;
 pub mod locked;
 pub mod logs;
