@@ -370,6 +370,45 @@ fn redirects_through_maps() {
     }
 }
 
+/// Maps of sockets that hold none.
+#[test]
+fn sockets_that_nobody_put_there() {
+    let Some(kernel) = kernel("sockets_that_nobody_put_there") else { return };
+    for ty in [MapType::SOCKMAP, MapType::SOCKHASH] {
+        let mut insns = head();
+        for at in 0..OPERATIONS {
+            insns.push(store(Size::W, R10, KEY, at as i32 / 2));
+            insns.extend(map(R1, 0));
+            pointer(&mut insns, R2, KEY);
+            if at % 2 == 0 {
+                insns.extend([helper(1), branch(Cond::Ne, R0, 0, 1), jump(3)]);
+                insns.extend([mov(R1, R0), helper(86), mov(R0, 1)]);
+            } else {
+                insns.push(helper(3));
+            }
+            answer(&mut insns, at);
+        }
+        insns.extend([mov(R0, 2), exit()]);
+        let mut both = load_both(kernel, insns, &[spec(ty, 4, 4, 4, 0)]);
+        compare(&mut both, 1, &|| ty.to_string());
+    }
+}
+
+/// Slots of an array of control groups that hold none.
+#[test]
+fn groups_that_nobody_named() {
+    let Some(kernel) = kernel("groups_that_nobody_named") else { return };
+    let mut insns = head();
+    for (at, slot) in [0, 1, 3, 4, -1].into_iter().enumerate() {
+        insns.extend(map(R1, 0));
+        insns.extend([mov(R2, slot), helper(37)]);
+        answer(&mut insns, at);
+    }
+    insns.extend([mov(R0, 2), exit()]);
+    let mut both = load_both(kernel, insns, &[spec(MapType::CGROUP_ARRAY, 4, 4, 4, 0)]);
+    compare(&mut both, 1, &|| "groups".to_owned());
+}
+
 #[test]
 fn values_of_other_processors() {
     let Some(kernel) = kernel("values_of_other_processors") else { return };

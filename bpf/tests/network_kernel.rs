@@ -34,6 +34,24 @@ fn write(path: &str, text: &str) {
     std::fs::write(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
+/// Waits until so many devices have an address of their own link, which they get once they are seen to be up.
+fn own_addresses(devices: usize) {
+    const TENTATIVE: u32 = 0x40;
+    for _ in 0..500 {
+        let text = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap();
+        let ready = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let flags = u32::from_str_radix(words[4], 16).unwrap();
+            line.starts_with("fe80") && words[5].starts_with('v') && flags & TENTATIVE == 0
+        };
+        if text.lines().filter(ready).count() >= devices {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("devices have no addresses of their links");
+}
+
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -56,6 +74,7 @@ impl World {
             eprintln!("SKIPPED {test}: no network namespace or no iproute2");
             return None;
         }
+        write("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
         ip("link set lo up");
         let mut network = Network::default();
         network.add_device(Device {
@@ -98,6 +117,7 @@ impl World {
             }
             write(&format!("/proc/sys/net/{family}/conf/v14/forwarding"), "0");
         }
+        own_addresses(3);
         // Where packets are forwarded, IPv6 also has an address that stands for every router of a network, which no scenario
         // sends to; and devices without addresses, by which no route here leads.
         Some(World { network })
@@ -412,6 +432,20 @@ fn socket_program(helper_id: u32, size: i32) -> Vec<Insn> {
     insns
 }
 
+/// Looks for a socket, and says as what it may be seen and what handing the packet to it answers.
+fn socket_views(helper_id: u32, size: i32, flags: i32) -> Vec<Insn> {
+    let mut insns = vec![mov(R6, R1), load(Size::W, R7, R1, 76), load(Size::W, R8, R1, 80)];
+    insns.extend([mov(R0, R7), add(R0, 64), branch(Cond::Le, R0, R8, 2), mov(R0, -1), exit()]);
+    insns.extend([mov(R2, R7), add(R2, i32::from(AT)), mov(R3, size), mov(R4, -1), mov(R5, 0), helper(helper_id)]);
+    insns.extend([branch(Cond::Ne, R0, 0, 1), exit(), mov(R8, R0), mov(R9, 0)]);
+    for (view, bit) in [(95, 1), (96, 2), (98, 4)] {
+        insns.extend([mov(R1, R8), helper(view), branch(Cond::Eq, R0, 0, 1), add(R9, bit)]);
+    }
+    insns.extend([mov(R1, R6), mov(R2, R8), mov(R3, flags), helper(124)]);
+    insns.extend([alu64(AluOp::Lsh, R9, 8), add(R9, R0), mov(R1, R8), helper(86), mov(R0, R9), exit()]);
+    insns
+}
+
 #[test]
 fn sockets_are_found_as_in_linux() {
     let Some(kernel) = kernel("sockets_are_found_as_in_linux") else { return };
@@ -462,15 +496,19 @@ fn sockets_are_found_as_in_linux() {
     let count = world.network.sockets.len() as u32;
     let mut env = FixedEnv { network: world.network.clone(), ..FixedEnv::default() };
     let programs = [(84, 12), (84, 36), (85, 12), (85, 36), (99, 12), (99, 36), (84, 20)];
-    let mut pairs = programs.map(|(id, size)| Pair::new(kernel, ProgType::Xdp, socket_program(id, size), count));
+    let sums = programs.map(|(id, size)| (Pair::new(kernel, ProgType::Xdp, socket_program(id, size), count), size));
+    let views = [(84, 12, 0), (85, 12, 0), (99, 12, 0), (99, 36, 0), (84, 12, 1)];
+    let views = views
+        .map(|(id, size, flags)| (Pair::new(kernel, ProgType::SchedCls, socket_views(id, size, flags), count), size));
+    let mut pairs: Vec<(Pair, i32)> = sums.into_iter().chain(views).collect();
     let mut rng = Rng::new(1);
     let mut found = 0;
     let ephemeral = stream.local_addr().unwrap().port();
     for _ in 0..300 * rounds(1) {
-        for (pair, (_, size)) in pairs.iter_mut().zip(programs) {
+        for (pair, size) in &mut pairs {
             let mut packet = vec![0u8; 80];
             let tuple = &mut packet[AT as usize..];
-            let v6 = size == 36;
+            let v6 = *size == 36;
             let end = |rng: &mut Rng| -> Vec<u8> {
                 let text = match v6 {
                     true => rng.pick(&["2001:db8::1", "::1", "2001:db8:1::1", "fd00::1"]),
@@ -513,6 +551,18 @@ fn a_packet_is_held_against_devices_as_in_linux() {
                 }
             }
         }
+    }
+    // A way by a neighbour or to the other end; flags that are not known.
+    for (device, size, flags) in [(10, 0, 0), (10, 20, 0), (99, 20, 0), (10, 20, 1), (12, 20, 0)] {
+        let words = [2, 0x0100_000a, 0, 0, 0];
+        let mut insns: Vec<Insn> =
+            (0..5i16).zip(words).map(|(at, word)| store(Size::W, R10, 4 * at - 24, word)).collect();
+        insns.extend([mov(R1, device), mov(R2, R10), add(R2, -24), mov(R3, size), mov(R4, flags), helper(152), exit()]);
+        let mut pair = Pair::new(kernel, ProgType::SchedCls, insns, 0);
+        pair.agree(&mut env, &[0; 64], &|| format!("neighbour {device} {size} {flags}"));
+        let insns = vec![mov(R1, device), mov(R2, flags), helper(155), exit()];
+        let mut pair = Pair::new(kernel, ProgType::SchedCls, insns, 0);
+        pair.agree(&mut env, &[0; 64], &|| format!("other end {device} {flags}"));
     }
     // A copy to a device that is not there, or is; flags that are not known.
     for (device, flags) in [(10, 0), (99, 0), (10, 2), (12, 1), (0, 0)] {
