@@ -194,22 +194,31 @@ impl<'a> Tape<'a> {
     }
 
     /// Reads four words and the `key.len()` bytes behind them in one access at an address that an earlier access yielded.
-    /// Returns the words, and how many leading bits of the bytes equal those of `key`.
-    pub fn follow_common(&mut self, off: u32, key: &[u8]) -> ([u32; 4], u32) {
+    /// Returns the words, and how many leading bits of the bytes equal those of `key`, whose first 16 bytes `lead` holds,
+    /// the first in its highest bits.
+    pub fn follow_common(&mut self, off: u32, key: &[u8], lead: u128) -> ([u32; 4], u32) {
         self.record(AccessKind::Read, off, 16 + key.len() as u32, true);
-        let mut head = [0; 16];
-        self.memory.read(off, &mut head);
+        let first = key.len().min(PREFIX_AT_ONCE);
+        let mut buf = [0; 16 + PREFIX_AT_ONCE];
+        self.memory.read(off, &mut buf[..16 + first]);
+        let (head, stored) = buf.split_at(16);
         let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let words = [word(0), word(4), word(8), word(12)];
-        let (mut at, mut same) = (off + 16, 0);
-        for chunk in key.chunks(PREFIX_AT_ONCE) {
+        let stored = u128::from_be_bytes(stored.try_into().expect("the rest of the buffer is as long"));
+        let mut same = (stored ^ lead).leading_zeros().min(8 * first as u32);
+        let mut at = off + 16 + first as u32;
+        for chunk in key[first..].chunks(PREFIX_AT_ONCE) {
+            if same != 8 * (at - off - 16) {
+                break;
+            }
             let mut buf = [0; PREFIX_AT_ONCE];
             let stored = &mut buf[..chunk.len()];
             self.memory.read(at, stored);
-            if let Some(differ) = stored.iter().zip(chunk).position(|(stored, key)| stored != key) {
-                return (words, same + 8 * differ as u32 + (stored[differ] ^ chunk[differ]).leading_zeros());
-            }
-            same += 8 * chunk.len() as u32;
+            let differ = stored.iter().zip(chunk).position(|(stored, key)| stored != key);
+            same += match differ {
+                Some(byte) => 8 * byte as u32 + (stored[byte] ^ chunk[byte]).leading_zeros(),
+                None => 8 * chunk.len() as u32,
+            };
             at += chunk.len() as u32;
         }
         (words, same)

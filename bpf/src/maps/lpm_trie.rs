@@ -96,6 +96,8 @@ fn stride(spec: &MapSpec) -> u32 {
 struct Prefix<'a> {
     len: u32,
     data: &'a [u8],
+    /// The first 16 bytes, zeros behind shorter ones: a node is held against them in one step.
+    lead: u128,
 }
 
 impl<'a> Prefix<'a> {
@@ -103,11 +105,17 @@ impl<'a> Prefix<'a> {
     fn of(map: &Map, key: &'a [u8]) -> Option<Self> {
         let (len, data) = key.split_first_chunk::<4>()?;
         let len = map.byte_order().word(*len);
-        (len as usize <= data.len() * 8).then_some(Self { len, data })
+        let mut lead = [0; 16];
+        let first = data.len().min(lead.len());
+        lead[..first].copy_from_slice(&data[..first]);
+        (len as usize <= data.len() * 8).then_some(Self { len, data, lead: u128::from_be_bytes(lead) })
     }
 
     /// Bit `at`, 0 beyond the end.
     fn bit(&self, at: u32) -> usize {
+        if at < u128::BITS {
+            return (self.lead >> (u128::BITS - 1 - at) & 1) as usize;
+        }
         let byte = self.data.get(at as usize / 8).copied().unwrap_or(0);
         usize::from(byte >> (7 - at % 8) & 1)
     }
@@ -138,7 +146,7 @@ fn offset(map: &Map, link: u32) -> Option<u32> {
 /// Reads the node a link names and holds it against a key, in one access.
 fn node(map: &Map, tape: &mut Tape<'_>, link: u32, key: &Prefix<'_>) -> Option<Node> {
     let off = offset(map, link)?;
-    let ([left, right, len, kind], same) = tape.follow_common(off, key.data);
+    let ([left, right, len, kind], same) = tape.follow_common(off, key.data, key.lead);
     let common = same.min(len).min(key.len);
     Some(Node { link, off, child: [left, right], len, has_value: kind == VALUE, common })
 }
@@ -266,7 +274,7 @@ fn insert(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>, value: &[u8], flags:
     let bit = key.bit(old.common);
     child[bit] = new;
     child[1 - bit] = old.link;
-    fill(map, tape, joint, child, &Prefix { len: old.common, data: key.data }, None);
+    fill(map, tape, joint, child, &Prefix { len: old.common, ..*key }, None);
     set(tape, way.slot, joint);
     Ok(())
 }
@@ -295,7 +303,7 @@ fn remove(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Result<(), Errno>
 
 /// The first node with a value below `link` in the order of walks: longer prefixes first, bit 0 before bit 1.
 fn leftmost(map: &Map, tape: &mut Tape<'_>, link: u32) -> Option<Node> {
-    const ANY: Prefix<'_> = Prefix { len: 0, data: &[] };
+    const ANY: Prefix<'_> = Prefix { len: 0, data: &[], lead: 0 };
     let (mut link, mut found) = (link, None);
     for _ in 0..=8 * MAX_DATA {
         let Some(at) = node(map, tape, link, &ANY) else { break };
