@@ -3,11 +3,13 @@
 mod support;
 
 use bpf::env::FixedEnv;
-use bpf::insn::{Insn, Reg, Size, Wide};
+use bpf::insn::{Cond, Insn, Reg, Size, Wide};
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, RunInput, XdpFields};
 use bpf::maps::MapId;
 use bpf::network::{Device, Network};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
+use bpf::syscall::{Config, NewProgram, System, TestRun};
+use bpf::verifier::Options;
 use proptest::prelude::*;
 use support::asm::*;
 use support::both::{self, Both};
@@ -105,6 +107,41 @@ fn fragments_change_as_in_linux() {
     proptest!(slice(200), |(steps in steps, packets in packets(20_000))| {
         agree(kernel, true, &steps, &packets)?;
     });
+}
+
+/// Metadata in front of a packet goes into a test run and comes out of it.
+#[test]
+fn test_runs_take_metadata() {
+    let Some(kernel) = kernel("test_runs_take_metadata") else { return };
+    // Four bytes more, filled where there is room for them; what asking for them answers.
+    let mut insns = vec![mov(R6, R1), mov(R2, -4), helper(54), mov(R7, R0), load(Size::W, R1, R6, 8)];
+    insns.extend([load(Size::W, R2, R6, 0), mov(R3, R1), add(R3, 4), branch(Cond::Gt, R3, R2, 1)]);
+    insns.extend([store(Size::W, R1, 0, 0x5a), mov(R0, R7), exit()]);
+    let theirs = both::load(kernel, ProgType::Xdp, &insns, &[]).unwrap_or_else(|error| panic!("{}", error.log));
+    let mut system = System::new(Config::default());
+    let actor = system.actor();
+    let program = NewProgram {
+        program: Program::from_insns("test", ProgType::Xdp, insns, vec![]),
+        name: "test".to_owned(),
+        maps: Vec::new(),
+        btf: None,
+        options: Options::default(),
+    };
+    let ours = system.prog_load(actor, program).unwrap_or_else(|why| panic!("{}", why.diagnostic));
+    for len in [14usize, 18, 64, 400] {
+        let packet: Vec<u8> = (0..len).map(|at| at as u8).collect();
+        for data in [0u32, 4, 6, 8, 32, 48, 50, 52, 60, 64, 100, 212, 216, 220, 248, 252, 256] {
+            for (end, meta) in [(len as u32, 0), (len as u32 + 1, 0), (len as u32, 4)] {
+                let context = [data, end, meta, 0, 0, 0].map(u32::to_le_bytes).concat();
+                let run = TestRun { data: &packet, context: Some(&context), repeat: 1 };
+                let done = system.test_run(actor, ours, run, &mut FixedEnv::default());
+                let done = done.map(|answer| (answer.retval, answer.data, answer.context));
+                let done = done.map_err(|why| why.errno.map_or(0, |errno| i32::from(errno.0)));
+                let expected = theirs.run(&packet, Some(&context)).map(|run| (run.retval, run.packet, run.context));
+                assert_eq!(done, expected, "{len} bytes, data {data}, end {end}, meta {meta}");
+            }
+        }
+    }
 }
 
 /// Numbers in texts, with what may stand around them.

@@ -10,7 +10,7 @@ use crate::program::{Endian, ProgType};
 /// What a program is run on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TestRun<'a> {
-    /// The packet, from its Ethernet header on.
+    /// The packet, from its Ethernet header on; of XDP, metadata in front of it that the context says (its `data`).
     pub data: &'a [u8],
     /// `struct xdp_md` or `struct __sk_buff`, as much of it as is not zero.
     pub context: Option<&'a [u8]>,
@@ -23,7 +23,7 @@ pub struct TestRun<'a> {
 pub struct TestRunAnswer {
     /// What the last run returned.
     pub retval: u32,
-    /// The packet after the last run.
+    /// The packet after the last run, with its metadata in front.
     pub data: Vec<u8>,
     /// The context after the last run; empty if none was given.
     pub context: Vec<u8>,
@@ -39,6 +39,8 @@ const ETHERNET: usize = 14;
 const SKB_MAX: usize = 3584;
 /// Bytes of `struct xdp_md`.
 const XDP_MD: usize = 24;
+/// Most metadata in front of a packet: the room there (256) less the kernel's own structure in it (40).
+const METADATA_MAX: u32 = 216;
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = 192;
 /// Fields of `struct __sk_buff` that may be given, as bytes: mark, priority, ingress_ifindex and ifindex, cb, tstamp, wire_len
@@ -76,24 +78,23 @@ impl System {
         let md = whole(given, XDP_MD)?;
         let word = |at| self.word(&md, at);
         let (data, end, meta) = (word(0), word(4), word(8));
-        if meta != 0 || end as usize > len || data > end || data % 4 != 0 || data > 32 {
+        let after = len.checked_sub(data as usize).is_some_and(|after| after >= ETHERNET);
+        if meta != 0 || end as usize > len || data > end || data % 4 != 0 || data > METADATA_MAX || !after {
             return Err(Errno::EINVAL.into());
         }
-        if data != 0 {
-            let mut refusal =
-                Refusal::new(Errno::EINVAL, "metadata in front of a packet cannot be handed to a test run");
-            refusal.errno = None;
-            return Err(refusal);
+        if (end as usize) < len {
+            let rule = "a packet of which only the beginning lies in one piece cannot be handed to a test run";
+            return Err(Refusal { errno: None, ..Refusal::new(Errno::EINVAL, rule) });
         }
         let (ingress_ifindex, rx_queue_index) = (word(12), word(16));
         match ingress_ifindex {
             _ if word(20) != 0 => Err(Errno::EINVAL.into()),
             0 if rx_queue_index != 0 => Err(Errno::EINVAL.into()),
-            0 => Ok(XdpFields::default()),
+            0 => Ok(XdpFields { meta: data, ..XdpFields::default() }),
             device if !self.config.devices.contains(&device) => Err(Errno::ENODEV.into()),
             // Devices here have one queue.
             _ if rx_queue_index != 0 => Err(Errno::EINVAL.into()),
-            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, egress_ifindex: 0, meta: 0 }),
+            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, egress_ifindex: 0, meta: data }),
         }
     }
 
@@ -181,10 +182,14 @@ impl System {
             retired += outcome.retired;
             // The kernel puts zeros where it had taken the header away.
             data = vec![0; header];
-            data.extend_from_slice(assembly.engine().packet());
-            if let ContextInput::Skb(skb) = &mut context {
-                *skb = SkbFields { pulled: skb.pulled, ..assembly.engine().skb() };
+            match &mut context {
+                ContextInput::Skb(skb) => *skb = SkbFields { pulled: skb.pulled, ..assembly.engine().skb() },
+                ContextInput::Xdp(xdp) => {
+                    data.extend_from_slice(assembly.engine().metadata());
+                    xdp.meta = data.len() as u32;
+                }
             }
+            data.extend_from_slice(assembly.engine().packet());
             answer = Some(outcome);
             if outcome.fault.is_some() {
                 break;
@@ -203,6 +208,7 @@ impl System {
         match context {
             ContextInput::Xdp(xdp) => {
                 let mut bytes = vec![0; XDP_MD];
+                put(&mut bytes, 0, xdp.meta);
                 put(&mut bytes, 4, len as u32);
                 put(&mut bytes, 12, xdp.ingress_ifindex);
                 put(&mut bytes, 16, xdp.rx_queue_index);
