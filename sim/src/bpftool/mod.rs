@@ -6,6 +6,7 @@
 
 mod bytes;
 mod files;
+mod graph;
 mod maps;
 mod programs;
 mod types;

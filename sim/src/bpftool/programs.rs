@@ -117,6 +117,14 @@ fn dump(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
     }
     let (_, info) = session.prog_of(words)?;
     let (mut show, mut file) = (Show::default(), None);
+    if words.take("visual") {
+        words.end()?;
+        if session.json {
+            return Err(Diagnostic::new("visual-json", "a graph is no JSON").help("leave out --json"));
+        }
+        let program = session.system.program(info.id).expect("it was just found").xlated();
+        return Ok(Answer { text: Listing::new(program, &info, show).graph(), ..Answer::default() });
+    }
     while !words.is_empty() {
         if words.take("file") {
             file = Some(words.need("the file to write")?.to_owned());
@@ -125,7 +133,7 @@ fn dump(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
         } else if words.take("linum") {
             show.linum = true;
         } else {
-            return Err(words.unexpected("file, opcodes or linum"));
+            return Err(words.unexpected("file, opcodes, linum or visual"));
         }
     }
     let program = session.system.program(info.id).expect("it was just found").xlated();

@@ -1,5 +1,6 @@
 //! `prog dump xlated`: a program as it runs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use bpf::diag::SourceLine;
@@ -107,6 +108,12 @@ impl<'a> Listing<'a> {
             }
         }
         text
+    }
+
+    /// As a graph of its blocks, for dot.
+    pub fn graph(&self) -> String {
+        let rows: BTreeMap<usize, String> = self.rows().map(|row| (row.slot, self.text_of(&row))).collect();
+        super::graph::graph(&self.program.insns, |slot| rows.get(&slot).cloned().unwrap_or_default())
     }
 
     /// As JSON.
