@@ -536,3 +536,6 @@ fn skb_fields(order: Endian, bytes: &[u8], tag: Option<vlan::Tag>, queue: QueueI
         ..SkbFields::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use bpf::btf::SpecialFields;
+use bpf::insn::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Wide, Width};
+use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
+use nic_model::device::PacketId;
+
+use super::super::profile::{builtin_value, from_value};
+use super::super::redirect::network_of_ports;
+use super::*;
+
+const TIMER: i32 = 8;
+
+fn mov(dst: Reg, src: Operand) -> Insn {
+    Insn::Mov { width: Width::W64, dst, src, sext: None }
+}
+
+fn add(dst: Reg, imm: i32) -> Insn {
+    Insn::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Imm(imm) }
+}
+
+fn helper(id: u32) -> Insn {
+    Insn::Call { callee: Callee::Helper(id) }
+}
+
+fn wide(dst: Reg, value: Wide) -> [Insn; 2] {
+    [Insn::LoadImm64 { dst, value }, Insn::Pad]
+}
+
+/// A program that sets a timer of 10 us in the value of its array, and the function that counts there and sets it again.
+fn ticking() -> Program {
+    let own = |reg: Reg| [mov(Reg::R1, Operand::Reg(reg)), add(Reg::R1, TIMER)];
+    let number = |dst: Reg, imm: i32| mov(dst, Operand::Imm(imm));
+    let mut insns = vec![Insn::Store { size: Size::W, base: Reg::R10, off: -4, src: Operand::Imm(0) }];
+    insns.extend(wide(Reg::R1, Wide::Map(MapIndex(0))));
+    insns.extend([mov(Reg::R2, Operand::Reg(Reg::R10)), add(Reg::R2, -4), helper(1)]);
+    // init, set_callback, start: 4, 4 and 5 slots, and the moves between them.
+    let mut act = vec![mov(Reg::R6, Operand::Reg(Reg::R0))];
+    act.extend(own(Reg::R6));
+    act.extend(wide(Reg::R2, Wide::Map(MapIndex(0))));
+    act.extend([number(Reg::R3, 1), helper(169)]);
+    act.extend(own(Reg::R6));
+    let at = insns.len() + 1 + act.len();
+    act.extend([Insn::Pad, Insn::Pad, helper(170)]);
+    act.extend(own(Reg::R6));
+    act.extend([number(Reg::R2, 10_000), number(Reg::R3, 0), helper(171)]);
+    let skip = act.len() as i16;
+    insns.push(Insn::Branch { width: Width::W64, cond: Cond::Eq, dst: Reg::R0, src: Operand::Imm(0), off: skip });
+    insns.extend(act);
+    insns.extend([number(Reg::R0, 2), Insn::Exit]);
+    insns[at] = Insn::LoadImm64 { dst: Reg::R2, value: Wide::Func { off: (insns.len() - at - 1) as i32 } };
+    insns.extend([mov(Reg::R6, Operand::Reg(Reg::R3)), number(Reg::R1, 1)]);
+    insns.push(Insn::Load { size: Size::W, sext: false, dst: Reg::R1, base: Reg::R6, off: 0 });
+    insns.push(add(Reg::R1, 1));
+    insns.push(Insn::Store { size: Size::W, base: Reg::R6, off: 0, src: Operand::Reg(Reg::R1) });
+    insns.extend(own(Reg::R6));
+    insns.extend([number(Reg::R2, 10_000), number(Reg::R3, 0), helper(171), number(Reg::R0, 0), Insn::Exit]);
+    let fields = SpecialFields { lock: None, timer: Some(TIMER as u32) };
+    let map = MapSpec {
+        name: "ticks".to_owned(),
+        ty: MapType::ARRAY,
+        key_size: 4,
+        value_size: 24,
+        max_entries: 1,
+        fields,
+        ..MapSpec::default()
+    };
+    Program::from_insns("ticking", ProgType::Xdp, insns, vec![map])
+}
+
+/// The first packet sets the timer; those behind it find as many ticks as time has gone by.
+#[test]
+fn timers_tick_in_simulated_time() {
+    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
+    let costs = from_value(value).expect("and is sound").costs();
+    let program = ticking();
+    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])] };
+    let network = Arc::new(network_of_ports(1));
+    let around = Surroundings { byte_order: Endian::Little, network, seed: 1 };
+    let mut hooks = Hooks::new(&costs, Some(&xdp), None, 1, 1, around).expect("the host takes the program");
+    let mut ticks = |us: u64| {
+        let now = Time::from_ns(1_000 * us);
+        let mut frame = Frame { id: PacketId(us), bytes: vec![0; 64] };
+        let meta = RxMeta { port: PortId(0), hash: None, timestamp: now };
+        // The program sets the timer anew: it is due 10 us from then.
+        hooks.process(now, QueueId(0), &mut frame, &meta, &costs);
+        let map = hooks.maps(Place::Xdp)[0];
+        let value = hooks.engine_mut().map(map).expect("the map is there").lookup(&[0; 4]).expect("as is its value");
+        assert_eq!(value[TIMER as usize..], [0; 16], "user space sees no timer");
+        u32::from_le_bytes([value[0], value[1], value[2], value[3]])
+    };
+    assert_eq!([0, 5].map(&mut ticks), [0, 0]);
+    // Due at about 15 us, 25, 35 and so on: eight or nine of them, as each takes its time.
+    let seen = ticks(100);
+    assert!((7..=9).contains(&seen), "{seen} ticks");
+    assert_eq!(ticks(105), seen);
+}
