@@ -327,8 +327,14 @@ impl CycleCore {
         let mut words = PacketVector::default();
         let at = vector as usize / 4;
         words.words.copy_from_slice(&self.shared.local[at..at + VECTOR_WORDS]);
-        let outcome =
-            Outcome { packet: task.packet, kind: task.kind, fate, vector: words, instructions: context.executed, redirect: None };
+        let outcome = Outcome {
+            packet: task.packet,
+            kind: task.kind,
+            fate,
+            vector: words,
+            instructions: context.executed,
+            redirect: None,
+        };
         for flight in self.flights.iter_mut().filter(|flight| flight.context == index) {
             flight.orphan = true;
         }
