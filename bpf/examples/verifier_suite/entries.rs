@@ -2,6 +2,7 @@
 
 use bpf::verifier::Privileges;
 
+use crate::generated;
 use crate::linux::c::{self, Definitions, Machine, Node, Parser, Token};
 use Token::{Name, Sign, Text};
 
@@ -19,6 +20,8 @@ pub struct Entry {
     pub attach_type: u32,
     /// `F_*` of the tables, and `BPF_F_*`.
     pub flags: u32,
+    /// The C function that makes its instructions, which are of our own making then.
+    pub generated: Option<String>,
     /// Why it cannot be read.
     pub unread: Option<String>,
 }
@@ -49,6 +52,7 @@ pub fn entries(definitions: &mut Definitions, file: &str, text: &str) -> Vec<Ent
 
 fn entry(definitions: &Definitions, file: &str, body: &[Token]) -> Entry {
     let mut out = Entry { file: file.to_owned(), ty: 1, ..Entry::default() };
+    let mut retval = 0;
     for field in c::split(body) {
         let (name, value) = match field {
             [Text(text)] => {
@@ -70,7 +74,11 @@ fn entry(definitions: &Definitions, file: &str, body: &[Token]) -> Entry {
             "prog_type" => out.ty = number().unwrap_or(0),
             "expected_attach_type" => out.attach_type = number().unwrap_or(0),
             "flags" => out.flags = number().unwrap_or(0),
-            "fill_helper" => out.unread = Some("instructions are made by C code".to_owned()),
+            "fill_helper" => match value {
+                [Name(name)] => out.generated = Some(name.clone()),
+                _ => out.unread = Some("instructions are made by C code".to_owned()),
+            },
+            "retval" => retval = number().unwrap_or(0),
             "kfunc" | "fixup_kfunc_btf_id" => out.unread = Some("calls kernel functions".to_owned()),
             "func_info" | "btf_types" => out.unread = Some("brings its own types of functions".to_owned()),
             _ => {
@@ -80,6 +88,12 @@ fn entry(definitions: &Definitions, file: &str, body: &[Token]) -> Entry {
                     out.maps.push((kind.to_owned(), slots.collect()));
                 }
             }
+        }
+    }
+    if let Some(name) = &out.generated {
+        match generated::slots(name, retval) {
+            Some(slots) => out.insns = slots,
+            None => out.unread = Some(format!("instructions are made by C code: {name}")),
         }
     }
     out

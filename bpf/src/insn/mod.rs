@@ -12,6 +12,7 @@ pub mod decode;
 pub mod encode;
 pub mod flow;
 pub mod legality;
+mod linux_words;
 pub mod listing;
 pub mod raw;
 pub mod text;
