@@ -36,6 +36,10 @@ use linux::tree::{self, Tree};
 const NEEDS_UNALIGNED: u32 = 1;
 const STRICT_ALIGNMENT: u32 = 2;
 
+const EAGAIN: i32 = 11;
+/// How often a program is loaded that the kernel puts off, as libbpf does.
+const ATTEMPTS: u32 = 5;
+
 /// Headers whose macros, enumerations and structures the tables use.
 const HEADERS: [&str; 4] = [
     "include/uapi/linux/bpf_common.h",
@@ -173,7 +177,15 @@ impl Suite {
             attach_type: entry.attach_type,
             ..LoadRequest::default()
         };
-        let (loaded, log) = self.kernel.request(&request);
+        // The kernel gives up a long verification where something waits for the thread, and asks to be asked again.
+        let mut answer = self.kernel.request(&request);
+        for _ in 1..ATTEMPTS {
+            if !matches!(answer.0, Err(EAGAIN)) {
+                break;
+            }
+            answer = self.kernel.request(&request);
+        }
+        let (loaded, log) = answer;
         let raw: Vec<RawInsn> = here.iter().map(|b| RawInsn::from_le_bytes(*b)).collect();
         let insns = match decode(&raw) {
             Ok(insns) => insns,
