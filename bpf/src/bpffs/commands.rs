@@ -72,7 +72,7 @@ impl<P: Copy + Eq> Bpffs<P> {
     pub(super) fn mount_point(&mut self, path: &str) -> Result<Place, Errno> {
         check_path(path)?;
         // Outside the mounts, the way there is made.
-        let mut at = self.topmost(ROOT);
+        let mut at = if path.starts_with('/') { self.topmost(ROOT) } else { ROOT };
         for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
             let plain = self.inode(at.ino).fs == PLAIN && part != "..";
             if !plain {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{Bpffs, Ino, Inode, Mount, MountId, Node, PLAIN, Place, directory};
+use super::tree::{Bpffs, Ino, Inode, Mount, MountId, Node, PLAIN, Place, ROOT, directory};
 use super::walk::{NAME_MAX, PATH_MAX};
 use crate::diag::{At, Diagnostic};
 
@@ -82,7 +82,11 @@ impl<P: Copy + Eq> Bpffs<P> {
             // All of its file system is kept, also what is above a directory that is bound elsewhere.
             meet(self.inode(mount.root).fs, &mut order);
             let on = match self.mounts.keys().position(|other| *other == mount.on.mount) {
-                None => SavedPlace::Path(format!("{}/", self.path_of_mount(*id))),
+                // A path without a leading slash begins below whatever covers the root.
+                None => {
+                    let from = if self.topmost(ROOT) == ROOT { "" } else { "." };
+                    SavedPlace::Path(format!("{from}{}/", self.path_of_mount(*id)))
+                }
                 Some(place) => SavedPlace::Within { mount: place as u64, directory: meet(mount.on.ino, &mut order) },
             };
             SavedMount { on, root: meet(mount.root, &mut order) }

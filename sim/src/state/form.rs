@@ -463,7 +463,11 @@ impl Form {
 
     /// Reads the form, and its name and version before the rest.
     pub fn parse(text: &str) -> Result<Form, Diagnostic> {
-        let json = |error: serde_json::Error| malformed(format!("the file is not a state: {error}"));
+        // It quotes names of the file, whatever is in them.
+        let json = |error: serde_json::Error| {
+            let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            malformed(format!("the file is not a state: {}", error.to_string().chars().map(plain).collect::<String>()))
+        };
         let head: Head = serde_json::from_str(text).map_err(json)?;
         if head.format != FORMAT || head.version != VERSION {
             return Err(Diagnostic::new("state-version", "the file is a state of another version")
