@@ -135,19 +135,13 @@ fn what_no_socket_filter_can_read_is_refused_by_name() {
     }
 }
 
-/// The longest filter of what grows most, and a jump over all of it.
+/// The longest filter of what grows most.
 #[test]
 fn the_largest_filter_converts() {
-    let header = RawFilter { code: 0xb1, jt: 0, jf: 0, k: 14 };
-    let mut words = vec![header; 4096];
-    words[0] = RawFilter { code: 5, jt: 0, jf: 0, k: 4094 };
-    words[4095] = RawFilter { code: 6, jt: 0, jf: 0, k: 7 };
+    let mut words = vec![LONGEST; bpf::cbpf::MAX_INSNS];
+    *words.last_mut().unwrap() = RawFilter { code: 6, jt: 0, jf: 0, k: 7 };
     let program = check(&words, "f").unwrap().program("f").unwrap();
-    assert!(program.insns.len() < 8, "nothing reaches what is jumped over");
-    words[0] = RawFilter { code: 0x15, jt: 0, jf: 255, k: 4094 };
-    words[1] = RawFilter { code: 5, jt: 0, jf: 0, k: 4093 };
-    let program = check(&words, "f").unwrap().program("f").unwrap();
-    assert!(program.insns.len() > 6 * 3800);
+    assert!(program.insns.len() > 6 * 4095, "{} instructions", program.insns.len());
     assert_eq!(program.line_of(program.insns.len() - 1).unwrap().line, 4096);
 }
 
@@ -181,18 +175,26 @@ proptest! {
 /// `ldx 4*([14]&0xf)`, of which six instructions come.
 const LONGEST: RawFilter = RawFilter { code: 0xb1, jt: 0, jf: 0, k: 14 };
 
-#[test]
-fn jumps_reach_across_the_longest_filter() {
-    let n = bpf::cbpf::MAX_INSNS;
-    let mut words = vec![LONGEST; n];
-    // Over all of them, forward from the first; a branch to the next instruction keeps what lies between reachable.
+/// A jump over so many of them, which a branch to the next instruction keeps reachable.
+fn jump_over(between: usize) -> Vec<RawFilter> {
+    let mut words = vec![LONGEST; between + 3];
     words[0] = RawFilter { code: 0x15, jt: 1, jf: 0, k: 0 };
-    words[1] = RawFilter { code: 0x05, jt: 0, jf: 0, k: n as u32 - 3 };
-    words[n - 1] = RawFilter { code: 0x06, jt: 0, jf: 0, k: 1 };
-    let program = check(&words, "longest").unwrap().program("longest").unwrap();
-    assert!(program.insns.len() > 6 * (n - 3), "{} instructions", program.insns.len());
+    words[1] = RawFilter { code: 0x05, jt: 0, jf: 0, k: between as u32 };
+    words[between + 2] = RawFilter { code: 0x06, jt: 0, jf: 0, k: 1 };
+    words
+}
+
+/// Linux makes 19 instructions of each, and has 16 bits for the distance.
+#[test]
+fn jumps_reach_as_far_as_linux_s() {
+    let between = 1_724;
+    let program = check(&jump_over(between), "far").unwrap().program("far").unwrap();
+    assert!(program.insns.len() > 6 * between, "{} instructions", program.insns.len());
     let far = program.insns.iter().enumerate().filter_map(|(slot, insn)| Some((slot, insn.target(slot)?)));
     let end = program.insns.len() as i64 - 2;
     assert!(far.clone().any(|(_, target)| target == end), "the jump goes to the last instruction");
     assert!(far.clone().all(|(slot, target)| target > slot as i64 && target <= end));
+    for between in [1_725, 4_093] {
+        assert_eq!(check(&jump_over(between), "far").unwrap().program("far").unwrap_err().code, "cbpf-reach");
+    }
 }
