@@ -67,7 +67,14 @@ pub fn offload(
     for (verified, maps, facts) in &group {
         match offload_jit::compile(verified, facts, &capabilities, mode) {
             Ok(image) => named.note(image.maps(), maps),
-            Err(reasons) => refusals.extend(reasons.iter().map(|r| refusal(&r.diagnostic))),
+            Err(reasons) => {
+                for reason in reasons.iter().map(|r| refusal(&r.diagnostic)) {
+                    // What one part says of a map that they share, the others say again.
+                    if !refusals.contains(&reason) {
+                        refusals.push(reason);
+                    }
+                }
+            }
         }
     }
     refusals.extend(actions(program).as_ref().map(refusal));

@@ -116,13 +116,13 @@ fn dump(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
         return Err(words.unexpected("xlated"));
     }
     let (_, info) = session.prog_of(words)?;
+    let program = session.system.program(info.id).expect("it was just found").xlated();
     let (mut show, mut file) = (Show::default(), None);
     if words.take("visual") {
         words.end()?;
         if session.json {
             return Err(Diagnostic::new("visual-json", "a graph is no JSON").help("leave out --json"));
         }
-        let program = session.system.program(info.id).expect("it was just found").xlated();
         return Ok(Answer { text: Listing::new(program, &info, show).graph(), ..Answer::default() });
     }
     while !words.is_empty() {
@@ -136,7 +136,6 @@ fn dump(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diag
             return Err(words.unexpected("file, opcodes, linum or visual"));
         }
     }
-    let program = session.system.program(info.id).expect("it was just found").xlated();
     let listing = Listing::new(program, &info, show);
     if let Some(file) = file {
         return Ok(Answer { files: vec![(file, listing.image())], ..Answer::default() });
