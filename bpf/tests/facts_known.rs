@@ -138,3 +138,13 @@ fn too_many_chains_of_calls_leave_nothing_known_of_values() {
     assert_eq!(facts.stack_depth(0), 512);
     assert!(facts.live(11).contains(R0));
 }
+
+#[test]
+fn a_field_of_the_context_read_with_its_sign_may_have_all_upper_bits() {
+    // The interface's number; a load of its four bytes that extends by sign.
+    let field = Insn::Load { size: Size::W, dst: R2, base: R1, off: 12, sext: true };
+    let facts = facts(&[&[field], &DONE]);
+    let read = facts.before(1, R2).number;
+    assert!(read.contains(0xffff_ffff_e10e_463d) && read.contains(0x7fff_ffff));
+    assert!(!read.contains(0x8000_0000), "{read:?}");
+}

@@ -276,8 +276,9 @@ impl Transfer<'_> {
             let value = self.constant_in(ptr, off, bytes).map_or(Bounds::UNKNOWN.truncated(bytes), Bounds::known);
             out = out.join(&RegFacts::number(value));
         }
-        if bytes < 8 && !ptr.kinds.contains(Kinds::CTX) {
-            // Less than a word is a number, whatever lies there.
+        if bytes < 8 && (sext || !ptr.kinds.contains(Kinds::CTX)) {
+            // Less than a word is a number, whatever lies there: but for the pointers of the context, which no load
+            // extends by sign.
             out = part(&out, bytes);
             if sext {
                 out.number = out.number.sign_extended(bytes * 8, Width::W64);
