@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds binutils' objdump for the NFP and prints its path: the witness that nic-model/tests/isa_binutils.rs listens to.
+# Builds binutils' objdump for the NFP and prints its path: the witness of nic-model/tests/rooms/isa_binutils.rs.
 #
-#   NFP_OBJDUMP=$(.ci/build-nfp-objdump.sh DIR) cargo test -p nic-model --test isa_binutils
+#   NFP_OBJDUMP=$(.ci/build-nfp-objdump.sh DIR) cargo test -p nic-model isa_binutils
 #
 # The source is Debian's package binutils-source, installed with apt-get if it is missing. DIR receives `objdump` and the
 # test firmware of the binutils test suite (`*.nffw`); what it holds already is used again. Takes well under a minute on

@@ -1,7 +1,7 @@
 //! How far a jump may go: Linux converts a filter when it is attached, and a jump's distance has 16 bits there.
 //!
 //! What a filter becomes in the kernel is longer than what [`super::convert`] makes of it, since it reads packets without
-//! `LD_ABS`. Only how long each instruction gets matters here; `cbpf_kernel` holds it against the running kernel.
+//! `LD_ABS`. Only how long each instruction gets matters here; `kernel::cbpf` holds it against the running kernel.
 
 use super::{AluOp, Ancillary, Cond, Insn, Operand, Verdict};
 use crate::diag::{At, Diagnostic};

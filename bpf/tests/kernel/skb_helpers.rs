@@ -1,0 +1,290 @@
+//! Helpers on skbs and every field of their context against the running kernel: answers, packet, context.
+
+use crate::support;
+
+use bpf::env::FixedEnv;
+use bpf::insn::Size;
+use bpf::interp::{Code, ContextInput, Engine, EngineConfig, RunInput, SkbFields};
+use bpf::program::{ProgType, Program};
+use proptest::prelude::*;
+use support::both;
+use support::calls::{Step, below, buffer, call, number, of, program, size};
+use support::kernel::{Kernel, kernel};
+use support::ledger::Ledger;
+use support::slice;
+
+/// What a test run makes of a frame that came in by the loopback device, whose address is all zeros (`eth_type_trans`).
+fn received(frame: &[u8]) -> SkbFields {
+    let kind = u16::from_be_bytes([frame[12], frame[13]]);
+    let protocol: u16 = match kind {
+        0x600.. => kind,
+        _ if frame.get(14..16) == Some(&[0xff; 2]) => 1,
+        _ => 4,
+    };
+    let pkt_type = match frame[..6] {
+        [0, 0, 0, 0, 0, 0] => 0,
+        [first, ..] if first & 1 != 0 => 2,
+        _ => 3,
+    };
+    SkbFields { pkt_type, protocol: u32::from(protocol.swap_bytes()), ifindex: 1, ..SkbFields::default() }
+}
+
+/// The fields that a test run takes, as `struct __sk_buff`.
+fn structure(fields: &SkbFields) -> Vec<u8> {
+    let mut bytes = vec![0; 192];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(8, &fields.mark.to_le_bytes());
+    put(32, &fields.priority.to_le_bytes());
+    put(36, &fields.ingress_ifindex.to_le_bytes());
+    put(40, &fields.ifindex.to_le_bytes());
+    for (at, word) in fields.cb.iter().enumerate() {
+        put(48 + 4 * at, &word.to_le_bytes());
+    }
+    put(152, &fields.tstamp.to_le_bytes());
+    put(160, &fields.wire_len.to_le_bytes());
+    put(164, &fields.gso_segs.to_le_bytes());
+    put(176, &fields.gso_size.to_le_bytes());
+    put(184, &fields.hwtstamp.to_le_bytes());
+    bytes
+}
+
+/// A frame that prints as hex digits.
+#[derive(Clone)]
+struct Frame(Vec<u8>);
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes ", self.0.len())?;
+        self.0.iter().take(80).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Frames of IPv4 and IPv6, tagged or not, and noise.
+fn frame() -> impl Strategy<Value = Frame> {
+    let head = prop::sample::select(vec![
+        vec![0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6],
+        vec![0x08, 0, 0x45, 1, 0, 40, 0, 0, 0, 0, 64, 17],
+        vec![0x86, 0xdd, 0x60, 0x10, 0, 0, 0, 20, 6, 64],
+        vec![0x86, 0xdd, 0x60, 0x20, 0, 0, 0, 20, 17, 64],
+        vec![0x81, 0, 0x20, 0x05, 0x08, 0, 0x45, 2],
+        vec![0x88, 0xa8, 0x20, 0x05, 0x81, 0, 0, 7, 0x86, 0xdd, 0x60],
+        vec![0x81, 0, 0x20, 0x05, 0, 7, 0xff, 0xff],
+        vec![0x81, 0, 0x20, 0x05, 0, 7, 1, 1],
+        vec![0x08, 0x06],
+        vec![0, 40, 0xff, 0xff],
+    ]);
+    let to = prop::sample::select(vec![[0u8; 6], [0xff; 6], [2, 0, 0, 0, 0, 1], [1, 0, 0x5e, 0, 0, 1]]);
+    let len = prop_oneof![4 => 60..200usize, 1 => 14..60usize, 1 => 1000..3000usize];
+    let body = len.prop_flat_map(|len| prop::collection::vec(any::<u8>(), len));
+    (to, head, body, any::<bool>()).prop_map(|(to, head, mut bytes, noise)| {
+        bytes[..6].copy_from_slice(&to);
+        let end = bytes.len().min(12 + head.len());
+        if !noise || head[0] != 8 {
+            bytes[12..end].copy_from_slice(&head[..end - 12]);
+        }
+        // A test run refuses packets whose network header is not all there.
+        let least = match bytes[12..14] {
+            [0x08, 0x00] => 34,
+            [0x86, 0xdd] => 54,
+            // Behind tags too: Linux moves headers also where they reach beyond the packet.
+            [0x81, 0x00] | [0x88, 0xa8] => 70,
+            _ => 14,
+        };
+        bytes.resize(bytes.len().max(least), 7);
+        Frame(bytes)
+    })
+}
+
+fn fields() -> impl Strategy<Value = SkbFields> {
+    let gso = prop_oneof![4 => Just(0u32), 1 => 1..2000u32];
+    (any::<[u32; 3]>(), any::<[u32; 5]>(), any::<[u64; 2]>(), gso, 0..65_536u32).prop_map(
+        |([mark, priority, iif], cb, [tstamp, hwtstamp], gso_size, gso_segs)| SkbFields {
+            mark,
+            priority,
+            ingress_ifindex: iif >> 1,
+            cb,
+            tstamp,
+            hwtstamp,
+            gso_size,
+            gso_segs,
+            ..SkbFields::default()
+        },
+    )
+}
+
+/// Fields that may be read, those aside that name addresses.
+const READ: [i16; 27] =
+    [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72, 84, 152, 160, 164, 176, 184, 0, 16];
+
+fn field_step() -> BoxedStrategy<Step> {
+    let word = prop::sample::select(vec![8, 12, 32, 44, 48, 52, 56, 60, 64, 72]);
+    let value = || prop_oneof![any::<u64>(), 0..0x2_0000u64, Just(0xffff), Just(0xfffe)];
+    prop_oneof![
+        4 => prop::sample::select(READ.to_vec()).prop_map(Step::Read),
+        2 => (word, value()).prop_map(|(off, value)| Step::Write(Size::W, off, value)),
+        1 => value().prop_map(|value| Step::Write(Size::D, 152, value)),
+    ]
+    .boxed()
+}
+
+fn room_flags() -> BoxedStrategy<support::calls::Arg> {
+    let known = (0..512u64, prop::sample::select(vec![0u64, 14, 18, 4, 50])).prop_map(|(low, l2)| low | l2 << 56);
+    let single = prop::sample::select(vec![0u64, 1, 2, 4, 0xa, 0xc, 0x12, 0x14, 0x20, 0x80, 0x100, 0x52 | 14 << 56]);
+    prop_oneof![3 => single, 1 => known, 1 => any::<u64>()].prop_map(support::calls::Arg::Num).boxed()
+}
+
+fn skb_step() -> BoxedStrategy<Step> {
+    let minus = |n: i64| n as u64;
+    // Linux moves bytes behind a packet's end where that is shorter than its headers.
+    let lengths = number(vec![60, 64, 100, 200, 1000, 16_064, 16_065, 3000])
+        .prop_filter(
+            "no headers are cut",
+            |arg| !matches!(arg, support::calls::Arg::Num(len) if (14..60).contains(&(*len as u32))),
+        )
+        .boxed();
+    let tags = of(&[0x0081, 0xa888, 0, 0x0008]);
+    let diffs = of(&[
+        4,
+        8,
+        20,
+        28,
+        40,
+        100,
+        0xfff,
+        0x1000,
+        minus(-4),
+        minus(-8),
+        minus(-20),
+        minus(-28),
+        minus(-40),
+        minus(-60),
+        0,
+    ]);
+    prop_oneof![
+        call(18, vec![tags, below(0x1_0000)]),
+        call(19, vec![]),
+        call(31, vec![of(&[0x0008, 0xdd86, 0x0608]), of(&[0, 0, 0, 1])]),
+        call(32, vec![below(6)]),
+        call(38, vec![lengths.clone(), of(&[0, 0, 0, 0, 1])]),
+        call(39, vec![lengths.clone()]),
+        call(40, vec![below(u64::MAX)]),
+        call(41, vec![]),
+        call(43, vec![of(&[0, 4, 14, 50, 64, 200, 4000, 16_000]), of(&[0, 0, 0, 0, 1])]),
+        call(48, vec![below(u64::MAX)]),
+        call(50, vec![diffs, of(&[0, 0, 1, 1, 2]), room_flags()]),
+        call(68, vec![below(120), buffer(), size(), of(&[0, 1, 0, 1, 2])]),
+        call(97, vec![]),
+        call(135, vec![below(5)]),
+        call(192, vec![below(1000), below(4)]),
+        call(26, vec![below(200), buffer(), size()]),
+        call(9, vec![below(200), buffer(), size(), below(4)]),
+        call(24, vec![]),
+        call(34, vec![]).prop_map(|step| step),
+        field_step(),
+        field_step(),
+    ]
+    .boxed()
+}
+
+fn tunnel_step() -> BoxedStrategy<Step> {
+    let label = prop_oneof![Just(vec![0u8; 6]), any::<[u8; 6]>().prop_map(|b| b.to_vec())];
+    let flags = of(&[0, 1, 0, 1, 2, 4, 8, 16, 17, 32, 0x2e, 0x2f]);
+    let sizes = of(&[44, 44, 44, 8, 22, 24, 28, 40, 100])
+        .prop_filter("the buffer has no more", |arg| matches!(arg, support::calls::Arg::Num(1..=128)));
+    prop_oneof![
+        3 => label.prop_map(|bytes| Step::Set(22, bytes)),
+        1 => any::<u64>().prop_map(Step::Fill),
+        4 => call(21, vec![buffer(), sizes.clone().boxed(), flags.clone()]),
+        4 => call(20, vec![buffer(), sizes.boxed(), flags]),
+        2 => call(29, vec![buffer(), size()]),
+        2 => call(30, vec![buffer(), size()]),
+    ]
+    .boxed()
+}
+
+fn agree(kernel: Kernel, ty: ProgType, steps: &[Step], inputs: &[(Frame, SkbFields)]) -> Result<(), TestCaseError> {
+    let insns = program(steps);
+    let loaded = both::load(kernel, ty, &insns, &[]).unwrap_or_else(|error| panic!("{steps:?}\n{}", error.log));
+    let code = Code::new(&Program::from_insns("test", ty, insns, vec![])).unwrap();
+    let mut engine = Engine::new(EngineConfig { strict: true, ..EngineConfig::default() }, &[]).unwrap();
+    let mut ledger = Ledger::default();
+    for (Frame(frame), given) in inputs {
+        let seen = received(frame);
+        let fields = SkbFields { pkt_type: seen.pkt_type, protocol: seen.protocol, ifindex: 1, ..*given };
+        let context = structure(&fields);
+        let theirs = loaded.run(frame, Some(&context)).unwrap_or_else(|errno| panic!("errno {errno}: {fields:?}"));
+        let pulled = if ty == ProgType::SocketFilter { 14 } else { 0 };
+        let input = RunInput { context: ContextInput::Skb(SkbFields { pulled, ..fields }), packet: frame };
+        let ledger = ledger.run(&engine);
+        let ours = engine.run(&code, input, &mut FixedEnv::default(), ledger);
+        prop_assert_eq!(ours.fault, None);
+        prop_assert_eq!(ours.retval as u32, theirs.retval, "{:?} {:?}", frame.len(), fields);
+        prop_assert_eq!(engine.packet(), &theirs.packet[pulled as usize..]);
+        let left = engine.skb();
+        let kept = SkbFields { wire_len: 0, ..left };
+        let mut back = theirs.context;
+        back[160..164].fill(0);
+        let words = |bytes: &[u8], ranges: &[std::ops::Range<usize>]| -> Vec<u8> {
+            ranges.iter().flat_map(|range| bytes[range.clone()].to_vec()).collect()
+        };
+        let compared = [8..12, 32..44, 48..68, 152..160];
+        prop_assert_eq!(words(&structure(&kept), &compared), words(&back, &compared));
+    }
+    Ok(())
+}
+
+fn inputs() -> impl Strategy<Value = Vec<(Frame, SkbFields)>> {
+    prop::collection::vec((frame(), fields()), 3)
+}
+
+#[test]
+fn skbs_change_as_in_linux() {
+    let Some(kernel) = kernel("skbs_change_as_in_linux") else { return };
+    let types = prop::sample::select(vec![ProgType::SchedCls, ProgType::SchedAct]);
+    // A hash that nobody has set is one under a key of the kernel's.
+    let known = |steps: &Vec<Step>| {
+        let mut set = false;
+        steps.iter().all(|step| match step {
+            Step::Call(48, _) => {
+                set = true;
+                true
+            }
+            Step::Call(41 | 31 | 9, _) => {
+                set = false;
+                true
+            }
+            Step::Call(34, _) => set,
+            _ => true,
+        })
+    };
+    let steps = prop::collection::vec(skb_step(), 1..10).prop_filter("a hash that was set", known);
+    proptest!(slice(500), |(ty in types, steps in steps, inputs in inputs())| {
+        agree(kernel, ty, &steps, &inputs)?;
+    });
+}
+
+#[test]
+fn tunnels_are_chosen_as_in_linux() {
+    let Some(kernel) = kernel("tunnels_are_chosen_as_in_linux") else { return };
+    let steps = prop::collection::vec(tunnel_step(), 1..8);
+    proptest!(slice(300), |(steps in steps, inputs in inputs())| {
+        agree(kernel, ProgType::SchedCls, &steps, &inputs)?;
+    });
+}
+
+#[test]
+fn socket_filters_read_what_they_may() {
+    let Some(kernel) = kernel("socket_filters_read_what_they_may") else { return };
+    let word = prop::sample::select(vec![48, 52, 56, 60, 64]);
+    let reads = READ.into_iter().filter(|off| !matches!(off, 72 | 152 | 160 | 184)).collect::<Vec<_>>();
+    let step = prop_oneof![
+        prop::sample::select(reads).prop_map(Step::Read),
+        (word, any::<u64>()).prop_map(|(off, value)| Step::Write(Size::W, off, value)),
+        call(68, vec![below(120), buffer(), size(), of(&[0, 1, 0, 1, 2])]),
+        call(26, vec![below(200), buffer(), size()]),
+    ];
+    proptest!(slice(200), |(steps in prop::collection::vec(step, 1..10), inputs in inputs())| {
+        let inputs: Vec<_> = inputs.into_iter().filter(|(frame, _)| frame.0.len() > 14).collect();
+        agree(kernel, ProgType::SocketFilter, &steps, &inputs)?;
+    });
+}

@@ -1,0 +1,15 @@
+//! What `sim` promises, room by room.
+
+mod bad_input;
+mod btf;
+mod byte_order;
+mod check;
+mod compare;
+mod determinism;
+mod house;
+mod programs;
+mod regress;
+mod slots;
+mod state;
+mod traces;
+mod x86_weights;
