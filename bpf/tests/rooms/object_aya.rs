@@ -4,17 +4,14 @@
 //! What it cannot read is skipped and said: it knows fewer names of sections, no map symbols without a size, no variables
 //! of the kernel's configuration, and it takes apart machine-order objects alone here.
 
-#[path = "../support/objects.rs"]
-mod objects;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::support::objects::objects;
 use aya_obj::generated::bpf_insn;
 use bpf::insn::{RawInsn, encode};
 use bpf::object::{Kernel, Object};
 use bpf::program::{Endian, ProgType, Program};
-use objects::objects;
 
 /// Descriptor of the first map; the others follow by name.
 const FIRST_FD: i32 = 1000;

@@ -1,5 +1,8 @@
 //! What `sim` promises, room by room.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod bad_input;
 mod btf;
 mod byte_order;

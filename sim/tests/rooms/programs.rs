@@ -1,27 +1,7 @@
 //! The larger programs of `scenarios/programs`: what their scenarios give is what an independent count of the trace says, and
 //! every frame that leaves has right checksums in the eyes of tshark; the running kernel does the same packet by packet.
 
-#[path = "../../../bpf/tests/support/both.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod both;
-#[path = "../../../bpf/examples/lines/context.rs"]
-mod context;
-#[path = "../../../bpf/tests/support/functions.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod functions;
-#[path = "../../../bpf/tests/support/kernel.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod kernel;
-#[path = "../../../bpf/tests/support/kernel_maps.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod kernel_maps;
-#[path = "../../../bpf/tests/support/ledger.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod ledger;
 mod linux;
-#[path = "../../../bpf/tests/support/locked.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod locked;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

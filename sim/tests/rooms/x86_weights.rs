@@ -1,24 +1,15 @@
 //! The table of host instructions against what the running kernel's JIT emits, as a foreign disassembler counts it.
 
-#[path = "../../../bpf/tests/support/asm.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod asm;
-#[path = "../../../bpf/tests/support/kernel.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod kernel;
-#[path = "../../../bpf/tests/support/rng.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod rng;
-
 use std::fs;
 use std::process::Command;
 
-use asm::*;
 use bpf::insn::{AluOp, AtomicOp, ByteOrder, Cond, Insn, Operand, PacketMode, Reg, Size, Width, encode_bytes};
 use bpf::program::{Function, ProgType, Program};
-use kernel::{Kernel, kernel};
-use rng::Rng;
 use sim::host::x86::executed;
+
+use crate::support::asm::*;
+use crate::support::kernel::{Kernel, kernel};
+use crate::support::rng::Rng;
 
 const WIDTHS: [Width; 2] = [Width::W32, Width::W64];
 /// `bpf_get_prandom_u32`: a number that the verifier does not know.

@@ -11,9 +11,9 @@ use bpf::program::MapType;
 use sim::scenario::Scenario;
 use sim::traffic::{Record, TraceReader};
 
-use super::both::Both;
-use super::context;
-use super::kernel::{self, Kernel, kernel};
+use crate::support::both::Both;
+use crate::support::context;
+use crate::support::kernel::{self, Kernel, kernel};
 
 /// A program of a scenario.
 pub struct Case {
