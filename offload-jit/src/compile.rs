@@ -7,7 +7,7 @@ use nic_model::profile::Capabilities;
 
 use crate::admit::{self, Admission};
 use crate::budget::Budget;
-use crate::code::Code;
+use crate::code::{Code, Gains, Given};
 use crate::image::{Image, MapPlacement};
 use crate::mode::Mode;
 use crate::refusal::Refusal;
@@ -20,6 +20,8 @@ pub struct Judgement {
     pub image: Result<Image, Vec<Refusal>>,
     /// What it needs.
     pub budget: Budget,
+    /// What mode best's passes have brought, where there is a translation, however long.
+    pub gains: Option<Gains>,
 }
 
 /// Translates a program for a card. The maps that it keeps there get the card's numbers 1, 2 and so on, in the program's
@@ -88,7 +90,8 @@ fn translate(
 ) -> Judgement {
     let source = program.program();
     let Admission { admitted, mut refusals, maps, mut budget } = verdict;
-    let Some(mut admitted) = admitted else { return Judgement { image: Err(refusals), budget } };
+    let Some(mut admitted) = admitted else { return Judgement { image: Err(refusals), budget, gains: None } };
+    let mut gains = None;
     let is_read = |slot, reg| is_read_behind(program, facts, slot, reg);
     let assembly = match mode {
         Mode::Driver => {
@@ -99,16 +102,15 @@ fn translate(
         Mode::Best => {
             opt::rewrite_best(&mut admitted, &is_read);
             let mut code = Code::of(lower::lower(&admitted, tables, mode));
-            code.optimise(&hints::hints(program, facts), &|code| {
-                lower::verdict(admitted.hook, admitted.redirects, code)
-            });
+            let verdict = |code| lower::verdict(admitted.hook, admitted.redirects, code);
+            gains = Some(code.optimise(&Given { hints: &hints::hints(program, facts), verdict: &verdict }));
             code.assemble()
         }
     };
     budget.words = Some(assembly.ops.len());
     refusals.extend(place::check_length(&assembly, &source.name, *card.max_instructions));
     if !refusals.is_empty() {
-        return Judgement { image: Err(refusals), budget };
+        return Judgement { image: Err(refusals), budget, gains };
     }
     let placed = place::place(assembly);
     let maps = maps.into_iter().map(|used| MapPlacement {
@@ -128,5 +130,5 @@ fn translate(
         stack: budget.stack,
         notes: admitted.notes,
     };
-    Judgement { image: Ok(image), budget }
+    Judgement { image: Ok(image), budget, gains }
 }

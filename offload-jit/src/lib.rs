@@ -41,6 +41,7 @@ mod place;
 mod refusal;
 
 pub use budget::Budget;
+pub use code::Gains;
 pub use compile::{Judgement, compile, compile_for_tables, judge};
 pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind, ValueHalf};
 pub use link::Firmware;

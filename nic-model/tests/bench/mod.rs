@@ -238,6 +238,11 @@ impl Bench {
         while self.step() {}
     }
 
+    /// The time of the last event.
+    pub fn now(&self) -> Time {
+        self.queue.now()
+    }
+
     /// Events taken so far.
     pub fn events(&self) -> u64 {
         self.queue.popped()

@@ -26,6 +26,7 @@ mod fuse;
 mod known;
 mod mirror;
 mod slots;
+mod stages;
 mod touch;
 
 use std::collections::BTreeMap;
@@ -37,10 +38,10 @@ use nic_model::isa::{Bank, CondCodes, Op, Swap};
 use crate::asm::{Assembly, External, Fixup, Goal, Label, Origin};
 pub(crate) use bits::Bits;
 pub(crate) use known::Hint;
+pub use stages::Gains;
+pub(crate) use stages::Given;
+use stages::STAGES;
 use touch::{Places, touches};
-
-/// Rounds of the passes that make work for each other. Few programs need more than four.
-const ROUNDS: usize = 8;
 
 /// An instruction with where it came from and where it goes.
 #[derive(Debug, Clone)]
@@ -291,40 +292,28 @@ impl Code {
         self.blocks.iter().map(|block| block.insts.len()).sum()
     }
 
-    /// Runs the passes. `hints` is what is known before slots, `verdict` the firmware's word for a return code.
-    pub(crate) fn optimise(&mut self, hints: &BTreeMap<u32, Vec<Hint>>, verdict: &dyn Fn(u32) -> u32) {
-        flow::tidy(self);
-        self.shorten(|code| {
-            known::simplify(code, hints, verdict);
-            dead::remove(code);
-            fuse::fuse(code, hints);
-        });
-        // A copy's original may outlive what the program has in that register: what is known of the program's registers
-        // says nothing of such a one any more.
-        let nothing = BTreeMap::new();
-        self.shorten(|code| {
-            copies::forward(code);
-            dead::remove(code);
-            known::simplify(code, &nothing, verdict);
-            dead::remove(code);
-            fuse::fuse(code, &nothing);
-        });
-        banks::unmirror(self);
-        delay::wait_for_pointers(self);
-        slots::fill(self);
-    }
-
-    /// Runs passes until nothing gets shorter.
-    fn shorten(&mut self, passes: impl Fn(&mut Code)) {
-        for _ in 0..ROUNDS {
-            let before = self.len();
-            passes(self);
-            dead::remove(self);
-            flow::tidy(self);
-            if self.len() == before {
-                break;
+    /// Runs the passes.
+    pub(crate) fn optimise(&mut self, given: &Given) -> Gains {
+        let mut gains = Gains::from_plain(self.body());
+        for stage in STAGES {
+            for _ in 0..stage.rounds {
+                let before = self.len();
+                for pass in stage.passes {
+                    (pass.run)(self, given);
+                    gains.note(pass.name, self.body());
+                }
+                if self.len() == before {
+                    break;
+                }
             }
         }
+        gains
+    }
+
+    /// Instructions that come from the program's own.
+    fn body(&self) -> usize {
+        let insts = self.blocks.iter().flat_map(|block| &block.insts);
+        insts.filter(|inst| matches!(inst.origin, Origin::Slot(_))).count()
     }
 
     /// The instructions one behind the other again.

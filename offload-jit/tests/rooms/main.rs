@@ -7,5 +7,6 @@ mod differential;
 mod docs;
 mod driver_words;
 mod link;
+mod passes;
 mod refusals;
 mod scenarios;

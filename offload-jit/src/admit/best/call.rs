@@ -5,22 +5,13 @@ use bpf::helpers;
 use bpf::helpers::signature::signature;
 use bpf::insn::{Callee, Reg};
 
+use super::helpers::{OnCard, on_card};
 use super::{Best, opcode};
 use crate::action::{Action, MapHelper};
 use crate::admit::Hook;
 use crate::admit::maps::Use;
 use crate::image::Fault;
 use crate::refusal::{Refusal, Rule};
-
-/// Helpers that the firmware carries out over the card's memories, in a card that has every helper: what they need is the
-/// packet, the context's fields, maps, the clock, and the routes and neighbours that the host has offloaded. Spin
-/// locks are not among them: what stands between lock and unlock is steps of its own here, and contexts take turns at
-/// them.
-const ROUTINES: [u32; 62] = [
-    5, 6, 8, 9, 10, 11, 12, 14, 15, 16, 20, 21, 23, 25, 26, 28, 31, 32, 34, 38, 39, 40, 41, 42, 43, 48, 50, 51, 54, 68,
-    69, 87, 88, 89, 97, 105, 106, 118, 125, 130, 131, 132, 133, 134, 135, 152, 155, 160, 163, 165, 177, 182, 188, 189,
-    190, 195, 204, 205, 206, 207, 208, 29,
-];
 
 impl Best<'_> {
     pub(super) fn call(&mut self, index: usize, callee: Callee) -> Action {
@@ -40,40 +31,51 @@ impl Best<'_> {
     }
 
     fn helper(&mut self, index: usize, id: u32) -> Action {
-        match id {
-            1 | 2 | 3 | 7 | 44 | 65 if !self.visit.firmware_has(id) => {
-                self.visit.firmware_lacks(self.origin[index], id)
-            }
-            1..=3 if !self.is_plain_map(index, id) => self.routine(index, id),
-            1 => self.map_helper(index, MapHelper::Lookup),
-            2 => self.map_helper(index, MapHelper::Update),
-            3 => self.map_helper(index, MapHelper::Delete),
-            7 => Action::CallRandom,
-            44 if self.calls.metadata || self.visit.hook == Hook::Tc => {
-                self.visit.note(self.origin[index], Fault::HeadRoom);
+        let slot = self.origin[index];
+        let Some(how) = on_card(id) else {
+            return self.no_helper(index, id, "the translator does not know this helper");
+        };
+        let has = match how {
+            OnCard::Routine(_) => self.visit.card.takes_every_helper(),
+            OnCard::Not(_) => true,
+            _ => self.visit.firmware_has(id),
+        };
+        if !has {
+            return self.visit.firmware_lacks(slot, id);
+        }
+        match how {
+            OnCard::MapDoor(helper) if self.is_plain_map(index, id) => self.map_helper(index, helper),
+            OnCard::Random => Action::CallRandom,
+            OnCard::AdjustHead if self.calls.metadata || self.visit.hook == Hook::Tc => {
+                self.visit.note(slot, Fault::HeadRoom);
                 self.routine(index, id)
             }
-            44 => {
+            OnCard::AdjustHead => {
                 if !self.delta(index).is_some_and(|by| self.visit.guaranteed().contains(&by)) {
-                    self.visit.note(self.origin[index], Fault::HeadRoom);
+                    self.visit.note(slot, Fault::HeadRoom);
                 }
                 Action::AdjustHead { certain: false }
             }
-            65 => {
+            OnCard::AdjustTail => {
                 if self.delta(index).is_none_or(|by| by >= 0) {
-                    self.visit.note(self.origin[index], Fault::TailNeverGrows);
+                    self.visit.note(slot, Fault::TailNeverGrows);
                 }
                 Action::AdjustTail
             }
-            _ if ROUTINES.contains(&id) && self.visit.card.takes_every_helper() => self.routine(index, id),
-            _ if ROUTINES.contains(&id) => self.visit.firmware_lacks(self.origin[index], id),
-            _ => self.refuse(
-                index,
-                Refusal::new(Rule::Helper, "the translator does not know this helper")
-                    .limit(self.known_helpers(), helpers::call_text(id))
-                    .help("do without it, or run the program on the host"),
-            ),
+            OnCard::Routine(note) => {
+                note.into_iter().for_each(|fault| self.visit.note(slot, fault));
+                self.routine(index, id)
+            }
+            OnCard::MapDoor(_) => self.routine(index, id),
+            OnCard::Not(reason) => self.no_helper(index, id, reason),
         }
+    }
+
+    fn no_helper(&mut self, index: usize, id: u32, reason: &str) -> Action {
+        let refusal = Refusal::new(Rule::Helper, reason)
+            .limit(self.known_helpers(), helpers::call_text(id))
+            .help("do without it, or run the program on the host");
+        self.refuse(index, refusal)
     }
 
     /// The helpers that have a translation, in words.
@@ -100,12 +102,6 @@ impl Best<'_> {
         }
         if id == 2 {
             self.note_update(index);
-        }
-        match id {
-            54 => self.visit.note(self.origin[index], Fault::StaysOnCard),
-            21 | 32 | 41 | 48 => self.visit.note(self.origin[index], Fault::StaysOnCard),
-            31 | 38 | 43 | 50 => self.visit.note(self.origin[index], Fault::HeadRoom),
-            _ => {}
         }
         // Whatever may have moved the packet's ends has the verifier take pointers for stale.
         let changes_packet = signature.is_some_and(|signature| signature.changes_packet);

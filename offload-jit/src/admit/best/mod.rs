@@ -5,6 +5,7 @@
 
 mod alu;
 mod call;
+mod helpers;
 mod memory;
 
 use bpf::facts::Facts;

@@ -4,8 +4,8 @@
 
 #[path = "../../../../nic-model/tests/bench/mod.rs"]
 mod bench;
-mod generate;
-mod packets;
+pub mod generate;
+pub mod packets;
 mod pair;
 #[path = "../../../../bpf/tests/support/rng.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
@@ -21,8 +21,9 @@ use bpf::verifier::{self, Options, Verdict};
 use nic_model::profile::{self, Capabilities};
 use offload_jit::{Fault, Image, Mode, compile};
 use packets::NamedEntry;
-use pair::{Entry, Pair};
-use rng::Rng;
+use pair::Entry;
+pub use pair::Pair;
+pub use rng::Rng;
 
 /// Packets each scenario program is run on.
 const SCENARIO_PACKETS: u64 = 3000;
@@ -34,7 +35,7 @@ const MOST_WORDS: usize = 85;
 const PROGRAM_PACKETS: u64 = 4;
 
 /// The Agilio, with a random number register.
-fn card() -> Capabilities {
+pub fn card() -> Capabilities {
     let mut card = profile::builtin("agilio-cx-2x40").expect("it comes with the project").capabilities;
     card.random.value = true;
     card

@@ -8,6 +8,7 @@ use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, RunInput
 use bpf::maps::{MapId, PerfRecord, PerfRing};
 use bpf::program::{MapType, Program};
 use nic_model::core::{CoreCosts, Fate};
+use nic_model::des::Time;
 use nic_model::firmware;
 use nic_model::memory::{EngineTiming, MemoryKind, TableId};
 use offload_jit::{Firmware, Image};
@@ -30,6 +31,8 @@ pub struct Pair {
     /// The card's maps, by the program's index.
     tables: Vec<Option<TableId>>,
     packets: u64,
+    /// What the card has taken for them.
+    taken: Time,
 }
 
 /// Device that packets come in by.
@@ -132,7 +135,7 @@ impl Pair {
         };
         let values = tables.iter().flatten().map(first).collect();
         bench.load(&image.link(&doors(values))?)?;
-        Ok(Pair { engine, code: Code::new(program)?, bench, tables, packets: 0 })
+        Ok(Pair { engine, code: Code::new(program)?, bench, tables, packets: 0, taken: Time::ZERO })
     }
 
     /// Runs both on a packet; the return code, or the first difference.
@@ -142,10 +145,12 @@ impl Pair {
         self.bench.memories.store_mut(MemoryKind::Ctm, 0).write(buffer, &[0; bench::HEADROOM as usize]);
         let mut vector = self.bench.put_packet(BUFFER, packet);
         vector.words[firmware::VECTOR_PORT] = IFINDEX;
+        let begin = self.bench.now();
         self.bench.begin(0, 0, self.packets, vector);
         self.packets += 1;
         self.bench.run();
-        let (_, _, outcome) = self.bench.finished.pop().expect("the packet is done");
+        let (end, _, outcome) = self.bench.finished.pop().expect("the packet is done");
+        self.taken = Time::from_ps(self.taken.ps() + end.since(begin).ps());
         let word = match outcome.fate {
             Fate::Verdict(verdict) => verdict.word,
             Fate::Trapped(trap) => return Err(trap.to_string()),
@@ -180,6 +185,11 @@ impl Pair {
             }
         }
         Ok(end.retval)
+    }
+
+    /// Cycles of the core for all packets so far.
+    pub fn cycles(&self) -> u64 {
+        self.bench.cores[0].config().clock.cycle_from(self.taken)
     }
 
     /// Where a redirected packet goes.
