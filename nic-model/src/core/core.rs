@@ -310,9 +310,10 @@ impl Component for Core {
         }
         self.resume = None;
         self.resume(now, cycle);
-        for out in self.machine.out.drain(..) {
+        for &out in &self.machine.out {
             outbox.send(self.machine.config.source, out);
         }
+        self.machine.out.clear();
         self.plan(cycle, outbox);
     }
 }
