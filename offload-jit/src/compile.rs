@@ -49,7 +49,7 @@ pub fn judge(program: &VerifiedProgram, facts: &Facts, card: &Capabilities, mode
             *table = number;
         }
     }
-    translate(program, facts, verdict, card, mode, &tables)
+    translate(program, facts, verdict, card, Passes::of(mode), &tables)
 }
 
 /// As [`compile`], with the card's number for each of the program's maps.
@@ -63,7 +63,45 @@ pub fn compile_for_tables(
     mode: Mode,
     tables: &[u32],
 ) -> Result<Image, Vec<Refusal>> {
-    translate(program, facts, admit(program, facts, card, mode), card, mode, tables).image
+    translate(program, facts, admit(program, facts, card, mode), card, Passes::of(mode), tables).image
+}
+
+/// Mode best's translation before the passes that shorten it: every number stands in both banks, and R0's low half is
+/// still in register 0 of bank B when the program ends. For comparing; it may
+/// be as long as branches can address.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_unoptimised(
+    program: &VerifiedProgram,
+    facts: &Facts,
+    card: &Capabilities,
+    tables: &[u32],
+) -> Result<Image, Vec<Refusal>> {
+    translate(program, facts, admit(program, facts, card, Mode::Best), card, Passes::Plain, tables).image
+}
+
+/// Words that branches can address.
+const ADDRESSABLE: u32 = 1 << 14;
+
+/// What is done to a program once it is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passes {
+    /// What the Linux driver does.
+    Driver,
+    /// Lowering alone.
+    Plain,
+    /// Everything.
+    Best,
+}
+
+impl Passes {
+    const fn of(mode: Mode) -> Passes {
+        match mode {
+            Mode::Driver => Passes::Driver,
+            Mode::Best => Passes::Best,
+        }
+    }
 }
 
 /// Whether a register's value behind an instruction that goes on to the next may be read. `slot` is the original
@@ -85,7 +123,7 @@ fn translate(
     facts: &Facts,
     verdict: Admission,
     card: &Capabilities,
-    mode: Mode,
+    passes: Passes,
     tables: &[u32],
 ) -> Judgement {
     let source = program.program();
@@ -93,22 +131,24 @@ fn translate(
     let Some(mut admitted) = admitted else { return Judgement { image: Err(refusals), budget, gains: None } };
     let mut gains = None;
     let is_read = |slot, reg| is_read_behind(program, facts, slot, reg);
-    let assembly = match mode {
-        Mode::Driver => {
+    let assembly = match passes {
+        Passes::Driver => {
             admitted.notes.extend(certain::unseen_ranges(program, facts));
             opt::rewrite(&mut admitted, &is_read);
-            lower::lower(&admitted, tables, mode)
+            lower::lower(&admitted, tables, Mode::Driver)
         }
-        Mode::Best => {
+        Passes::Plain => lower::lower(&admitted, tables, Mode::Best),
+        Passes::Best => {
             opt::rewrite_best(&mut admitted, &is_read);
-            let mut code = Code::of(lower::lower(&admitted, tables, mode));
+            let mut code = Code::of(lower::lower(&admitted, tables, Mode::Best));
             let verdict = |code| lower::verdict(admitted.hook, admitted.redirects, code);
             gains = Some(code.optimise(&Given { hints: &hints::hints(program, facts), verdict: &verdict }));
             code.assemble()
         }
     };
     budget.words = Some(assembly.ops.len());
-    refusals.extend(place::check_length(&assembly, &source.name, *card.max_instructions));
+    let room = if passes == Passes::Plain { ADDRESSABLE } else { *card.max_instructions };
+    refusals.extend(place::check_length(&assembly, &source.name, room));
     if !refusals.is_empty() {
         return Judgement { image: Err(refusals), budget, gains };
     }

@@ -2,7 +2,7 @@
 
 use bpf::engines::{Packet, Runner};
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Privileges, Verdict, verify_logged};
+use bpf::verifier::{Options, Privileges, Verdict, VerifiedProgram, verify_logged};
 use serde_json::{Map, Value, json};
 
 use super::case::{Case, Expect, RunCase};
@@ -23,6 +23,24 @@ pub enum Judged {
 
 /// The answer to a case: verified, and run if accepted.
 pub fn answer(case: &Case, engine: &mut dyn Runner, log_level: u8) -> Map<String, Value> {
+    let (mut out, verified) = verify(case, log_level, &Options::default());
+    if let Some(verified) = verified {
+        match run(case, verified.xlated(), engine) {
+            Ok((runs, maps)) => {
+                out.insert("runs".to_owned(), runs);
+                out.insert("maps".to_owned(), maps);
+            }
+            Err(why) => {
+                out.insert("error".to_owned(), json!(why));
+            }
+        }
+    }
+    out
+}
+
+/// What is answered of a case's verification, and the program if it is accepted. What the case says of the load goes
+/// before what `options` say.
+pub fn verify(case: &Case, log_level: u8, options: &Options) -> (Map<String, Value>, Option<VerifiedProgram>) {
     let mut out = Map::new();
     out.insert("name".to_owned(), json!(case.name));
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
@@ -32,13 +50,13 @@ pub fn answer(case: &Case, engine: &mut dyn Runner, log_level: u8) -> Map<String
             put("verdict", json!(verdict));
             put("errno", json!(refused.errno));
             put("errline", json!(refused.line));
-            return out;
+            return (out, None);
         }
         Ok(program) => program.clone(),
     };
     let privileges = if case.unprivileged { Privileges::NONE } else { Privileges::ALL };
     let strict_alignment = case.flags & STRICT_ALIGNMENT != 0;
-    let options = Options { strict_alignment, privileges, log_level, ..Options::default() };
+    let options = Options { strict_alignment, privileges, log_level, ..options.clone() };
     let (verdict, log) = verify_logged(program, &options);
     if log_level > 0 {
         put("log", json!(log));
@@ -58,18 +76,10 @@ pub fn answer(case: &Case, engine: &mut dyn Runner, log_level: u8) -> Map<String
             put("verdict", json!("ACCEPT"));
             put("errno", json!(0));
             put("processed", json!(verified.explored().processed()));
-            match run(case, verified.xlated(), engine) {
-                Ok((runs, maps)) => {
-                    put("runs", runs);
-                    put("maps", maps);
-                }
-                Err(why) => {
-                    put("error", json!(why));
-                }
-            }
+            return (out, Some(verified));
         }
     }
-    out
+    (out, None)
 }
 
 fn run(case: &Case, main: &Program, engine: &mut dyn Runner) -> Result<(Value, Value), String> {
