@@ -112,6 +112,16 @@ pub enum Fault {
         /// The register.
         by: Reg,
     },
+    /// A 64-bit right shift of a register by itself: the amount is gone when the high half is shifted.
+    RightShiftByItself {
+        /// The register.
+        reg: Reg,
+    },
+    /// An arithmetic right shift by a register whose bit 31 may be set: it is taken for the sign of what is shifted.
+    AmountsSign {
+        /// The register.
+        by: Reg,
+    },
     /// What is set here does not leave the card with the packet.
     StaysOnCard,
     /// The receive queue is chosen after the program: it reads 0.
@@ -134,6 +144,8 @@ impl Fault {
             Fault::HeadRoom => "head-room",
             Fault::TailNeverGrows => "tail-never-grows",
             Fault::LeftShiftByZero { .. } => "left-shift-by-zero",
+            Fault::RightShiftByItself { .. } => "right-shift-by-itself",
+            Fault::AmountsSign { .. } => "amounts-sign",
             Fault::StaysOnCard => "stays-on-card",
             Fault::QueueUnknown => "queue-unknown",
             Fault::UnseenRange { .. } => "unseen-range",
@@ -153,6 +165,12 @@ impl fmt::Display for Fault {
             Fault::TailNeverGrows => f.write_str("the packet's end can only be cut: growing fails"),
             Fault::LeftShiftByZero { by } => {
                 write!(f, "a left shift by {by} copies the low half to the high one where {by} is 0")
+            }
+            Fault::RightShiftByItself { reg } => {
+                write!(f, "a right shift of {reg} by itself shifts the high half by what the low half has become")
+            }
+            Fault::AmountsSign { by } => {
+                write!(f, "an arithmetic shift by {by} takes bit 31 of {by} for the sign of what is shifted")
             }
             Fault::StaysOnCard => f.write_str("what is set here does not go to the host or the wire with the packet"),
             Fault::QueueUnknown => f.write_str("the receive queue is chosen after the program, which reads 0"),

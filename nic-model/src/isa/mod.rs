@@ -1,7 +1,7 @@
 //! The instruction set of the NFP-6000 flow processing core: one table, everything derived.
 //!
 //! `table.rs` holds a row for each instruction. Small macros, a file each, turn it into [`Op`] and its structs,
-//! [`encode`], [`decode`], the listing (`Display`), [`Op::uses`] and [`Op::defs`], [`Op::external`],
+//! [`encode`], [`decode`], the listing (`Display`) and the assembler ([`assemble`]), [`Op::uses`] and [`Op::defs`], [`Op::external`],
 //! [`Op::timing_class`], the [`NicVisitor`] that execution is written on, and the description [`OPS`]. What is in no
 //! row is refused by name.
 //!
@@ -87,6 +87,7 @@
 //!            register
 //! ```
 
+mod asm;
 mod bits;
 mod branch;
 mod codes;
@@ -116,6 +117,7 @@ mod target;
 mod visitor;
 mod wait;
 
+pub use asm::{Disassembly, assemble, assemble_line, disassemble};
 pub use branch::{BitTest, JumpTo};
 pub use command::{Command, Target};
 pub use crc::{CrcMode, Lookup, LookupPointer};

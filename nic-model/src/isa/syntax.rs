@@ -7,7 +7,7 @@ use super::op::*;
 use super::operand::{ContextMode, Dst};
 use super::shift::Shift;
 use super::table::for_each_nic_op;
-use super::wait::Completion;
+use super::wait::{Completion, Swap};
 use std::fmt;
 
 fn both(dst: Dst) -> &'static str {
@@ -16,6 +16,16 @@ fn both(dst: Dst) -> &'static str {
 
 fn predicated(predicate: bool) -> &'static str {
     when(predicate, ", predicate_cc")
+}
+
+/// A command without a signal.
+fn swapped(swap: Swap) -> Completion {
+    Completion { swap, signal: 0 }
+}
+
+/// The length field of a command that has data in its place.
+fn word_length(data: u16) -> u8 {
+    (data >> 7 & 7) as u8
 }
 
 /// Prints the destination of a product, which stands in a source field: no register there looks like the constant 0.

@@ -285,8 +285,7 @@ macro_rules! for_each_nic_op {
         "cmd" cmd_immediate CmdImmediate = 0x1800_0000_0000 / 0x1c80_0000_0000, Command, Command, QUEUE,
             { imm address: u16 = WORD_ADDRESS, imm data: u16 = WORD_DATA, imm swap: Swap = SWAP,
               use indirect: Indirect = INDIRECT, imm command: Command = CommandPlace::NO_TOKEN }
-            [Named(command, (data >> 7 & 7) as u8), ", ", Hex(address.into()), ", ", Hex(data.into()), "]", indirect,
-             Completion { swap, signal: 0 }]
+            [Named(command, word_length(data)), ", ", Hex(address.into()), ", ", Hex(data.into()), "]", indirect, swapped(swap)]
 
         /// A command that carries a 16-bit address in the word and names a transfer register.
         "cmd" cmd_at CmdAt = 0x1400_0000_0000 / 0x1c80_0000_0000, Command, Command, QUEUE,

@@ -6,7 +6,7 @@
 use crate::isa_driver;
 
 use isa_driver::words;
-use nic_model::isa::{ContextMode, OPS, Op, Reg, Source, check_ecc, decode, encode, with_ecc};
+use nic_model::isa::{self, ContextMode, OPS, Op, PAYLOAD, Reg, Source, check_ecc, decode, encode, with_ecc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -92,6 +92,13 @@ fn compare(objdump: &Path, name: &str, words: &[u64]) {
         assert!(different.is_empty(), "{option}: {} of {} differ\n{shown}", different.len(), words.len());
     }
     std::fs::remove_file(&file).expect("the file was written above");
+    come_back(words);
+}
+
+/// The assembler makes the words of their listing.
+fn come_back(words: &[u64]) {
+    let text = isa::disassemble(words).to_string();
+    assert_eq!(isa::assemble(&text, "listing").unwrap_or_else(|e| panic!("{e}")), words);
 }
 
 /// binutils prints the local memory pointer of `byte_align` without its high bit: pointers 2 and 3 as 0 and 1.
@@ -173,6 +180,7 @@ fn test_firmware_of_binutils_is_listed_alike() {
         for (mode, option) in MODES {
             let listed = disassemble(&objdump, &file, option);
             assert!(listed.len() >= least, "{name}: only {} words", listed.len());
+            come_back(&listed.iter().map(|(word, _)| word & PAYLOAD).collect::<Vec<_>>());
             for (word, text) in listed {
                 let payload = check_ecc(word).unwrap_or_else(|e| panic!("{e}"));
                 let op = decode(payload).unwrap_or_else(|e| panic!("{e}; binutils: {text}"));

@@ -17,6 +17,8 @@ mod device_flow;
 mod device_profiles;
 mod driver_words;
 mod firmware;
+mod fuzz_corpora;
+mod isa_asm;
 mod isa_binutils;
 mod isa_docs;
 mod isa_driver_words;

@@ -30,7 +30,7 @@ impl Visit<'_> {
         };
         let arith = |op| Action::Alu { width, op, dst, src, zext: seen.zext };
         let shift = |kind| Action::Shift { width, kind, dst, amount: amount(width, src, spans.src), zext: seen.zext };
-        self.note_faults(slot, width, op, src, spans);
+        self.note_faults(slot, width, op, dst, src, spans);
         match op {
             AluOp::Add => arith(Arith::Add),
             AluOp::Sub => arith(Arith::Sub),
@@ -50,7 +50,10 @@ impl Visit<'_> {
     }
 
     /// Notes what the driver is known to translate wrongly.
-    fn note_faults(&mut self, slot: usize, width: Width, op: AluOp, src: Operand, seen: AluSeen) {
+    fn note_faults(&mut self, slot: usize, width: Width, op: AluOp, dst: Reg, src: Operand, seen: AluSeen) {
+        const WORD: u64 = u32::MAX as u64;
+        const SIGNED_WORD: u64 = i32::MAX as u64;
+        let variable = seen.src.constant().is_none();
         match (op, src) {
             (AluOp::Add | AluOp::Sub, Operand::Imm(i32::MIN)) if width == Width::W64 => {
                 self.note(slot, Fault::LeastConstant);
@@ -58,6 +61,13 @@ impl Visit<'_> {
             (AluOp::Div, _) if seen.src.constant() == Some(1) => self.note(slot, Fault::DivisionByOne),
             (AluOp::Lsh, Operand::Reg(by)) if width == Width::W64 && seen.src.min == 0 && seen.src.max > 0 => {
                 self.note(slot, Fault::LeftShiftByZero { by });
+            }
+            // Below 2^32 the half that is shifted by the wrong amount is 0.
+            (AluOp::Rsh | AluOp::Arsh, Operand::Reg(by)) if width == Width::W64 && by == dst && seen.src.max > WORD => {
+                self.note(slot, Fault::RightShiftByItself { reg: by });
+            }
+            (AluOp::Arsh, Operand::Reg(by)) if by != dst && variable && seen.src.max > SIGNED_WORD => {
+                self.note(slot, Fault::AmountsSign { by });
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bpf::helpers;
 use bpf::insn::Callee;
 use bpf::verifier::{ArgSeen, CallSeen, Detail, Kind, SlotSeen};
+use nic_model::profile::Rules;
 
 use super::maps::Use;
 use super::memory::kind_name;
@@ -83,6 +84,8 @@ impl Visit<'_> {
             7 => *card.random,
             44 => card.adjust_head.as_ref().is_some_and(|limits| limits.no_meta),
             65 => *card.adjust_tail,
+            // The driver's way to hand an event over is known to the firmware it was written for.
+            25 => self.best || *card.rules == Rules::Driver,
             _ => true,
         };
         feature && card.takes_helper(id)

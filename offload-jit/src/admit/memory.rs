@@ -228,7 +228,8 @@ impl Visit<'_> {
         size: Size,
         what: Use,
     ) -> Option<()> {
-        let value_size = self.program.maps.get(map.0 as usize).map_or(0, |spec| spec.value_size);
+        // A value of a map that stands in another one: that other one is refused.
+        let value_size = self.program.maps.get(map.0 as usize)?.value_size;
         let at = pointer.constant().map(|at| at + i64::from(off));
         let end = at.map(|at| at + i64::from(size.bytes()));
         let refusal = match (at, end) {

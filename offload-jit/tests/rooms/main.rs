@@ -7,6 +7,7 @@ mod cases;
 mod differential;
 mod docs;
 mod driver_words;
+mod fuzz_corpora;
 mod link;
 mod passes;
 mod refusals;
