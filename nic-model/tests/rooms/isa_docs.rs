@@ -24,6 +24,13 @@ instruction of this page whose `base` it equals under `mask`. A word that belong
 - **a burst ends** where something outside the context can be seen or can stall it, operands aside.
 - Fields have a role: `use` is read, `def` written, `mod` both, `imm` neither. Bits are given from the lowest; fields of one
   instruction may share flag bits.
+
+`sim nic disasm FILE` lists words in this syntax, `sim nic asm FILE` makes words of it; both are made of the same table. A
+line is an instruction; an address and a word in front of it, as listings have them, are passed over, and so are comments
+behind `;` or `//`. `.word 0x...` is a word that is no instruction. Numbers are decimal or begin with `0x`; branches name the
+address, as `.479`. What no text shows (which port a constant stands at, what an unread operand field holds) is as the Linux
+driver's translator has it; a comment `; bits 0x...` names the bits in which the word differs from that, and the assembler
+heeds it.
 ";
 
 /// Bits of a mask as ranges, lowest first.
