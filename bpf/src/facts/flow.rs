@@ -1,7 +1,9 @@
 //! The fixed point: what is known where control may come, for every chain of calls.
 //!
 //! A chain of calls is the list of call instructions that led into the running function; a function is looked at anew
-//! for each. Knowledge is joined wherever paths meet, and gives up its ranges step by step where a loop keeps changing it.
+//! for each. A helper that calls a function back stands in that list like a call; between two turns of it lies a place of
+//! its own, where what the turns leave is joined. Functions that timers call are looked at as the main function is, with
+//! nothing that went before. Knowledge is joined wherever paths meet, and gives up its ranges step by step where a loop keeps changing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,10 +11,13 @@ use std::rc::Rc;
 use super::state::{Frame, State};
 use super::transfer::{Transfer, clobber};
 use super::value::{Kinds, RegFacts, join_bounds};
+use crate::helpers::signature::{TIMER_SET_CALLBACK, signature};
 use crate::insn::{Callee, Insn, Operand, Reg, Wide};
 use crate::program::Program;
 use crate::verifier::{Bounds, Range, Tnum};
 
+/// Frames a chain of calls may have, the main function's included.
+const MAX_FRAMES: usize = 8;
 /// Chains of calls that are told apart; a program with more gets no facts about values.
 const MAX_CHAINS: usize = 512;
 /// Joins at one place before ranges that still grow jump to the program's own constants.
@@ -42,18 +47,15 @@ pub(super) struct Flow<'a> {
     numbers: BTreeMap<(Chain, usize), Chain>,
     thresholds: Vec<i64>,
     is_leader: Vec<bool>,
+    /// First slots of the functions whose address the program takes.
+    addressed: Vec<usize>,
     /// By slot, registers that the instruction takes pointers from, with the kinds they are of whenever it runs.
     proved: &'a [Vec<(Reg, Kinds)>],
 }
 
 impl<'a> Flow<'a> {
-    /// The fixed point, or `None` for a program with too many chains of calls, or one that takes a function's address.
+    /// The fixed point, or `None` for a program with too many chains of calls.
     pub(super) fn solve(program: &'a Program, device_bound: bool, proved: &'a [Vec<(Reg, Kinds)>]) -> Option<Flow<'a>> {
-        let takes_address = |insn: &Insn| matches!(insn, Insn::LoadImm64 { value: Wide::Func { .. }, .. });
-        if program.insns.iter().any(takes_address) {
-            // Functions that are called back are not followed.
-            return None;
-        }
         let mut flow = Flow {
             transfer: Transfer { program, device_bound },
             leaders: BTreeMap::new(),
@@ -62,18 +64,30 @@ impl<'a> Flow<'a> {
             numbers: BTreeMap::new(),
             thresholds: thresholds(program),
             is_leader: leaders(program),
+            addressed: addressed(program),
             proved,
         };
         flow.arrive((Chain(0), 0), State::entry());
         while let Some(place) = flow.todo.pop_first() {
             let state = flow.leaders[&place].state.clone();
             let mut arrivals = Vec::new();
-            flow.block(place, state, &mut |_, _| {}, &mut |to, state| arrivals.push((to, state)));
+            let mut go = |to, state| arrivals.push((to, state));
+            match flow.turn_of(place) {
+                Some((_, call)) => flow.turn(call, state, &mut go),
+                None => flow.block(place, state, &mut |_, _| {}, &mut go),
+            }
             for (to, state) in arrivals {
                 let place = match to {
                     To::Slot(slot) => (place.0, slot),
                     To::Function { call, start } => (flow.chain(place.0, call)?, start),
+                    To::Turn { call } => (flow.chain(place.0, call)?, call),
+                    To::Later { start } => (Chain(0), start),
                     To::Caller => match flow.chains[place.0.0] {
+                        Some((_, call)) if calls_back(program, call) => (place.0, call),
+                        Some((caller, call)) => (caller, call + 1),
+                        None => continue,
+                    },
+                    To::Behind => match flow.chains[place.0.0] {
                         Some((caller, call)) => (caller, call + 1),
                         None => continue,
                     },
@@ -86,7 +100,7 @@ impl<'a> Flow<'a> {
 
     /// Shows every slot with what is known before it, once for each chain it is reached in.
     pub(super) fn each(&self, mut see: impl FnMut(usize, &State)) {
-        for (place, leader) in &self.leaders {
+        for (place, leader) in self.leaders.iter().filter(|(place, _)| self.turn_of(**place).is_none()) {
             self.block(*place, leader.state.clone(), &mut see, &mut |_, _| {});
         }
     }
@@ -118,6 +132,31 @@ impl<'a> Flow<'a> {
             leader.joins += 1;
             self.todo.insert(place);
         }
+    }
+
+    /// The caller and the call, if a place lies between two turns of a helper that calls back.
+    fn turn_of(&self, (chain, slot): Place) -> Option<(Chain, usize)> {
+        self.chains[chain.0].filter(|(_, call)| *call == slot)
+    }
+
+    /// The functions that a register may name.
+    fn functions(&self, value: &RegFacts) -> Vec<usize> {
+        let named = |start: &usize| value.kinds.contains(Kinds::FUNCTION) && value.offset.contains(*start as u64);
+        let found: Vec<usize> = self.addressed.iter().copied().filter(named).collect();
+        if found.is_empty() { self.addressed.clone() } else { found }
+    }
+
+    /// Between two turns of a helper that calls back: one more, or on behind the call.
+    fn turn(&self, call: usize, state: State, go: &mut dyn FnMut(To, State)) {
+        let insn = &self.transfer.program.insns[call];
+        if state.depth() + 1 < MAX_FRAMES {
+            for start in self.functions(state.reg(Reg::R2)) {
+                go(To::Slot(start), self.transfer.called_back(&state, insn));
+            }
+        }
+        let mut behind = state;
+        self.transfer.step(&mut behind, call, insn);
+        go(To::Behind, behind);
     }
 
     /// Follows control from a place to the next ones where it may meet other control.
@@ -159,6 +198,9 @@ impl<'a> Flow<'a> {
                     let start = insn.function(slot).unwrap_or(0) as usize;
                     return go(To::Function { call: slot, start }, entered(state));
                 }
+                (Insn::Call { callee: Callee::Helper(_) }, _) if calls_back(self.transfer.program, slot) => {
+                    return go(To::Turn { call: slot }, state);
+                }
                 (Insn::Exit, _) => {
                     if state.depth() > 0 {
                         go(To::Caller, returned(state));
@@ -166,6 +208,11 @@ impl<'a> Flow<'a> {
                     return;
                 }
                 _ => {
+                    if let Insn::Call { callee: Callee::Helper(TIMER_SET_CALLBACK) } = insn {
+                        for start in self.functions(state.reg(Reg::R2)) {
+                            go(To::Later { start }, self.transfer.called_later(&state));
+                        }
+                    }
                     self.transfer.step(&mut state, slot, insn);
                     if let Some(early) = self.transfer.left_early(&state, insn) {
                         go(To::Caller, returned(early));
@@ -183,8 +230,21 @@ impl<'a> Flow<'a> {
 /// Where control goes.
 enum To {
     Slot(usize),
-    Function { call: usize, start: usize },
+    Function {
+        call: usize,
+        start: usize,
+    },
     Caller,
+    /// Between two turns of a helper that calls back.
+    Turn {
+        call: usize,
+    },
+    /// Behind the call that this is a turn of.
+    Behind,
+    /// A function that a timer calls.
+    Later {
+        start: usize,
+    },
 }
 
 fn entered(mut state: State) -> State {
@@ -211,11 +271,32 @@ fn leaders(program: &Program) -> Vec<bool> {
             out[target as usize] = true;
             out[slot + 1] = true;
         }
-        if matches!(insn, Insn::Call { callee: Callee::Local(_) }) {
+        if matches!(insn, Insn::Call { callee: Callee::Local(_) }) || calls_back(program, slot) {
             out[slot + 1] = true;
         }
     }
     out
+}
+
+/// Whether an instruction calls a helper that calls functions back before it returns.
+fn calls_back(program: &Program, slot: usize) -> bool {
+    match program.insns[slot] {
+        Insn::Call { callee: Callee::Helper(id) } => signature(id, program.ty).is_some_and(|s| s.calls_back()),
+        _ => false,
+    }
+}
+
+/// First slots of the functions whose address a program takes.
+fn addressed(program: &Program) -> Vec<usize> {
+    let takes = |insn: &Insn| matches!(insn, Insn::LoadImm64 { value: Wide::Func { .. }, .. });
+    let taken = program.insns.iter().enumerate().filter(|(_, insn)| takes(insn));
+    let mut starts: Vec<usize> =
+        taken.filter_map(|(slot, insn)| insn.function(slot).and_then(|start| usize::try_from(start).ok())).collect();
+    // One that is never called was taken out with the dead code.
+    starts.retain(|start| *start < program.insns.len());
+    starts.sort_unstable();
+    starts.dedup();
+    starts
 }
 
 /// Numbers the program compares with, and those beside them: where a growing range probably stops.

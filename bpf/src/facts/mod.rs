@@ -8,6 +8,7 @@
 //!
 //! JITs and engines that specialise read these and nothing else.
 
+mod called_back;
 mod flow;
 mod liveness;
 mod proved;

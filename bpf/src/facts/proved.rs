@@ -49,7 +49,8 @@ fn of_kind(kind: Kind) -> Kinds {
         Kind::MapPtr(_) => Kinds::MAP,
         Kind::MapValue(_) => Kinds::MAP_VALUE,
         Kind::MapValueOrNull(_) => Kinds::MAP_VALUE.union(Kinds::NUMBER),
-        Kind::MapKey(_) | Kind::Mem { .. } | Kind::Sock(_) | Kind::Func(_) => Kinds::OTHER,
+        Kind::MapKey(_) | Kind::Mem { .. } | Kind::Sock(_) | Kind::Dynptr(_) => Kinds::OTHER,
+        Kind::Func(_) => Kinds::FUNCTION,
         Kind::MemOrNull { .. } | Kind::SockOrNull(_) => Kinds::OTHER.union(Kinds::NUMBER),
     }
 }

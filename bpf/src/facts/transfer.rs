@@ -2,7 +2,7 @@
 
 use super::state::{FRAME, Slot, State};
 use super::value::{Kinds, Maps, RegFacts};
-use crate::helpers::signature::{Arg, Returns, TAIL_CALL, signature};
+use crate::helpers::signature::{Arg, DYNPTR_BYTES, Returns, TAIL_CALL, signature};
 use crate::insn::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::BPF_F_RDONLY_PROG;
 use crate::program::{MapIndex, MapType, Program};
@@ -213,7 +213,11 @@ impl Transfer<'_> {
                     Wide::MapValue { map, off } => {
                         RegFacts { offset: Bounds::known(u64::from(off)), ..RegFacts::of_map(Kinds::MAP_VALUE, map) }
                     }
-                    Wide::Func { .. } | Wide::Variable { .. } => RegFacts::ANY_NUMBER,
+                    Wide::Func { .. } => {
+                        let start = insn.function(slot).unwrap_or(0);
+                        RegFacts { offset: Bounds::known(start as u64), ..RegFacts::of(Kinds::FUNCTION) }
+                    }
+                    Wide::Variable { .. } => RegFacts::ANY_NUMBER,
                 };
                 state.set(dst, out);
             }
@@ -336,6 +340,7 @@ impl Transfer<'_> {
                     next.map_or(u64::MAX, |r| state.reg(r).number.wide.umax)
                 }
                 Arg::FixedOut(size) | Arg::FixedInOut(size) => u64::from(size),
+                Arg::DynptrOut(_) | Arg::DynptrReleased => u64::from(DYNPTR_BYTES),
                 Arg::ValueOut => spec.map_or(u64::MAX, |s| u64::from(s.value_size)),
                 _ => continue,
             };

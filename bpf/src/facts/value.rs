@@ -28,14 +28,27 @@ impl Kinds {
     pub const MAP: Kinds = Kinds(1 << 7);
     /// A pointer that started at the first byte of a map's value.
     pub const MAP_VALUE: Kinds = Kinds(1 << 8);
-    /// A pointer to anything else: a socket, a map's key, memory that a helper or a caller lent, a function.
+    /// A pointer to anything else: a socket, a map's key, memory that a helper or a caller lent.
     pub const OTHER: Kinds = Kinds(1 << 9);
+    /// A function of the program. Its distance is that of its first slot from the program's.
+    pub const FUNCTION: Kinds = Kinds(1 << 10);
 
-    const NAMES: [&'static str; 10] =
-        ["undefined", "number", "ctx", "packet", "packet_meta", "packet_end", "stack", "map", "map_value", "other"];
+    const NAMES: [&'static str; 11] = [
+        "undefined",
+        "number",
+        "ctx",
+        "packet",
+        "packet_meta",
+        "packet_end",
+        "stack",
+        "map",
+        "map_value",
+        "other",
+        "function",
+    ];
 
     /// All that are pointers.
-    pub const POINTERS: Kinds = Kinds(0b11_1111_1100);
+    pub const POINTERS: Kinds = Kinds(0b111_1111_1100);
     /// Pointers into packet data, and its end: those that a helper which changes the packet makes stale.
     pub const OF_PACKET: Kinds = Kinds(Self::PACKET.0 | Self::PACKET_META.0 | Self::PACKET_END.0);
 
@@ -131,7 +144,7 @@ impl RegFacts {
 
     /// Nothing is known, not even the kind.
     pub(super) const ANYTHING: RegFacts = RegFacts {
-        kinds: Kinds(0b11_1111_1111),
+        kinds: Kinds(0b111_1111_1111),
         number: Bounds::UNKNOWN,
         offset: Bounds::UNKNOWN,
         maps: Maps::Several,

@@ -33,10 +33,12 @@ pub(super) fn spin_lock(_: &mut dyn HelperCx, _: [u64; 5]) -> HelperOutcome {
     Ok(0)
 }
 
-/// Copies guest memory.
-fn copy(cx: &mut dyn HelperCx, to: u64, from: u64, len: u64) -> Result<(), Fault> {
+/// Copies guest memory, which may overlap.
+pub(super) fn copy(cx: &mut dyn HelperCx, to: u64, from: u64, len: u64) -> Result<(), Fault> {
     let mut buf = [0; CHUNK];
-    for at in (0..len).step_by(CHUNK) {
+    let chunks = len.div_ceil(CHUNK as u64);
+    for i in 0..chunks {
+        let at = CHUNK as u64 * if to > from { chunks - 1 - i } else { i };
         let part = &mut buf[..CHUNK.min((len - at) as usize)];
         cx.read(from.wrapping_add(at), part)?;
         cx.write(to.wrapping_add(at), part)?;

@@ -9,6 +9,7 @@ mod bodies;
 mod calls;
 mod checksum;
 mod cx;
+mod dynptr;
 mod fib;
 mod format;
 mod maps;

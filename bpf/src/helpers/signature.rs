@@ -66,8 +66,33 @@ pub enum Arg {
     StackOrNull,
     /// A string in a map whose contents cannot change.
     ConstStr,
-    /// What only kernel BTF can describe, or dynamic pointers: not modelled.
+    /// A dynamic pointer on the stack.
+    Dynptr,
+    /// Two slots of stack in which the helper makes a dynamic pointer.
+    DynptrOut(DynptrKind),
+    /// A dynamic pointer to a record, which is given back.
+    DynptrReleased,
+    /// What only kernel BTF can describe: not modelled.
     Unmodelled,
+}
+
+/// What a dynamic pointer leads to (`enum bpf_dynptr_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DynptrKind {
+    /// Bytes of a map's value.
+    Local,
+    /// A record of a ring buffer, which must be submitted or discarded.
+    RingBuffer,
+}
+
+impl DynptrKind {
+    /// The kernel's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DynptrKind::Local => "local",
+            DynptrKind::RingBuffer => "ringbuf",
+        }
+    }
 }
 
 /// What R0 holds after a call.
@@ -87,6 +112,8 @@ pub enum Returns {
     TcpSockOrNull,
     /// Memory of the size asked for, or null.
     LentOrNull,
+    /// Memory of the size asked for that a dynamic pointer leads to, or null.
+    SliceOrNull,
     /// What only kernel BTF can describe: not modelled.
     Unmodelled,
 }
@@ -185,6 +212,10 @@ pub const TIMER_SET_CALLBACK: u32 = 170;
 pub const FIND_VMA: u32 = 180;
 /// `bpf_loop`.
 pub const LOOP: u32 = 181;
+/// `bpf_dynptr_from_mem`.
+pub const DYNPTR_FROM_MEM: u32 = 197;
+/// Bytes of a dynamic pointer (`struct bpf_dynptr`).
+pub const DYNPTR_BYTES: u32 = 16;
 /// `bpf_user_ringbuf_drain`.
 pub const USER_RINGBUF_DRAIN: u32 = 209;
 
@@ -347,13 +378,13 @@ static SIGNATURES: [Signature; 146] = [
     row(194, ALL, &[Unmodelled, Unmodelled]).gives(Returns::Unmodelled).needs(Bpf),
     row(195, ALL, &[Map, Key, Any]).packet().gives(Returns::ValueOrNull),
     row(196, ALL, &[Sock]).gives(Returns::Unmodelled).needs(PerfmonAlone),
-    row(197, ALL, &[MemInOut, SizeOrZero, Any, Unmodelled]).needs(Bpf),
-    row(198, ALL, &[Map, Any, Any, Unmodelled]).needs(Bpf),
-    row(199, ALL, &[Unmodelled, Any]).gives(Void).needs(Bpf),
-    row(200, ALL, &[Unmodelled, Any]).gives(Void).needs(Bpf),
-    row(201, ALL, &[MemOut, SizeOrZero, Unmodelled, Any, Any]).needs(Bpf),
-    row(202, ALL, &[Unmodelled, Any, Mem, SizeOrZero, Any]).needs(Bpf),
-    row(203, ALL, &[Unmodelled, Any, AllocSize]).gives(Returns::Unmodelled).needs(Bpf),
+    row(DYNPTR_FROM_MEM, ALL, &[MemOut, SizeOrZero, Any, DynptrOut(DynptrKind::Local)]).needs(Bpf),
+    row(198, ALL, &[Map, Any, Any, DynptrOut(DynptrKind::RingBuffer)]).needs(Bpf),
+    row(199, ALL, &[DynptrReleased, Any]).gives(Void).needs(Bpf),
+    row(200, ALL, &[DynptrReleased, Any]).gives(Void).needs(Bpf),
+    row(201, ALL, &[MemOut, SizeOrZero, Dynptr, Any, Any]).needs(Bpf),
+    row(202, ALL, &[Dynptr, Any, Mem, SizeOrZero, Any]).needs(Bpf),
+    row(203, ALL, &[Dynptr, Any, AllocSize]).gives(Returns::SliceOrNull).needs(Bpf),
     row(204, XT, &[Fixed(20), Mem, SizeOrZero]).packet().gpl(),
     row(205, XT, &[Fixed(40), Mem, SizeOrZero]).packet().gpl(),
     row(206, XT, &[Fixed(20), Fixed(20)]).packet().gpl(),

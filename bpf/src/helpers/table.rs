@@ -2,8 +2,8 @@
 
 use super::CostClass::*;
 use super::{
-    CostClass, HelperBody, HelperProto, bodies, calls, fib, maps, skb, skb_notes, sockets, state, syncookie, text,
-    timer, tunnel, xdp,
+    CostClass, HelperBody, HelperProto, bodies, calls, dynptr, fib, maps, skb, skb_notes, sockets, state, syncookie,
+    text, timer, tunnel, xdp,
 };
 
 const fn row(id: u32, cost: CostClass, body: HelperBody) -> HelperProto {
@@ -11,7 +11,7 @@ const fn row(id: u32, cost: CostClass, body: HelperBody) -> HelperProto {
 }
 
 /// Helpers that have a body, by number.
-pub static HELPERS: [HelperProto; 102] = [
+pub static HELPERS: [HelperProto; 109] = [
     row(1, Map, bodies::map_lookup_elem),
     row(2, Map, bodies::map_update_elem),
     row(3, Map, bodies::map_delete_elem),
@@ -109,6 +109,13 @@ pub static HELPERS: [HelperProto; 102] = [
     row(190, Copy, xdp::store_bytes),
     row(192, State, skb_notes::set_tstamp),
     row(195, Map, maps::map_lookup_percpu_elem),
+    row(197, State, dynptr::from_mem),
+    row(198, Map, dynptr::ringbuf_reserve),
+    row(199, Map, dynptr::ringbuf_submit),
+    row(200, Map, dynptr::ringbuf_discard),
+    row(201, Copy, dynptr::read),
+    row(202, Copy, dynptr::write),
+    row(203, State, dynptr::data),
     row(204, Checksum, syncookie::raw_gen_v4),
     row(205, Checksum, syncookie::raw_gen_v6),
     row(206, Checksum, syncookie::raw_check_v4),

@@ -286,8 +286,11 @@ impl<'a> Decoder<'a> {
             Wide::Func { .. } => {
                 let to = self.program.insns[slot].function(slot);
                 let function = to.and_then(|to| u32::try_from(to).ok()).unwrap_or(u32::MAX);
-                let target = self.target(slot, to);
-                self.functions.push((function, target));
+                // One that is never called was taken out with the dead code.
+                if (function as usize) < self.program.insns.len() {
+                    let target = self.target(slot, to);
+                    self.functions.push((function, target));
+                }
                 Op { imm: IMAGE + u64::from(function), ..Op::new(Opcode::Const).dst(dst) }
             }
         })

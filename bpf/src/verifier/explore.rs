@@ -79,7 +79,7 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<Walked, En
     let postorder = scc::postorder(program);
     let live = live_regs(program, &postorder);
     let live_stack = LiveStack::new(program, &postorder);
-    let cycles = scc::cycles(program, |slot| points[slot].calls_back);
+    let cycles = scc::cycles(program);
     let mut explorer = Explorer {
         setting,
         walk: Walk::new(setting, live_stack),

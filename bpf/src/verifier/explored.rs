@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use super::tnum::Tnum;
 use super::trail::Statistics;
+use crate::helpers::signature::DynptrKind;
 use crate::program::MapIndex;
 
 /// The kind of thing a register holds, as the verifier names it.
@@ -62,6 +63,8 @@ pub enum Kind {
     SockOrNull(SockKind),
     /// A function of the program, by index.
     Func(u32),
+    /// A dynamic pointer: it lies on the stack, and no register holds it.
+    Dynptr(DynptrKind),
 }
 
 /// Who lends memory to a program.
@@ -71,6 +74,8 @@ pub enum Lender {
     Caller,
     /// A ring buffer, for a record that is to be submitted or discarded.
     RingBuffer,
+    /// A dynamic pointer.
+    Dynptr,
 }
 
 /// What is known of a socket.

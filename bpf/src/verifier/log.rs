@@ -27,8 +27,8 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
         Kind::MapKey(_) => "map_key",
         Kind::MapValue(_) => "map_value",
         Kind::MapValueOrNull(_) => "map_value_or_null",
-        Kind::Mem { lender: Lender::Caller, .. } => "mem",
-        Kind::MemOrNull { lender: Lender::Caller, .. } => "mem_or_null",
+        Kind::Mem { lender: Lender::Caller | Lender::Dynptr, .. } => "mem",
+        Kind::MemOrNull { lender: Lender::Caller | Lender::Dynptr, .. } => "mem_or_null",
         Kind::Mem { lender: Lender::RingBuffer, .. } => "ringbuf_mem",
         Kind::MemOrNull { lender: Lender::RingBuffer, .. } => "ringbuf_mem_or_null",
         Kind::Sock(SockKind::Common) => "sock_common",
@@ -40,6 +40,7 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
         Kind::SockOrNull(SockKind::Tcp) => "tcp_sock_or_null",
         Kind::SockOrNull(SockKind::Xdp) => "xdp_sock_or_null",
         Kind::Func(_) => "func",
+        Kind::Dynptr(_) => "dynptr_ptr",
     }
 }
 
@@ -167,6 +168,9 @@ pub(super) fn value(v: &Value, depth: usize, setting: Setting<'_>) -> String {
 
 fn slot(slot: &StackSlot, index: usize, depth: usize, setting: Setting<'_>) -> Option<String> {
     let at = (index + 1) * 8;
+    if let Some(half) = slot.dynptr() {
+        return dynptr(half, at);
+    }
     if slot.bytes.iter().all(|b| *b == StackByte::Invalid) {
         return None;
     }
@@ -175,6 +179,7 @@ fn slot(slot: &StackSlot, index: usize, depth: usize, setting: Setting<'_>) -> O
         StackByte::Misc => 'm',
         StackByte::Zero => '0',
         StackByte::Spill => 'r',
+        StackByte::Dynptr => 'd',
     };
     let letters: String = slot.bytes.iter().rev().map(letter).collect();
     let what = if slot.is_spill() {
@@ -184,6 +189,21 @@ fn slot(slot: &StackSlot, index: usize, depth: usize, setting: Setting<'_>) -> O
         letters
     };
     Some(format!("fp-{at}={what}"))
+}
+
+/// A dynamic pointer, at its lower half.
+fn dynptr(half: &Value, at: usize) -> Option<String> {
+    let Kind::Dynptr(kind) = half.kind else { return None };
+    if half.off != 0 {
+        return None;
+    }
+    let mut parts = vec![format!("id={}", half.id)];
+    if half.reference != 0 {
+        parts.push(format!("ref_id={}", half.reference));
+    }
+    // Linux shows the mark of the lower half under this name.
+    parts.push("dynptr_id=1".to_owned());
+    Some(format!("fp-{at}=dynptr_{}({})", kind.name(), parts.join(",")))
 }
 
 /// Registers and stack slots to show, a bit each.

@@ -52,6 +52,7 @@ pub use trail::Statistics;
 pub use verdict::{Rejection, Verdict, VerifiedProgram};
 
 use crate::diag::{At, Diagnostic};
+use crate::errno::Errno;
 use crate::program::Program;
 use explore::{Ended, Walked};
 use verdict::{Refusal, Stop};
@@ -118,6 +119,13 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
         Ok(Walked { explored, guards, mut log }) => {
             close(&mut log, &program, options, Some(&explored), explored.statistics());
             let (xlated, origin) = xlate::xlate(&program, explored.slots());
+            if let Some(at) = xlate::function_gone(&xlated) {
+                let line = format!("verifier bug: No program to jit at insn {at} (subprog < 0)");
+                let stop = Stop::refused(Class::KernelMistake, Errno::EFAULT, line);
+                let ended =
+                    Ended { statistics: explored.statistics(), slot: origin.get(at).copied(), ..Ended::early(stop) };
+                return refuse(&program, ended);
+            }
             (
                 Verdict::Accepted(VerifiedProgram {
                     program,

@@ -2,6 +2,7 @@
 
 mod argument;
 mod callee;
+pub(super) mod dynptr;
 mod memory;
 mod sock;
 mod value_fields;
@@ -65,7 +66,7 @@ impl<'a> Setting<'a> {
                 match spec.ty.0 {
                     12 | 13 => {
                         if self.value_fields(self.inner(map)).timer.is_some() {
-                            value.map_id = value.id;
+                            value.owner = value.id;
                         }
                         Kind::MapPtr(self.inner(map))
                     }

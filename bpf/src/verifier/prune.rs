@@ -104,7 +104,7 @@ impl Compare {
     /// Whether the running function's registers are the same to the last id, so that it may be in a loop that does
     /// nothing.
     pub(super) fn may_loop(old: &State, new: &State) -> bool {
-        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.id, v.reference, v.map_id);
+        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.id, v.reference, v.owner);
         old.frames.len() == new.frames.len()
             && old.frame().regs.iter().zip(&new.frame().regs).all(|(o, n)| what(o) == what(n) && o.var == n.var)
     }
@@ -131,10 +131,13 @@ impl Compare {
             }
             Kind::Scalar if !old.precise && !self.everything_matters && how == Exactness::Needed => true,
             Kind::Scalar => {
-                old.added == new.added
-                    && (old.added == Added::No || old.off == new.off)
-                    && old.var.includes(&new.var)
-                    && self.ids.numbers_agree(old.id, new.id)
+                // What is tied to nothing in the old state may be tied in the new one, which says only more.
+                let tied_alike = |ids: &mut Ids| {
+                    old.added == new.added
+                        && (old.added == Added::No || old.off == new.off)
+                        && ids.numbers_agree(old.id, new.id)
+                };
+                old.var.includes(&new.var) && (old.id == 0 || tied_alike(&mut self.ids))
             }
             Kind::Packet | Kind::PacketMeta => {
                 let enough = match (old.range.bytes(), new.range.bytes()) {
@@ -149,7 +152,7 @@ impl Compare {
             | Kind::Mem { .. }
             | Kind::MemOrNull { .. } => {
                 old.off == new.off
-                    && old.map_id == new.map_id
+                    && old.owner == new.owner
                     && old.var.includes(&new.var)
                     && self.ids.agree(old.id, new.id)
                     && self.ids.agree(old.reference, new.reference)
@@ -159,7 +162,7 @@ impl Compare {
     }
 
     fn identical(&mut self, old: &Value, new: &Value) -> bool {
-        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.map_id);
+        let what = |v: &Value| (v.kind, v.off, v.range, v.added, v.owner);
         what(old) == what(new)
             && old.var == new.var
             && self.ids.agree(old.id, new.id)
@@ -171,6 +174,11 @@ impl Compare {
             return false;
         }
         old.stack.iter().enumerate().all(|(i, o)| self.slot(o, new.stack.get(i), how))
+    }
+
+    /// Halves of dynamic pointers.
+    fn dynptr(&mut self, old: &Value, new: &Value) -> bool {
+        (old.kind, old.off) == (new.kind, new.off) && self.ids.agree(old.reference, new.reference)
     }
 
     fn slot(&mut self, old: &StackSlot, new: Option<&StackSlot>, how: Exactness) -> bool {
@@ -204,7 +212,9 @@ impl Compare {
             (StackByte::Misc, StackByte::Zero) => true,
             (o, n) => o == n,
         });
-        bytes && (!old.is_spill() || self.value(&old.spilled, &new.spilled, how))
+        bytes
+            && (!old.is_spill() || self.value(&old.spilled, &new.spilled, how))
+            && old.dynptr().is_none_or(|o| self.dynptr(o, &new.spilled))
     }
 }
 

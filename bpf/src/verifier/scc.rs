@@ -28,9 +28,9 @@ pub(super) fn postorder(program: &Program) -> Vec<usize> {
     out
 }
 
-/// By slot the number of the cycle it lies on, from 1; 0 for slots on none. `calls_back` tells the calls whose callee
-/// may call a function of the program any number of times: each is a cycle of its own.
-pub(super) fn cycles(program: &Program, calls_back: impl Fn(usize) -> bool) -> Vec<u32> {
+/// By slot the number of the cycle it lies on, from 1; 0 for slots on none. A call whose callee calls a function of the
+/// program any number of times is none.
+pub(super) fn cycles(program: &Program) -> Vec<u32> {
     const NEW: u32 = 0;
     const DONE: u32 = u32::MAX;
     let insns = &program.insns;
@@ -70,7 +70,7 @@ pub(super) fn cycles(program: &Program, calls_back: impl Fn(usize) -> bool) -> V
                 continue;
             }
             let alone = open.last() == Some(&slot);
-            let is_cycle = !alone || successors(&insns[slot], slot).any(|s| s == slot) || calls_back(slot);
+            let is_cycle = !alone || successors(&insns[slot], slot).any(|s| s == slot);
             while let Some(member) = open.pop() {
                 low[member] = DONE;
                 if is_cycle {

@@ -73,8 +73,9 @@ pub struct Value {
     pub range: PacketRange,
     /// The reference that was acquired with it; 0 is none.
     pub reference: u32,
-    /// Maps found in a map of maps, and their values: which look-up found the map; 0 is none.
-    pub map_id: u32,
+    /// What it belongs to: maps found in a map of maps, and their values, to the look-up that found the map; memory that
+    /// a dynamic pointer lends, to that. 0 is none.
+    pub owner: u32,
     /// Numbers: an instruction after the remembered state relies on its value.
     pub precise: bool,
     /// The slot of the 32-bit operation that defined it plus one, while its upper half was not read; else 0.
@@ -98,7 +99,7 @@ impl Value {
             added: Added::No,
             range: PacketRange::NONE,
             reference: 0,
-            map_id: 0,
+            owner: 0,
             precise: false,
             def32: 0,
         }
@@ -196,6 +197,8 @@ pub enum StackByte {
     Zero,
     /// Its part of a spilled register.
     Spill,
+    /// Its part of a dynamic pointer, which always has all of two slots.
+    Dynptr,
 }
 
 /// Eight aligned bytes of stack.
@@ -203,7 +206,7 @@ pub enum StackByte {
 pub struct StackSlot {
     /// By address, lowest first.
     pub bytes: [StackByte; 8],
-    /// The register that [`StackByte::Spill`] bytes belong to.
+    /// The register that [`StackByte::Spill`] bytes belong to, or the dynamic pointer that [`StackByte::Dynptr`] bytes do.
     pub spilled: Value,
 }
 
@@ -213,6 +216,11 @@ impl StackSlot {
     /// Whether a register was spilled here, of any size: spills start at the lowest byte.
     pub fn is_spill(&self) -> bool {
         self.bytes[0] == StackByte::Spill
+    }
+
+    /// The half of a dynamic pointer that lies here: of a kind of [`Kind::Dynptr`], with the offset of this half.
+    pub fn dynptr(&self) -> Option<&Value> {
+        (self.bytes[0] == StackByte::Dynptr).then_some(&self.spilled)
     }
 
     /// Whether a number was spilled here.
@@ -412,16 +420,9 @@ impl State {
         }
     }
 
-    /// Changes every number in registers and spilled registers.
-    pub fn each_number(&mut self, mut change: impl FnMut(&mut Value)) {
-        for frame in &mut self.frames {
-            let frame = Rc::make_mut(frame);
-            frame.regs.iter_mut().filter(|v| v.is_number()).for_each(&mut change);
-            if frame.stack.iter().any(StackSlot::is_number_spill) {
-                let slots = Rc::make_mut(&mut frame.stack);
-                slots.iter_mut().filter(|s| s.is_number_spill()).for_each(|s| change(&mut s.spilled));
-            }
-        }
+    /// Makes every number in registers and spilled registers one that matters, or one that does not.
+    pub fn set_precise(&mut self, precise: bool) {
+        self.update_where(|v| v.is_number() && v.precise != precise, |v| v.precise = precise);
     }
 
     /// Depth of the running function's frame.

@@ -114,6 +114,8 @@ pub(super) struct Node {
     pub misses: u32,
     /// What can no longer be read was taken out of it.
     pub cleaned: bool,
+    /// Every number in it matters, and in the states before it.
+    all_matters: bool,
     /// It is no longer compared with, and forgotten when its last path ends.
     evicted: bool,
 }
@@ -280,7 +282,8 @@ impl Tree {
             depth: self.trail.depth + 1,
         };
         let trail = std::mem::replace(&mut self.trail, next);
-        let node = Node { state, trail, open: 1, hits: 0, misses: 0, cleaned: false, evicted: false };
+        let node =
+            Node { state, trail, open: 1, hits: 0, misses: 0, cleaned: false, all_matters: false, evicted: false };
         self.nodes[id] = Some(Box::new(node));
         self.places[place].push(id);
         self.statistics.total_states += 1;
@@ -329,7 +332,11 @@ impl Tree {
     pub(super) fn all_matter(&mut self, mut from: Option<NodeId>) {
         while let Some(id) = from {
             let node = self.node_mut(id);
-            node.state.each_number(|value| value.precise = true);
+            if std::mem::replace(&mut node.all_matters, true) {
+                // So it does in those before it.
+                return;
+            }
+            node.state.set_precise(true);
             from = node.trail.parent;
         }
     }

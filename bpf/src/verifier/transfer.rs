@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 mod branch;
 mod call;
+mod dynptr;
 mod memory;
 
 pub(super) use branch::{bounds_packet, decided};
@@ -55,6 +56,8 @@ pub(super) struct Walk<'a> {
     pub refused: Option<Stop>,
     /// By slot of a tail call, its map, and whether another path brings another.
     tail_calls: BTreeMap<usize, (MapIndex, bool)>,
+    /// By slot of a `bpf_loop`, the function it calls back on all paths, while its flags are 0.
+    loops: BTreeMap<usize, Option<u32>>,
     last_id: u32,
 }
 
@@ -141,6 +144,7 @@ impl<'a> Walk<'a> {
             is_again: false,
             refused: None,
             tail_calls: BTreeMap::new(),
+            loops: BTreeMap::new(),
             last_id: 0,
         }
     }

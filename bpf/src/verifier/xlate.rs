@@ -46,6 +46,20 @@ fn next_kept(slots: &[SlotSeen]) -> Vec<usize> {
     next
 }
 
+/// The first slot that takes the address of a function which was taken out: nothing calls it, yet Linux does not find what
+/// to compile and refuses the program, unless only the main function is left.
+pub(super) fn function_gone(xlated: &Program) -> Option<usize> {
+    let there = |start: i64| xlated.functions.iter().any(|f| f.start as i64 == start);
+    let gone = |(slot, insn): (usize, &Insn)| match insn {
+        Insn::LoadImm64 { value: Wide::Func { .. }, .. } => insn.function(slot).is_some_and(|start| !there(start)),
+        _ => false,
+    };
+    if xlated.functions.len() < 2 {
+        return None;
+    }
+    xlated.insns.iter().enumerate().position(gone)
+}
+
 /// The program without its dead code, and for each of its slots the slot it was.
 pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usize>) {
     let stays = |slot: usize| match slots[slot].fate {

@@ -274,7 +274,7 @@ const MAPS: [(MapType, u32, u32, u32); 8] = [
 ];
 
 /// Not helpers that belong together with others, or with types of values, that one call does not have.
-/// `kernel::maps_helpers` runs the first kind.
+/// `kernel::maps_helpers` and `kernel::verifier_dynptrs` run the first kind.
 fn stands_alone(row: &Signature) -> bool {
     let alone = |kind: &Arg| {
         use Arg::*;
@@ -290,6 +290,9 @@ fn stands_alone(row: &Signature) -> bool {
                 | ConstStr
                 | MemInOut
                 | MemInOutOrNull
+                | Dynptr
+                | DynptrOut(_)
+                | DynptrReleased
         )
     };
     row.args.iter().all(alone) && matches!(row.returns, Returns::Integer | Returns::Void | Returns::ValueOrNull)

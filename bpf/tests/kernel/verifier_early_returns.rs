@@ -202,15 +202,13 @@ fn the_kernel_says_the_same() {
             Verdict::Unsupported(d) => panic!("{name}: {d}"),
         };
         let theirs = loaded.as_ref().err().copied();
-        // Linux looks at what matters before it refuses, which is then said first. The first columns of the table of
-        // registers number the loops, of which calls that call back are none there.
+        // Linux looks at what matters before it refuses, which is then said first.
         let is_said = |l: &String| {
             (accepted || !l.starts_with("mark_precise:"))
                 && !l.contains("falling back")
                 && !l.starts_with("force_precise:")
         };
-        let table = |l: String| if l.starts_with("  ") && l.contains(": .") { l[4..].to_owned() } else { l };
-        let said = |log: &str| -> Vec<String> { plain(log).into_iter().filter(is_said).map(table).collect() };
+        let said = |log: &str| -> Vec<String> { plain(log).into_iter().filter(is_said).collect() };
         let (ours, log) = (said(&ours), said(&log));
         let at = ours.iter().zip(&log).position(|(o, t)| o != t).unwrap_or(ours.len().min(log.len()));
         if errno != theirs || ours != log {

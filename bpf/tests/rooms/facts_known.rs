@@ -3,7 +3,7 @@
 use crate::support;
 
 use bpf::facts::{Facts, Kinds, Maps};
-use bpf::insn::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, Width};
+use bpf::insn::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, Wide, Width};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
 use bpf::verifier::{Options, Verdict, verify};
 use support::asm::*;
@@ -147,4 +147,58 @@ fn a_field_of_the_context_read_with_its_sign_may_have_all_upper_bits() {
     let read = facts.before(1, R2).number;
     assert!(read.contains(0xffff_ffff_e10e_463d) && read.contains(0x7fff_ffff));
     assert!(!read.contains(0x8000_0000), "{read:?}");
+}
+
+/// The program with types for its functions, which Linux wants where their addresses are taken.
+fn typed_facts(insns: Vec<Insn>) -> Facts {
+    let maps: Vec<MapSpec> = vec![both::spec(MapType::HASH, 8, 16, 4, 0), both::spec(MapType::ARRAY, 4, 32, 8, 0)];
+    let program = support::functions::typed(&Program::from_insns("facts", ProgType::Xdp, insns, maps));
+    match verify(program, &Options::default()) {
+        Verdict::Accepted(verified) => Facts::of(&verified),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn function_address(dst: Reg, off: i32) -> [Insn; 2] {
+    [Insn::LoadImm64 { dst, value: Wide::Func { off } }, Insn::Pad]
+}
+
+#[test]
+fn a_function_called_ten_times() {
+    let facts = typed_facts(
+        [
+            &[mov(R6, R1), store(Size::D, R10, -8, 0), store(Size::D, R10, -16, 5), mov(R1, 10)][..],
+            &function_address(R2, 8),
+            &[mov(R3, R10), add(R3, -16), mov(R4, 0), helper(181)],
+            &[load(Size::D, R7, R10, -16), mov(R0, 0), exit()],
+            // Once in each turn.
+            &[store(Size::D, R2, 8, R1), alu64(AluOp::And, R1, 1), mov(R0, R1), exit()],
+        ]
+        .concat(),
+    );
+    let index = facts.before(13, R1);
+    assert_eq!((index.readable(), index.number.wide.umin, index.number.wide.umax), (Kinds::NUMBER, 0, 9));
+    let words = facts.access(13, R2, 8);
+    assert_eq!((words.kinds, words.min, words.max), (Kinds::STACK, -8, -8));
+    // Behind the call: what no turn writes is as it was, and so are the registers that calls keep.
+    assert_eq!(facts.before(10, R6).readable(), Kinds::CTX);
+    assert_eq!(facts.before(11, R7).constant(), Some(5));
+    assert_eq!(facts.before(4, R1).constant(), Some(10));
+}
+
+#[test]
+fn a_function_called_for_each_entry() {
+    let facts = typed_facts(
+        [
+            &map(R1, 1)[..],
+            &function_address(R2, 6),
+            &[mov(R3, 0), mov(R4, 0), helper(164), mov(R0, 0), exit()],
+            &[mov(R0, 0), load(Size::W, R5, R3, 4), load(Size::W, R4, R2, 0), exit()],
+        ]
+        .concat(),
+    );
+    let value = facts.access(10, R3, 4);
+    assert_eq!((value.kinds, value.min, value.maps), (Kinds::MAP_VALUE, 4, Maps::One(MapIndex(1))));
+    assert_eq!(facts.before(11, R2).readable(), Kinds::OTHER);
+    assert_eq!(facts.before(9, R4).constant(), Some(0));
 }

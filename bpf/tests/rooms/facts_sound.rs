@@ -15,9 +15,12 @@ use bpf::maps::MapId;
 use bpf::memory::{Region, RegionKind};
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Verdict, VerifiedProgram, verify};
-use support::generate;
 use support::rng::Rng;
 use support::seeds;
+use support::{callbacks, generate};
+
+/// Where functions' addresses begin.
+const IMAGE: u64 = 1 << 32;
 
 /// Where things lie in the guest's memory.
 struct Places {
@@ -42,6 +45,15 @@ impl Places {
 
     fn base(&self, kind: RegionKind) -> u64 {
         self.regions.iter().find(|r| r.kind == kind).map_or(0, |r| u64::from(r.base))
+    }
+
+    /// Whether an address is one of memory that helpers lend: keys of elements, values of maps.
+    fn lent(&self, value: u64) -> bool {
+        let lends = |r: &&Region| matches!(r.kind, RegionKind::MapKeys | RegionKind::Map(_));
+        self.regions
+            .iter()
+            .filter(lends)
+            .any(|r| (u64::from(r.base)..u64::from(r.base) + u64::from(r.len)).contains(&value))
     }
 
     fn end(&self, kind: RegionKind) -> u64 {
@@ -86,6 +98,9 @@ impl Watch<'_> {
                     .iter()
                     .enumerate()
                     .any(|(map, (first, stride, count))| of_map(map) && (0..*count).any(|i| near(first + i * stride)))
+            || is(Kinds::FUNCTION) && near(IMAGE)
+            // Of what a helper lends only the region is known.
+            || is(Kinds::OTHER) && self.places.lent(value)
     }
 }
 
@@ -157,8 +172,10 @@ impl Observer for Watch<'_> {
                     maps => maps == Maps::Several,
                 };
                 facts.kinds.contains(Kinds::MAP_VALUE) && named && from(at - (at - first) % stride)
+                    || facts.kinds.contains(Kinds::OTHER)
             }
-            RegionKind::MapHandles | RegionKind::MapKeys | RegionKind::Sockets | RegionKind::Image => false,
+            RegionKind::MapKeys => facts.kinds.contains(Kinds::OTHER),
+            RegionKind::MapHandles | RegionKind::Sockets | RegionKind::Image => false,
         };
         if !fits && self.wrong.is_none() {
             self.wrong = Some(format!("slot {} {insn:?}: {:?} at {at}, not {facts:?}", access.slot, access.region));
@@ -225,6 +242,28 @@ fn registers_lie_within_their_facts() {
                     let mut rng = Rng::new(seed ^ 0xfac7);
                     steps += check(&format!("{ty} {seed} mutation {mutation}"), &verified, &mut rng);
                 }
+            }
+        }
+    }
+    println!("{programs} programs, {steps} steps");
+    assert!(programs > (seeds.end - seeds.start) / 2, "only {programs} programs were accepted");
+}
+
+#[test]
+fn so_they_do_in_functions_that_are_called_back() {
+    let (mut programs, mut steps) = (0, 0);
+    let seeds = seeds(300);
+    for seed in seeds.clone() {
+        let program = callbacks::program(seed);
+        for mutation in 0..4 {
+            let mutated = match mutation {
+                0 => program.clone(),
+                n => generate::mutated(seed * 16 + n, &program),
+            };
+            if let Verdict::Accepted(verified) = verify(mutated, &Options::default()) {
+                programs += 1;
+                let mut rng = Rng::new(seed ^ 0xfac7);
+                steps += check(&format!("{seed} mutation {mutation}"), &verified, &mut rng);
             }
         }
     }

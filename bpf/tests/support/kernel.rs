@@ -171,6 +171,15 @@ pub fn stay_on_cpu_0() {
     assert_eq!(answer, 0, "a thread may stay on processor 0");
 }
 
+/// Time a processor has spent on this thread, in the kernel and outside.
+pub fn thread_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, which is ours.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(answer, 0, "every thread has this clock");
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// Puts this thread, and what it starts, into a network namespace of its own; `false` where that is not allowed.
 pub fn enter_new_network() -> bool {
     // SAFETY: the call takes a number and changes nothing but the thread's namespace.

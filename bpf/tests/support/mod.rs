@@ -6,6 +6,7 @@ pub mod arith;
 pub mod asm;
 pub mod both;
 pub mod c_types;
+pub mod callbacks;
 pub mod calls;
 pub mod capabilities;
 pub mod coverage;

@@ -284,5 +284,6 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Sock(_) => "a socket",
         Kind::SockOrNull(_) => "a socket or null",
         Kind::Func(_) => "a function",
+        Kind::Dynptr(_) => "a dynamic pointer",
     }
 }

@@ -103,7 +103,7 @@ impl Explorer<'_> {
         }
         self.last = (self.processed, self.jumps);
         let mut kept = state.clone();
-        kept.each_number(|value| value.precise = false);
+        kept.set_precise(false);
         let id = self.walk.tree.remember(place, kept);
         if let Some(key) = trail::loop_of(state, slot, &self.cycles) {
             self.visits.entry(key).or_default().entry.get_or_insert(id);
@@ -123,7 +123,7 @@ impl Explorer<'_> {
         if point.may_goto || point.calls_back {
             let turns = !point.may_goto || old.may_goto_depth != state.may_goto_depth;
             if turns && self.compare.covers(old, state, slot, &self.live, Exactness::Within) {
-                return Ok(Some(true));
+                return Ok(Some(point.may_goto));
             }
             if point.calls_back {
                 return Ok(None);

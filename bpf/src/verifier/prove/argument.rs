@@ -1,11 +1,12 @@
 //! Arguments of helpers.
 
+use super::dynptr;
 use super::memory::{self, Region};
 use super::value_fields::ValueFields;
 use super::{Setting, readable};
 use crate::errno::Errno;
 use crate::helpers;
-use crate::helpers::signature::{Arg, Returns, Signature, TAIL_CALL};
+use crate::helpers::signature::{Arg, DYNPTR_FROM_MEM, Returns, Signature, TAIL_CALL};
 use crate::insn::Reg;
 use crate::program::{MapIndex, MapType, ProgType};
 use crate::verifier::class::Class;
@@ -29,6 +30,8 @@ pub(in crate::verifier) struct Given {
     pub reference: u32,
     /// The bytes asked for.
     pub size: u32,
+    /// The dynamic pointer.
+    pub dynptr: u32,
     /// The function called back.
     pub function: Option<u32>,
 }
@@ -39,10 +42,16 @@ pub(in crate::verifier) fn given(state: &State, signature: &Signature) -> Given 
     for (index, arg) in signature.args.iter().enumerate() {
         let value = state.reg(register(index));
         match (arg, value.kind) {
-            (Arg::Map, Kind::MapPtr(map)) => out.map = Some((map, value.map_id)),
-            (Arg::Timer, Kind::MapValue(map)) => out.map = Some((map, value.map_id)),
+            (Arg::Map, Kind::MapPtr(map)) => out.map = Some((map, value.owner)),
+            (Arg::Timer, Kind::MapValue(map)) => out.map = Some((map, value.owner)),
             (Arg::Func, Kind::Func(function)) => out.function = Some(function),
-            (Arg::AllocSize, _) => out.size = value.constant().and_then(|v| u32::try_from(v).ok()).unwrap_or(0),
+            (Arg::Dynptr | Arg::DynptrReleased, _) => {
+                if let Ok(half) = dynptr::initialised(state, index, value) {
+                    (out.dynptr, out.reference) = (half.id, half.reference);
+                }
+            }
+            // Linux keeps 32 bits of it.
+            (Arg::AllocSize, _) => out.size = value.constant().map_or(0, |v| v as u32),
             _ => {}
         }
         if value.reference != 0 && *arg != Arg::Any {
@@ -130,18 +139,18 @@ fn contents(
         Arg::Map => {
             let Kind::MapPtr(map) = value.kind else { return Ok(()) };
             if let Some((timer_map, id)) = so_far.map
-                && (timer_map, id) != (map, value.map_id)
+                && (timer_map, id) != (map, value.owner)
             {
-                if value.map_id != 0 || id != 0 {
+                if value.owner != 0 || id != 0 {
                     let line = format!(
                         "timer pointer in R1 map_uid={id} doesn't match map pointer in R2 map_uid={}",
-                        value.map_id
+                        value.owner
                     );
                     return Err(Stop::invalid(Class::Argument, line));
                 }
                 return Err(Stop::invalid(Class::Argument, "timer pointer in R1 doesn't match map pointer in R2"));
             }
-            so_far.map = Some((map, value.map_id));
+            so_far.map = Some((map, value.owner));
             Ok(())
         }
         Arg::Key | Arg::Value | Arg::ValueOrNull | Arg::ValueOut => {
@@ -181,9 +190,15 @@ fn contents(
             Ok(())
         }
         Arg::ConstStr => const_str(setting, value, r),
+        Arg::Dynptr => dynptr::initialised(state, index, value).map(drop),
+        Arg::DynptrOut(_) => dynptr::may_be_made(setting, state, reg, value),
+        Arg::DynptrReleased => {
+            so_far.reference = dynptr::held(state, index, value)?;
+            Ok(())
+        }
         Arg::Unmodelled => {
             let name = helpers::name(signature.id).unwrap_or_default();
-            let reason = format!("{name} takes what only the kernel's own types describe, or a dynamic pointer");
+            let reason = format!("{name} takes what only the kernel's own types describe");
             Err(Stop::unsupported("verifier-kernel-types", reason))
         }
         // Their memory is proved with the size that follows.
@@ -228,6 +243,7 @@ fn of_kind(setting: Setting<'_>, reg: Reg, value: &Value, arg: Arg, nullable: bo
         Arg::Timer | Arg::ConstStr => (matches!(kind, Kind::MapValue(_)), "map_value"),
         Arg::Func => (matches!(kind, Kind::Func(_)), "func"),
         Arg::StackOrNull => (matches!(kind, Kind::Stack { .. }), "fp"),
+        Arg::Dynptr | Arg::DynptrOut(_) | Arg::DynptrReleased => (matches!(kind, Kind::Stack { .. }), "fp, dynptr_ptr"),
         Arg::Any | Arg::Unmodelled => (true, ""),
     };
     if fits {
@@ -310,7 +326,7 @@ fn spin_lock(setting: Setting<'_>, state: &State, takes: bool, value: &Value, r:
 /// Proves that an argument is a timer.
 fn timer(setting: Setting<'_>, value: &Value, r: usize, so_far: &mut Given) -> Proof {
     if let Some(map) = field(setting, value, r, "bpf_timer", |fields| fields.timer)? {
-        so_far.map = Some((map, value.map_id));
+        so_far.map = Some((map, value.owner));
     }
     Ok(())
 }
@@ -403,7 +419,7 @@ pub(super) fn memory_of(
                 // Only the root may pass a part of the stack that varies; what it then overwrites is all of it.
                 memory::variable_stack_allowed(setting, reg, ptr)?;
             } else if raw {
-                return Ok(());
+                return dynptr::spared(state, usize::from(frame), reach.min, i64::from(bytes));
             }
             memory::initialised(setting, state, reg, ptr, usize::from(frame), reach, i64::from(bytes))
         }
@@ -429,6 +445,11 @@ fn after_arguments(setting: Setting<'_>, state: &State, signature: &Signature, g
             ));
         }
     }
+    if signature.id == DYNPTR_FROM_MEM && !matches!(state.reg(Reg::R1).kind, Kind::MapValue(_)) {
+        let name = kind_name(state.reg(Reg::R1).kind);
+        let line = format!("Unsupported reg type {name} for bpf_dynptr_from_mem data");
+        return Err(Stop::denied(Class::Argument, line));
+    }
     if signature.id == TAIL_CALL {
         super::nothing_held(state, "tail_call")?;
     }
@@ -440,7 +461,7 @@ fn after_arguments(setting: Setting<'_>, state: &State, signature: &Signature, g
     }
     if signature.returns == Returns::Unmodelled {
         let name = helpers::name(signature.id).unwrap_or_default();
-        let reason = format!("{name} returns what only the kernel's own types describe, or a dynamic pointer");
+        let reason = format!("{name} returns what only the kernel's own types describe");
         return Err(Stop::unsupported("verifier-kernel-types", reason));
     }
     match given.map {

@@ -411,7 +411,7 @@ fn stack(setting: Setting<'_>, state: &State, ptr: &Value, access: &Access) -> P
         }
         (Direction::Read, false) => initialised(setting, state, access.base, ptr, frame_index, reach, size),
         (Direction::Write, true) => stack_store(setting, state, frame_index, reach.min, access),
-        (Direction::Write, false) => Ok(()),
+        (Direction::Write, false) => super::dynptr::may_overwrite(state, frame_index, reach.min, reach.max + size),
     }
 }
 
@@ -442,6 +442,7 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
             // A privileged program may read what it never wrote.
             StackByte::Invalid => privileged,
             StackByte::Spill => slot.is_spill(),
+            StackByte::Dynptr => false,
         };
         if !readable {
             return Err(Stop::denied(
@@ -461,6 +462,7 @@ fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, acce
     if !setting.options.privileges.leaks_pointers() && spilled_pointer && access.size != 8 {
         return Err(Stop::denied(Class::Spill, "attempt to corrupt spilled pointer on stack"));
     }
+    super::dynptr::may_overwrite(state, frame, off, off + 1)?;
     let Stored::Reg(src) = access.stored else { return Ok(()) };
     let value = state.reg(src);
     if !value.is_pointer() {
@@ -496,6 +498,7 @@ pub(super) fn initialised(
             StackByte::Misc | StackByte::Zero => true,
             StackByte::Invalid => privileged,
             StackByte::Spill => slot.is_spill() && (privileged || slot.spilled.is_number()),
+            StackByte::Dynptr => false,
         };
         if readable {
             continue;

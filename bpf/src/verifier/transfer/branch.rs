@@ -248,7 +248,7 @@ fn resolve_null(setting: Setting<'_>, state: &mut State, value: &Value, is_null:
             if is_null {
                 v.kind = Kind::Scalar;
                 v.reference = 0;
-                v.map_id = 0;
+                v.owner = 0;
                 v.id = 0;
                 return;
             }

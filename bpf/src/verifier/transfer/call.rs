@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use super::{Next, Walk};
+use crate::errno::Errno;
 use crate::helpers::signature::{self, Arg, Returns, Signature};
 use crate::insn::Reg;
 use crate::program::MapIndex;
 use crate::verifier::bounds::Bounds;
 use crate::verifier::cfg;
+use crate::verifier::class::Class;
 use crate::verifier::explored::{Kind, Lender, SockKind};
 use crate::verifier::precision::Marks;
 use crate::verifier::prove::in_range;
@@ -43,6 +45,7 @@ impl Walk<'_> {
             state.references.retain(|r| r.id != released);
             let gone = self.gone();
             state.update_where(|v| v.reference == released, |v| *v = gone);
+            self.lose_dynptrs(state, released);
         }
         let mut next = Next::Goto(slot + 1);
         match id {
@@ -81,7 +84,7 @@ impl Walk<'_> {
     }
 
     /// What a pointer is that points to nothing any more: a number, for those who may see it.
-    fn gone(&self) -> Value {
+    pub(super) fn gone(&self) -> Value {
         if self.setting.options.privileges.leaks_pointers() { Value::ANY_NUMBER } else { Value::UNINIT }
     }
 
@@ -120,6 +123,14 @@ impl Walk<'_> {
                     self.matters(state, reg);
                     continue;
                 }
+                Arg::DynptrOut(kind) => {
+                    self.make_dynptr(state, reg, kind);
+                    continue;
+                }
+                Arg::Dynptr | Arg::DynptrReleased => {
+                    self.read_dynptr(state, reg);
+                    continue;
+                }
                 _ => continue,
             };
             self.lend(state, reg, size, write, exact);
@@ -129,7 +140,7 @@ impl Walk<'_> {
 
     /// The reference that a call gives back.
     fn released(&self, state: &State, signature: &Signature, given: &Given) -> Option<u32> {
-        let releases = signature.args.iter().any(|a| matches!(a, Arg::SockReleased | Arg::Lent));
+        let releases = signature.args.iter().any(|a| matches!(a, Arg::SockReleased | Arg::Lent | Arg::DynptrReleased));
         let held = state.references.iter().any(|r| r.id == given.reference);
         (releases && held).then_some(given.reference)
     }
@@ -158,7 +169,7 @@ impl Walk<'_> {
                     self.key_matters(state, map);
                 }
                 let lookup_in_sockets = matches!(setting.map(map).ty.0, 15 | 18) && signature.id == 1;
-                let mut value = Value { map_id, ..Value::pointer(Kind::MapValueOrNull(map)) };
+                let mut value = Value { owner: map_id, ..Value::pointer(Kind::MapValueOrNull(map)) };
                 if present {
                     value.kind = Kind::MapValue(map);
                     if setting.value_fields(map).lock.is_some() {
@@ -176,9 +187,10 @@ impl Walk<'_> {
             Returns::SocketOrNull => Kind::SockOrNull(SockKind::Full),
             Returns::TcpSockOrNull => Kind::SockOrNull(SockKind::Tcp),
             Returns::LentOrNull => Kind::MemOrNull { size: given.size, lender: Lender::RingBuffer },
+            Returns::SliceOrNull => Kind::MemOrNull { size: given.size, lender: Lender::Dynptr },
         };
-        let mut value = Value { id: self.fresh_id(), ..Value::pointer(kind) };
-        if CAST.contains(&signature.id) {
+        let mut value = Value { id: self.fresh_id(), owner: given.dynptr, ..Value::pointer(kind) };
+        if CAST.contains(&signature.id) || signature.returns == Returns::SliceOrNull {
             value.reference = given.reference;
         } else if ACQUIRE.contains(&signature.id) {
             self.acquire(state, slot, &mut value);
@@ -217,6 +229,12 @@ impl Walk<'_> {
     fn callback(&mut self, state: &mut State, slot: usize, id: u32, given: &Given) -> Option<Next> {
         let function = given.function?;
         if id == signature::LOOP {
+            self.written_out(state, slot, function);
+            if !state.reg(Reg::R1).is_number() {
+                let line = "verifier bug: backtracking misuse";
+                self.refused.get_or_insert(Stop::refused(Class::KernelMistake, Errno::EFAULT, line));
+                return None;
+            }
             self.matters(state, Reg::R1);
             let turns = state.reg(Reg::R1).var.wide.umax;
             if u64::from(state.frame().callback_depth) >= turns {
@@ -246,11 +264,24 @@ impl Walk<'_> {
         Some(Next::CallBack { here: slot + 1, slot: start, state: inside })
     }
 
+    /// Linux writes a loop out where its flags are 0 and its function is one on all paths: so it matters that they are.
+    fn written_out(&mut self, state: &State, slot: usize, function: u32) {
+        let before = self.loops.get(&slot).copied().unwrap_or(Some(function));
+        if before.is_none() {
+            return;
+        }
+        let no_flags = state.reg(Reg::R4).is_zero();
+        if no_flags {
+            self.matters(state, Reg::R4);
+        }
+        self.loops.insert(slot, before.filter(|other| no_flags && *other == function));
+    }
+
     /// R1 to R3 of a function called for an entry: the map, its key, its value.
     fn entry_arguments(&mut self, callee: &mut Frame, map: MapIndex, map_id: u32) {
-        callee.regs[1] = Value { map_id, ..Value::pointer(Kind::MapPtr(map)) };
-        callee.regs[2] = Value { map_id, ..Value::pointer(Kind::MapKey(map)) };
-        callee.regs[3] = Value { map_id, ..Value::pointer(Kind::MapValue(map)) };
+        callee.regs[1] = Value { owner: map_id, ..Value::pointer(Kind::MapPtr(map)) };
+        callee.regs[2] = Value { owner: map_id, ..Value::pointer(Kind::MapKey(map)) };
+        callee.regs[3] = Value { owner: map_id, ..Value::pointer(Kind::MapValue(map)) };
     }
 
     /// A timer will call a function: it is walked on its own.
@@ -294,15 +325,20 @@ impl Walk<'_> {
             None => (off + ptr.var.wide.smin, off + ptr.var.wide.smax),
         };
         let end = max + size as i64;
-        // The log shows what a helper writes, not what it reads.
+        // The log shows what a helper is sure to write, nothing else.
         let shown = self.log.touched;
         self.touch_stack(state, frame, min);
-        self.log.touched = shown;
         if !(write && exact && min == max) {
             self.read_stack(frame, min, end);
         }
         if write {
             self.overwrite_stack(state, frame, min, end);
+        }
+        self.log.touched = shown;
+        if write && exact && min < end && frame == state.depth() {
+            for slot in StackPlace::of(end - 1).slot..=StackPlace::of(min).slot {
+                self.log.touched.slots |= 1 << slot;
+            }
         }
     }
 

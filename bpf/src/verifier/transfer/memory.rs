@@ -184,6 +184,7 @@ impl Walk<'_> {
         let mut value = operand(state, src);
         let stored = if let Operand::Reg(_) = src { value.is_pointer() } else { false };
         self.bar_behind_store(state, frame, place, size, stored);
+        self.lose_dynptr(state, frame, place.slot);
         let privileges = self.setting.options.privileges;
         if place.byte == 0 && (value.is_pointer() && size == 8 || value.is_number() && privileges.bpf) {
             if let (Operand::Reg(reg), true) = (src, value.is_number()) {
@@ -226,7 +227,14 @@ impl Walk<'_> {
     }
 
     /// A store of a pointer, or over what was no plain data, must be done before a later load of the same bytes.
-    fn bar_behind_store(&mut self, state: &State, frame: usize, place: StackPlace, size: usize, pointer: bool) {
+    pub(super) fn bar_behind_store(
+        &mut self,
+        state: &State,
+        frame: usize,
+        place: StackPlace,
+        size: usize,
+        pointer: bool,
+    ) {
         if self.guards.are_off() {
             return;
         }
@@ -255,6 +263,9 @@ impl Walk<'_> {
     /// Some bytes from `min` to before `end` become zero, or unknown; nobody knows which.
     fn smear_stack(&mut self, state: &mut State, frame: usize, min: i64, end: i64, zero: bool) {
         self.touch_stack(state, frame, min);
+        for at in min..end {
+            self.lose_dynptr(state, frame, StackPlace::of(at).slot);
+        }
         for at in min..end {
             let place = StackPlace::of(at);
             let slot = state.frame_at_mut(frame).slot_mut(place.slot);

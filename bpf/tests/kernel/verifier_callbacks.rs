@@ -1,0 +1,72 @@
+//! Programs with functions that helpers call back: verdict, error number and whole log are the running kernel's.
+
+use crate::support;
+
+use bpf::program::Program;
+use bpf::verifier::{Options, Verdict, verify_logged};
+use support::kernel::LoadRequest;
+use support::logs::plain;
+use support::{both, callbacks, functions, generate, kernel, seeds};
+
+#[test]
+fn logs_of_programs_that_are_called_back() {
+    let Some(kernel) = kernel::kernel("logs_of_programs_that_are_called_back") else { return };
+    let mut specs = generate::maps();
+    specs.iter_mut().for_each(|spec| spec.name = String::new());
+    let maps: Vec<_> = specs.iter().map(|spec| kernel.create(spec).expect("plain maps")).collect();
+    let options = Options { log_level: 2, processors: Some(kernel::possible_cpus() as u32), ..Options::default() };
+    let (mut accepted, mut refused, mut wrong) = (0, 0, Vec::new());
+    for seed in seeds(60) {
+        let program = callbacks::program(seed);
+        for mutation in 0..4 {
+            let mutated = match mutation {
+                0 => program.clone(),
+                n => generate::mutated(seed * 16 + n, &program),
+            };
+            if bpf::insn::encode(&mutated.insns).is_err() {
+                continue;
+            }
+            let mutated = Program { maps: specs.clone(), ..mutated };
+            let starts = functions::starts(&mutated.insns);
+            let (types, numbers) = functions::types(kernel, starts.len());
+            let records: Vec<[u32; 2]> = starts.iter().zip(&numbers).map(|(start, id)| [*start, *id]).collect();
+            let bytes = both::kernel_bytes(&mutated.insns, &maps);
+            let request = LoadRequest {
+                prog_type: mutated.ty.number(),
+                bytes: &bytes,
+                log_level: 2,
+                types: Some(&types),
+                functions: &records,
+                ..LoadRequest::default()
+            };
+            let (loaded, theirs) = kernel.request(&request);
+            let (verdict, ours) = verify_logged(mutated, &options);
+            let errno = match verdict {
+                Verdict::Accepted(_) => None,
+                Verdict::Rejected(r) => Some(i32::from(r.errno.0)),
+                Verdict::Unsupported(d) => panic!("{seed} mutation {mutation}: {d}"),
+            };
+            // Linux looks at what matters before it refuses, which is then said first.
+            let said = |log: &str| -> Vec<String> {
+                plain(log).into_iter().filter(|l| errno.is_none() || !l.starts_with("mark_precise:")).collect()
+            };
+            let (log, here) = (said(&theirs), said(&ours));
+            let at = here.iter().zip(&log).position(|(o, t)| o != t).unwrap_or(here.len().min(log.len()));
+            let theirs = loaded.err();
+            if errno != theirs || here != log {
+                let lines = |log: &[String]| log[at.saturating_sub(2)..(at + 3).min(log.len())].join("\n    ");
+                wrong.push(format!(
+                    "{seed} mutation {mutation}: kernel {theirs:?}\n    {}\n  here {errno:?}\n    {}",
+                    lines(&log),
+                    lines(&here)
+                ));
+                if std::env::var_os("SHOW").is_some() {
+                    println!("{}\n----\n{}", said(&ours).join("\n"), log.join("\n"));
+                }
+            }
+            if errno.is_none() { accepted += 1 } else { refused += 1 }
+        }
+    }
+    println!("{accepted} accepted, {refused} refused");
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong[..wrong.len().min(6)].join("\n"));
+}
