@@ -27,6 +27,9 @@ pub(super) fn bpf_loop(cx: &mut dyn HelperCx, [times, callback, context, flags, 
     if times > MAX_LOOPS {
         return Ok(u64::from(Errno::E2BIG.as_return() as u32));
     }
-    cx.call_back(callback, times, context)?;
+    // The function may have been taken out with the dead code where there is no turn.
+    if times > 0 {
+        cx.call_back(callback, times, context)?;
+    }
     Ok(0)
 }

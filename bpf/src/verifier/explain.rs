@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 mod slice;
 
 use super::Options;
+use super::live_regs::live_regs;
 use super::live_stack::LiveStack;
 use super::log;
 use super::prove::{Setting, operand};
@@ -85,8 +86,9 @@ fn walked(setting: Setting<'_>, tree: &Tree) -> Vec<usize> {
 /// Walks a path once more: its last instructions, and the state before the one it ends at.
 fn again(setting: Setting<'_>, slots: &[usize], mut state: State) -> Option<(VecDeque<Seen>, State)> {
     let program = setting.program;
-    let live = LiveStack::new(program, &scc::postorder(program));
-    let mut walk = Walk::new(setting, live);
+    let postorder = scc::postorder(program);
+    let (live, regs) = (LiveStack::new(program, &postorder), live_regs(program, &postorder));
+    let mut walk = Walk::new(setting, live, regs);
     walk.is_again = true;
     let function = state.frame().function;
     state.frame_mut().instance = walk.live.instance(program, None, 0, function);

@@ -82,7 +82,7 @@ pub(super) fn explore(program: &Program, options: &Options) -> Result<Walked, En
     let cycles = scc::cycles(program);
     let mut explorer = Explorer {
         setting,
-        walk: Walk::new(setting, live_stack),
+        walk: Walk::new(setting, live_stack, live.clone()),
         points,
         live,
         cycles,

@@ -117,15 +117,17 @@ pub fn verify_logged(program: Program, options: &Options) -> (Verdict, String) {
     let program = Program { functions, ..program };
     match explore::explore(&program, options) {
         Ok(Walked { explored, guards, mut log }) => {
-            close(&mut log, &program, options, Some(&explored), explored.statistics());
+            let statistics = explored.statistics();
             let (xlated, origin) = xlate::xlate(&program, explored.slots());
             if let Some(at) = xlate::function_gone(&xlated) {
                 let line = format!("verifier bug: No program to jit at insn {at} (subprog < 0)");
                 let stop = Stop::refused(Class::KernelMistake, Errno::EFAULT, line);
-                let ended =
-                    Ended { statistics: explored.statistics(), slot: origin.get(at).copied(), ..Ended::early(stop) };
-                return refuse(&program, ended);
+                let slot = origin.get(at).copied();
+                let (verdict, mut log) = refuse(&program, Ended { stop, slot, statistics, log, path: Vec::new() });
+                close(&mut log, &program, options, None, statistics);
+                return (verdict, log);
             }
+            close(&mut log, &program, options, Some(&explored), statistics);
             (
                 Verdict::Accepted(VerifiedProgram {
                     program,

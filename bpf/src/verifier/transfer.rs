@@ -14,6 +14,7 @@ use super::cfg;
 use super::class::Class;
 use super::explored::Kind;
 use super::guards::{Guards, Moving};
+use super::live_regs::LiveRegs;
 use super::live_stack::LiveStack;
 use super::log::{self, Log, Shown};
 use super::pointer::{self, Math};
@@ -32,6 +33,8 @@ pub(super) struct Walk<'a> {
     pub setting: Setting<'a>,
     /// What is read and written where on the stack.
     pub live: LiveStack,
+    /// By slot, the registers that may be read from it on.
+    pub live_regs: Vec<LiveRegs>,
     /// Remembered states, and how the walked path came from them.
     pub tree: Tree,
     /// By slot, whether its 32-bit result must be zero-extended.
@@ -127,11 +130,12 @@ pub(super) enum Next {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(setting: Setting<'a>, live: LiveStack) -> Self {
+    pub(super) fn new(setting: Setting<'a>, live: LiveStack, live_regs: Vec<LiveRegs>) -> Self {
         let program = setting.program;
         Self {
             setting,
             live,
+            live_regs,
             tree: Tree::new(program.insns.len()),
             zext: vec![false; program.insns.len()],
             depths: vec![0; program.functions.len()],

@@ -252,7 +252,7 @@ fn registers_lie_within_their_facts() {
 #[test]
 fn so_they_do_in_functions_that_are_called_back() {
     let (mut programs, mut steps) = (0, 0);
-    let seeds = seeds(300);
+    let seeds = seeds(30);
     for seed in seeds.clone() {
         let program = callbacks::program(seed);
         for mutation in 0..4 {

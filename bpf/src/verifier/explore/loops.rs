@@ -85,7 +85,7 @@ impl Explorer<'_> {
     /// What matters in a remembered state matters on a path that ended in it.
     pub(super) fn pass_on(&mut self, id: NodeId, depth: usize, trail: Option<&Trail>) -> bool {
         let mut marks = Marks::new(depth);
-        for (frame, f) in self.walk.tree.node(id).state.frames.iter().enumerate() {
+        for (frame, f) in self.walk.tree.node(id).state.frames.iter().enumerate().rev() {
             let mut first = true;
             let mut names = String::new();
             for (home, _) in f.numbers(frame).filter(|(_, value)| value.precise) {

@@ -48,10 +48,10 @@ impl Walk<'_> {
         }
         let mut tied = Tied::default();
         if right.is_number() {
-            collect_tied(state, right.id, &mut tied);
+            self.collect_tied(state, slot, right.id, &mut tied);
         }
         if left.is_number() {
-            collect_tied(state, left.id, &mut tied);
+            self.collect_tied(state, slot, left.id, &mut tied);
         }
         if tied.homes().len() > 1 {
             self.tree.note(|step| step.tied = tied);
@@ -66,23 +66,27 @@ impl Walk<'_> {
         }
         Next::Fork { here: slot + 1, slot: target, state: taken }
     }
-}
 
-/// Finds the numbers that share an id. Those for which there is no room are cut loose.
-fn collect_tied(state: &mut State, id: u32, tied: &mut Tied) {
-    if id == 0 {
-        return;
-    }
-    let mut loose = Vec::new();
-    for depth in (0..state.frames.len()).rev() {
-        for (home, value) in state.frames[depth].numbers(depth) {
-            if value.id == id && !tied.push(home) {
-                loose.push(home);
+    /// Finds the numbers that share an id, in slots and in registers that may still be read. Those for which there is no
+    /// room are cut loose.
+    fn collect_tied(&self, state: &mut State, slot: usize, id: u32, tied: &mut Tied) {
+        if id == 0 {
+            return;
+        }
+        let mut loose = Vec::new();
+        for depth in (0..state.frames.len()).rev() {
+            let at = state.frames.get(depth + 1).map_or(slot, |inner| inner.callsite);
+            let read = self.live_regs[at].any;
+            for (home, value) in state.frames[depth].numbers(depth) {
+                let is_live = home.is_slot || read >> home.index & 1 == 1;
+                if value.id == id && is_live && !tied.push(home) {
+                    loose.push(home);
+                }
             }
         }
-    }
-    for home in loose {
-        state.at_home(home).untie();
+        for home in loose {
+            state.at_home(home).untie();
+        }
     }
 }
 

@@ -239,6 +239,9 @@ impl Walk<'_> {
             let turns = state.reg(Reg::R1).var.wide.umax;
             if u64::from(state.frame().callback_depth) >= turns {
                 state.frame_mut().callback_depth = 0;
+                if self.log.has_everything() {
+                    self.log.line(&format!("frame{} bpf_loop iteration limit reached", state.depth()));
+                }
                 return None;
             }
         }

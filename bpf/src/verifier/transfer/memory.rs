@@ -99,14 +99,9 @@ impl Walk<'_> {
             let own_width = slot.spilled.var.width();
             let whole = size == 8 || (size == 4 && spill == 4 && own_width <= 32);
             if slot.spilled.is_number() && whole {
-                // The register stays tied to the slot it came from.
+                // The register is tied to the slot it came from, as the slot is to what was stored.
                 self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
-                let mut spilled = slot.spilled;
-                self.tie(&mut spilled);
-                if spilled != slot.spilled {
-                    state.frame_at_mut(frame).slot_mut(place.slot).spilled = spilled;
-                }
-                return spilled;
+                return slot.spilled;
             }
             self.tree.note(|step| step.spill = Some((frame as u8, place.slot as u8)));
             let mut value = slot.spilled;
