@@ -98,19 +98,9 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct settings);
-} settings SEC(".maps");
+SETTINGS_MAP;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTERS);
-	__type(key, __u32);
-	__type(value, struct traffic);
-} counters SEC(".maps");
+COUNTERS_MAP;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -118,16 +108,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct traffic);
 } real_traffic SEC(".maps");
-
-static __always_inline void count(void *map, __u32 slot, __u64 bytes)
-{
-	struct traffic *traffic = bpf_map_lookup_elem(map, &slot);
-
-	if (traffic) {
-		traffic->packets += 1;
-		traffic->bytes += bytes;
-	}
-}
 
 /* The server of a packet: of its connection if that is known, else of the ring. MAX_REALS where there is none. */
 static __always_inline __u32 pick(const struct headers *h, const struct vip *vip, __u32 hash, __u64 bytes)
@@ -152,7 +132,7 @@ static __always_inline __u32 pick(const struct headers *h, const struct vip *vip
 			known->seen = now;
 	}
 	if (known) {
-		count(&counters, FROM_MEMORY, bytes);
+		counted(FROM_MEMORY, bytes, 0);
 		return known->real;
 	}
 	slot = vip->number * RING_SIZE + hash % RING_SIZE;
@@ -163,7 +143,7 @@ static __always_inline __u32 pick(const struct headers *h, const struct vip *vip
 		fresh.real = *real;
 		fresh.seen = now;
 		bpf_map_update_elem(&connections, &key, &fresh, BPF_ANY);
-		count(&counters, NEW, bytes);
+		counted(NEW, bytes, 0);
 	}
 	return *real;
 }
@@ -312,12 +292,6 @@ static __always_inline int is_echo_request(void *data, void *data_end, const str
 	return (void *)(icmp + 1) <= data_end && icmp->type == type && icmp->code == 0;
 }
 
-static __always_inline int verdict(int action, enum counter counter, __u64 bytes)
-{
-	count(&counters, counter, bytes);
-	return action;
-}
-
 SEC("xdp")
 int xdp_balancer(struct xdp_md *ctx)
 {
@@ -333,9 +307,9 @@ int xdp_balancer(struct xdp_md *ctx)
 
 	switch (parse_headers(data, data_end, &h)) {
 	case NOT_IP:
-		return verdict(XDP_PASS, OTHER, bytes);
+		return counted(OTHER, bytes, XDP_PASS);
 	case BROKEN:
-		return verdict(XDP_DROP, MALFORMED, bytes);
+		return counted(MALFORMED, bytes, XDP_DROP);
 	default:
 		break;
 	}
@@ -343,21 +317,21 @@ int xdp_balancer(struct xdp_md *ctx)
 	key.address = h.destination;
 	vip = bpf_map_lookup_elem(&vips, &key);
 	if (!vip)
-		return verdict(XDP_PASS, NO_VIP, bytes);
+		return counted(NO_VIP, bytes, XDP_PASS);
 	if (h.fragment != WHOLE)
-		return verdict(XDP_DROP, FRAGMENT, bytes);
+		return counted(FRAGMENT, bytes, XDP_DROP);
 	if (h.protocol == IPPROTO_ICMP || h.protocol == IPPROTO_ICMPV6) {
 		if (!is_echo_request(data, data_end, &h))
-			return verdict(XDP_PASS, OTHER, bytes);
-		return verdict(answer(ctx, &h), ANSWERED, bytes);
+			return counted(OTHER, bytes, XDP_PASS);
+		return counted(ANSWERED, bytes, answer(ctx, &h));
 	}
 	if (h.protocol != IPPROTO_TCP && h.protocol != IPPROTO_UDP)
-		return verdict(XDP_PASS, OTHER, bytes);
+		return counted(OTHER, bytes, XDP_PASS);
 	key.port = h.ports >> 16;
 	key.protocol = h.protocol;
 	vip = bpf_map_lookup_elem(&vips, &key);
 	if (!vip)
-		return verdict(XDP_PASS, NO_VIP, bytes);
+		return counted(NO_VIP, bytes, XDP_PASS);
 
 	__builtin_memcpy(words, &h.source, 16);
 	__builtin_memcpy(words + 4, &h.destination, 16);
@@ -368,14 +342,14 @@ int xdp_balancer(struct xdp_md *ctx)
 	real = bpf_map_lookup_elem(&reals, &number);
 	set = bpf_map_lookup_elem(&settings, &zero);
 	if (!real || !set || !real->family)
-		return verdict(XDP_DROP, NO_REAL, bytes);
+		return counted(NO_REAL, bytes, XDP_DROP);
 	length = real->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (h.length + length > set->longest)
-		return verdict(XDP_DROP, TOO_LONG, bytes);
-	count(&real_traffic, number, bytes);
+		return counted(TOO_LONG, bytes, XDP_DROP);
+	counted_in(&real_traffic, number, bytes, 0);
 	if (real->family == 4)
-		return verdict(wrap4(ctx, &h, real, hash, set), FORWARDED, bytes);
-	return verdict(wrap6(ctx, &h, real, hash, set), FORWARDED, bytes);
+		return counted(FORWARDED, bytes, wrap4(ctx, &h, real, hash, set));
+	return counted(FORWARDED, bytes, wrap6(ctx, &h, real, hash, set));
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";

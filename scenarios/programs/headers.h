@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the larger programs share: the headers of a packet found once, IPv4 with options and IPv6 with its extension
- * headers, and the arithmetic of checksums.
+ * headers, and the arithmetic of checksums; the maps that most of them have, of settings and of counters.
  */
 #ifndef HEADERS_H
 #define HEADERS_H
@@ -205,6 +205,39 @@ static __always_inline __u16 ipv4_checksum(const void *header)
 		sum += word[i];
 	return ~folded(sum);
 }
+
+/* The map of a program's settings: one `struct settings` of its own, which user space writes. */
+#define SETTINGS_MAP \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(max_entries, 1); \
+		__type(key, __u32); \
+		__type(value, struct settings); \
+	} settings SEC(".maps")
+
+/* The map of a program's counters: COUNTERS of them, each of every processor's own. */
+#define COUNTERS_MAP \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+		__uint(max_entries, COUNTERS); \
+		__type(key, __u32); \
+		__type(value, struct traffic); \
+	} counters SEC(".maps")
+
+/* Counts a packet in a slot of an array, and answers what becomes of it. */
+static __always_inline int counted_in(void *map, __u32 slot, __u64 bytes, int verdict)
+{
+	struct traffic *traffic = bpf_map_lookup_elem(map, &slot);
+
+	if (traffic) {
+		traffic->packets += 1;
+		traffic->bytes += bytes;
+	}
+	return verdict;
+}
+
+/* The same in the program's counters. */
+#define counted(slot, bytes, verdict) counted_in(&counters, slot, bytes, verdict)
 
 static __always_inline __u32 rotated(__u32 word, int by)
 {

@@ -83,23 +83,7 @@ struct {
 	__type(value, __u32);
 } devices SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTERS);
-	__type(key, __u32);
-	__type(value, struct traffic);
-} counters SEC(".maps");
-
-static __always_inline int counted(__u32 slot, __u64 bytes, int verdict)
-{
-	struct traffic *traffic = bpf_map_lookup_elem(&counters, &slot);
-
-	if (traffic) {
-		traffic->packets += 1;
-		traffic->bytes += bytes;
-	}
-	return verdict;
-}
+COUNTERS_MAP;
 
 /* What is to be done: slot of the counters, and where to if that says that the packet is forwarded. */
 static __always_inline __u32 route(struct xdp_md *ctx, const struct headers *h, __be32 flow, struct hop *to)

@@ -120,12 +120,7 @@ struct {
 	__type(value, __u32);
 } wires SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTERS);
-	__type(key, __u32);
-	__type(value, struct traffic);
-} counters SEC(".maps");
+COUNTERS_MAP;
 
 static __always_inline int passes(enum counter counter)
 {
@@ -370,12 +365,8 @@ int xdp_stateful(struct xdp_md *ctx)
 	void *data_end = (void *)(long)ctx->data_end;
 	__u64 bytes = distance(data, data_end);
 	__u32 slot = decide(data, data_end, bpf_ktime_get_ns());
-	struct traffic *traffic = bpf_map_lookup_elem(&counters, &slot);
 
-	if (traffic) {
-		traffic->packets += 1;
-		traffic->bytes += bytes;
-	}
+	counted(slot, bytes, 0);
 	if (!passes(slot))
 		return XDP_DROP;
 	/* A frame of a port that is not one of the bridge's is the host's. */

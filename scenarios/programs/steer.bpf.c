@@ -35,30 +35,9 @@ struct {
 	__type(value, __u32);
 } containers SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct settings);
-} settings SEC(".maps");
+SETTINGS_MAP;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTERS);
-	__type(key, __u32);
-	__type(value, struct traffic);
-} counters SEC(".maps");
-
-static __always_inline int counted(__u32 slot, __u64 bytes, int verdict)
-{
-	struct traffic *traffic = bpf_map_lookup_elem(&counters, &slot);
-
-	if (traffic) {
-		traffic->packets += 1;
-		traffic->bytes += bytes;
-	}
-	return verdict;
-}
+COUNTERS_MAP;
 
 static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, const struct headers *h)
 {
