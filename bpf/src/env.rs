@@ -49,7 +49,8 @@ pub trait Env {
     fn print(&mut self, _line: &[u8]) {}
 
     /// Takes a copy of the packet that `bpf_clone_redirect` sends out by a device, or with `ingress` into its receive path.
-    fn send_copy(&mut self, _ifindex: u32, _ingress: bool, _packet: &[u8]) {}
+    /// `tag` is the VLAN tag beside it: EtherType, and priority with number.
+    fn send_copy(&mut self, _ifindex: u32, _ingress: bool, _packet: &[u8], _tag: Option<(u16, u16)>) {}
 }
 
 /// An environment for tests and one-off runs: a clock that stands still, a small seeded generator, one processor.

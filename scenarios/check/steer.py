@@ -42,6 +42,8 @@ def main():
                     copies += 1
         counters.add(slot, size)
         fates[place] = fates.get(place, 0) + 1
+    # A device that is no port's has them.
+    fates["copy transmitted", "virtual device"] = copies
     for variant, measured in run.variants().items():
         found = {(fate["outcome"], fate["place"]): fate["packets"] for fate in measured["fates"]}
         run.hold(f"{variant}: fates", found, fates)

@@ -79,6 +79,7 @@ pub fn offload(
     }
     refusals.extend(actions(program).as_ref().map(refusal));
     refusals.extend(readers(program).as_ref().map(refusal));
+    refusals.extend(behind(program).as_ref().map(refusal));
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
@@ -149,6 +150,19 @@ fn actions(program: &LoadedProgram) -> Option<Diagnostic> {
             .at(At::Named(program.maps[action.write.map].name.clone()))
             .limit("entries before the first packet", format!("an action at {}", Duration(action.at.ps())))
             .help("attach the program to a hook of the host, or leave its actions out")
+    })
+}
+
+/// What would run behind a redirect on the card: the first.
+fn behind(program: &LoadedProgram) -> Option<Diagnostic> {
+    program.slots.iter().find_map(|write| {
+        let Some(Content::Behind { program: at, .. }) = write.content else { return None };
+        let part = program.parts.get(at.checked_sub(1)?)?;
+        let diagnostic = Diagnostic::new("card-redirect-programs", "nothing runs behind a redirect on the card")
+            .at(At::Named(program.maps[write.map].name.clone()))
+            .limit("devices and processors without programs", format!("program {}", part.verified.program().name))
+            .help("attach the program to a hook of the host, or leave the entries' programs out");
+        Some(diagnostic)
     })
 }
 

@@ -229,7 +229,8 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
     resources.sort_by_key(|r| std::cmp::Reverse(r.busy_ppm));
     let tracker: &Tracker = world.tracker();
     let (fates, latency_by_fate) = report::fates(tracker);
-    let handled = fates.iter().filter(|f| f.outcome != "lost").map(|f| f.packets).sum();
+    let handled =
+        fates.iter().filter(|f| f.outcome != "lost" && !f.outcome.starts_with("copy ")).map(|f| f.packets).sum();
     let (bytes, line_bytes) = tracker.offered_bytes();
     let offered = tracker.offered_span();
     Measured {

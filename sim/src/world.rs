@@ -297,6 +297,8 @@ impl Outbox<host::Inner, host::Out> for HostBox<'_> {
             // The link is the card's: it takes the message the moment the host issues it.
             host::Out::Pcie(message) => self.device.handle(now, device::In::Pcie(message), &mut self.card),
             host::Out::Fate { packet, fate } => self.card.tracker.end(now, packet, fate.into()),
+            host::Out::Copied { packet } => self.card.tracker.copied(now, packet),
+            host::Out::CopiesLost(count) => self.card.tracker.copies_lost(count),
             host::Out::Sending { packet, by } => self.card.tracker.sent(packet, by),
         }
     }

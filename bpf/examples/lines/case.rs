@@ -119,7 +119,7 @@ fn prog_type(value: &Value) -> Result<ProgType, String> {
 /// The kernel's numbers of what an XDP program may be attached to (`BPF_XDP_DEVMAP`, `BPF_XDP_CPUMAP`).
 fn attach(number: u32) -> Attach {
     match number {
-        34 => Attach::XdpDevmap,
+        33 => Attach::XdpDevmap,
         35 => Attach::XdpCpumap,
         _ => Attach::default(),
     }

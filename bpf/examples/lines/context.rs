@@ -18,12 +18,7 @@ pub fn of(ty: ProgType, packet: &[u8], given: Option<&[u8]>) -> ContextInput {
     };
     let long = |at| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
     if ty == ProgType::Xdp {
-        return ContextInput::Xdp(XdpFields {
-            ingress_ifindex: 1,
-            rx_queue_index: word(16),
-            egress_ifindex: 0,
-            meta: 0,
-        });
+        return ContextInput::Xdp(XdpFields { ingress_ifindex: 1, rx_queue_index: word(16), ..XdpFields::default() });
     }
     ContextInput::Skb(SkbFields {
         pkt_type: pkt_type(packet),

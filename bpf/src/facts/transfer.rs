@@ -295,7 +295,7 @@ impl Transfer<'_> {
         let wanted = CtxAccess { off, size: bytes, write: false, sign_extends: false };
         let field = ptr.offset.constant().and_then(|o| {
             let wanted = CtxAccess { off: off.wrapping_add(o as i64), ..wanted };
-            access(self.program.ty, self.device_bound, wanted)
+            access(self.program.ty, self.program.attach, self.device_bound, wanted)
         });
         match field.map(|f| f.holds) {
             Some(Holds::Pointer(Kind::Packet)) => RegFacts::of(Kinds::PACKET),

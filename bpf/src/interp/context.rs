@@ -22,6 +22,9 @@ pub struct XdpFields {
     pub egress_ifindex: u32,
     /// Bytes of metadata that the packet's bytes begin with, before the Ethernet header.
     pub meta: u32,
+    /// How much further on the packet's start stands than it was received, as a program before left it: the room before it
+    /// is as much more.
+    pub moved: i32,
 }
 
 /// What the context of a program with an skb says besides the packet's place and length.
@@ -83,6 +86,17 @@ pub struct SkbFields {
     pub ingress: bool,
     /// Number of the socket the packet belongs to, in the world's list, plus one; 0 is none.
     pub socket: u32,
+}
+
+impl SkbFields {
+    /// The VLAN tag beside the packet, on a machine of that byte order: EtherType, and priority with number.
+    pub fn tag(&self, order: Endian) -> Option<(u16, u16)> {
+        let protocol = match order {
+            Endian::Little => (self.vlan_proto as u16).swap_bytes(),
+            Endian::Big => self.vlan_proto as u16,
+        };
+        (self.vlan_present != 0).then_some((protocol, self.vlan_tci as u16))
+    }
 }
 
 /// The context of one run.
@@ -180,6 +194,14 @@ impl ContextInput {
         }
     }
 
+    /// How far the packet's start has moved.
+    pub(super) fn moved(&self) -> i32 {
+        match self {
+            ContextInput::Xdp(xdp) => xdp.moved,
+            ContextInput::Skb(_) => 0,
+        }
+    }
+
     /// Bytes of metadata the packet begins with.
     pub(super) fn meta(&self) -> u32 {
         match self {
@@ -203,6 +225,11 @@ pub(super) fn write_place(order: Endian, bytes: &mut [u8], xdp: bool, place: Pac
         words.put(at::SKB_DATA_END, end);
         words.put(at::SKB_DATA_META, meta);
     }
+}
+
+/// The VLAN tag beside an skb: EtherType, and priority with number.
+pub(super) fn tag(order: Endian, bytes: &[u8]) -> Option<(u16, u16)> {
+    SkbFields::read(order, bytes).tag(order)
 }
 
 /// The device that a context names.

@@ -8,7 +8,7 @@ use crate::helpers::HELPERS;
 use crate::insn::{self, AtomicOp, Callee, Insn, Operand, PacketMode, Reg, Size, Wide, Width};
 use crate::maps::MapId;
 use crate::memory::{FaultKind, IMAGE};
-use crate::program::{Endian, MapIndex, ProgType, Program};
+use crate::program::{Attach, Endian, MapIndex, ProgType, Program};
 
 /// A program ready to run: wide loads are one operation, jump targets are resolved.
 ///
@@ -27,6 +27,7 @@ pub struct Code {
     functions: Arc<[(u32, u32)]>,
     name: Arc<str>,
     ty: ProgType,
+    attach: Attach,
 }
 
 /// Operations a program may have: twice what the kernel lets the verifier walk through.
@@ -68,6 +69,11 @@ impl Code {
     /// The program's type.
     pub fn prog_type(&self) -> ProgType {
         self.ty
+    }
+
+    /// What the program is attached to.
+    pub fn attach(&self) -> Attach {
+        self.attach
     }
 
     /// The byte order it was compiled for.
@@ -157,6 +163,7 @@ impl<'a> Decoder<'a> {
             functions: self.functions.into(),
             name: self.program.name.as_str().into(),
             ty: self.program.ty,
+            attach: self.program.attach,
         }
     }
 

@@ -212,6 +212,15 @@ impl Engine {
         self.programs.get(id.0 as usize).map(Arc::as_ref)
     }
 
+    pub(super) fn program_list(&self) -> &[Arc<Code>] {
+        &self.programs
+    }
+
+    /// How much further on than it was received the packet's start stands, after a run with an XDP context.
+    pub fn moved(&self) -> i32 {
+        self.machine.moved(&self.config)
+    }
+
     /// What the machine is like.
     pub fn config(&self) -> &EngineConfig {
         &self.config

@@ -171,7 +171,8 @@ impl HelperCx for Call<'_> {
     }
 
     fn send_copy(&mut self, ifindex: u32, ingress: bool) {
-        self.env.send_copy(ifindex, ingress, self.machine.packet_bytes());
+        let tag = context::tag(self.machine.byte_order, self.machine.context_bytes());
+        self.env.send_copy(ifindex, ingress, self.machine.packet_bytes(), tag);
     }
 
     fn cgroup_in(&mut self, map: u64, slot: u32) -> Result<Option<Option<u32>>, Fault> {

@@ -153,6 +153,7 @@ impl Machine {
         self.xdp = context.is_xdp();
         self.meta_len = context.meta().min(packet.len() as u32);
         let headroom = if self.xdp { config.xdp_headroom } else { config.skb_headroom };
+        let headroom = headroom.saturating_add_signed(context.moved()).min(headroom + config.frame_size);
         let start = headroom.saturating_sub(self.meta_len);
         let end = start + packet.len() as u32;
         self.pulled = context.pulled().min(packet.len() as u32 - self.meta_len);
@@ -482,6 +483,11 @@ impl Machine {
             // What the last fragment's page has left.
             frags => self.frame_size - ((frags - 1) % self.frame_size + 1),
         }
+    }
+
+    /// How much further on than it was received an XDP packet's start stands.
+    pub fn moved(&self, config: &EngineConfig) -> i32 {
+        self.packet_off as i32 - config.xdp_headroom as i32
     }
 
     /// The metadata before the packet.

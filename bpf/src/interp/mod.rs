@@ -27,6 +27,7 @@ mod op;
 mod open_map;
 mod rounds;
 mod run;
+mod targets;
 mod timers;
 
 pub use arith::{alu, byte_order, holds, sign_extend};
@@ -36,3 +37,4 @@ pub use engine::{Engine, EngineConfig, Outcome, RunInput};
 pub use observer::{HelperCall, MapOp, MapOpKind, MemAccess, MemAccessKind, NoObserver, Observer};
 pub use open_map::OpenMap;
 pub use run::{MAX_FRAMES, MAX_TAIL_CALLS, STACK_FRAME};
+pub use targets::{Target, excluded};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::decode::Code;
 use crate::errno::Errno;
 use crate::maps::{AccessLog, BPF_ANY, Holds, Linear, Map, MapId, MapSet, References};
-use crate::program::{ProgId, ProgType};
+use crate::program::{Attach, ProgId, ProgType};
 
 /// What numbers in maps stand for: the engine's maps and programs.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +29,19 @@ impl References for Objects<'_> {
     }
 
     fn program(&self, map: &Map, number: u32) -> Result<(), Errno> {
-        if map.kind().holds != Holds::Programs {
-            // No program here is one that runs behind a redirect.
-            return Err(Errno::EINVAL);
+        let code = ProgId::from_reference(number).and_then(|id| self.programs.get(id.0 as usize));
+        let code = code.ok_or(Errno::EBADF)?;
+        // What an entry of a device or processor map runs was loaded for that.
+        let place = match map.kind().holds {
+            Holds::Devices => Some(Attach::XdpDevmap),
+            Holds::Cpus => Some(Attach::XdpCpumap),
+            _ => None,
+        };
+        if let Some(place) = place {
+            let fits = code.prog_type() == ProgType::Xdp && code.attach() == place;
+            return if fits { Ok(()) } else { Err(Errno::EINVAL) };
         }
-        let ty = ProgId::from_reference(number).and_then(|id| self.type_of(id)).ok_or(Errno::EBADF)?;
+        let ty = code.prog_type();
         // `bpf_prog_map_compatible`: all programs of an array are of one type, which the first decides.
         if self.owner.is_none_or(|owner| owner == ty) { Ok(()) } else { Err(Errno::EINVAL) }
     }

@@ -94,7 +94,7 @@ impl System {
             device if !self.config.devices.contains(&device) => Err(Errno::ENODEV.into()),
             // Devices here have one queue.
             _ if rx_queue_index != 0 => Err(Errno::EINVAL.into()),
-            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, egress_ifindex: 0, meta: data }),
+            _ => Ok(XdpFields { ingress_ifindex, rx_queue_index, meta: data, ..XdpFields::default() }),
         }
     }
 

@@ -4,7 +4,7 @@
 //! follows `xdp_is_valid_access`, `tc_cls_act_is_valid_access` and `sk_filter_is_valid_access` of Linux 6.18.
 
 use super::explored::Kind;
-use crate::program::ProgType;
+use crate::program::{Attach, ProgType};
 
 /// A set of program types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,15 +66,16 @@ const fn field(name: &'static str, off: u32, size: u32, read: Types, write: Type
     Field { name, off, size, read, write, holds }
 }
 
-/// `struct xdp_md`, 24 bytes. `egress_ifindex` belongs to programs attached to a device map and is not readable here;
-/// `rx_queue_index` is writable for a program bound to a device.
+/// `struct xdp_md`, 24 bytes. `egress_ifindex` belongs to programs of entries of device maps; `rx_queue_index` is writable
+/// for a program bound to a device.
 #[rustfmt::skip]
-pub static XDP_MD: [Field; 5] = [
+pub static XDP_MD: [Field; 6] = [
     field("data",            0,  4, Types::XDP, Types::NONE, Holds::Pointer(Kind::Packet)),
     field("data_end",        4,  4, Types::XDP, Types::NONE, Holds::Pointer(Kind::PacketEnd)),
     field("data_meta",       8,  4, Types::XDP, Types::NONE, Holds::Pointer(Kind::PacketMeta)),
     field("ingress_ifindex", 12, 4, Types::XDP, Types::NONE, Holds::Whole),
     field("rx_queue_index",  16, 4, Types::XDP, Types::NONE, Holds::Whole),
+    field("egress_ifindex",  20, 4, Types::XDP, Types::NONE, Holds::Whole),
 ];
 
 /// `struct __sk_buff`, 192 bytes.
@@ -140,15 +141,17 @@ pub struct CtxAccess {
     pub sign_extends: bool,
 }
 
-/// The field an access touches, if a program of type `ty` may do that. `bound` is a program bound to a device.
-pub fn access(ty: ProgType, bound: bool, a: CtxAccess) -> Option<&'static Field> {
+/// The field an access touches, if a program of type `ty` that is attached so may do that. `bound` is a program bound to a
+/// device.
+pub fn access(ty: ProgType, attach: Attach, bound: bool, a: CtxAccess) -> Option<&'static Field> {
     let off = u32::try_from(a.off).ok()?;
     if !off.is_multiple_of(a.size) {
         return None;
     }
     let field = fields(ty).find(|f| f.off <= off && off < f.off + f.size)?;
     let steers = bound && ty == ProgType::Xdp && field.name == "rx_queue_index";
-    let allowed = if a.write { field.write.contains(ty) || steers } else { field.read.contains(ty) };
+    let leaves = ty != ProgType::Xdp || field.name != "egress_ifindex" || attach == Attach::XdpDevmap;
+    let allowed = if a.write { field.write.contains(ty) || steers } else { field.read.contains(ty) && leaves };
     let whole = off == field.off && a.size == field.size;
     let fits = match field.holds {
         Holds::Parts if a.write => whole,
@@ -165,11 +168,11 @@ mod tests {
     use super::*;
 
     fn read(ty: ProgType, off: i64, size: u32) -> bool {
-        access(ty, false, CtxAccess { off, size, write: false, sign_extends: false }).is_some()
+        access(ty, Attach::Hook, false, CtxAccess { off, size, write: false, sign_extends: false }).is_some()
     }
 
     fn write(ty: ProgType, off: i64, size: u32) -> bool {
-        access(ty, false, CtxAccess { off, size, write: true, sign_extends: false }).is_some()
+        access(ty, Attach::Hook, false, CtxAccess { off, size, write: true, sign_extends: false }).is_some()
     }
 
     #[test]
@@ -200,6 +203,15 @@ mod tests {
         assert!(write(ProgType::SchedCls, 50, 2) && !write(ProgType::SchedCls, 64, 8));
         assert!(!write(ProgType::Xdp, 16, 4));
         let queue = CtxAccess { off: 16, size: 4, write: true, sign_extends: false };
-        assert!(access(ProgType::Xdp, true, queue).is_some());
+        assert!(access(ProgType::Xdp, Attach::Hook, true, queue).is_some());
+    }
+
+    #[test]
+    fn the_way_out_is_known_on_the_way_out() {
+        let egress = CtxAccess { off: 20, size: 4, write: false, sign_extends: false };
+        for (attach, known) in [(Attach::Hook, false), (Attach::XdpCpumap, false), (Attach::XdpDevmap, true)] {
+            assert_eq!(access(ProgType::Xdp, attach, false, egress).is_some(), known, "{attach:?}");
+            assert!(access(ProgType::Xdp, attach, true, CtxAccess { write: true, ..egress }).is_none());
+        }
     }
 }

@@ -26,6 +26,7 @@ mod maps_user;
 mod network;
 mod object_btf;
 mod object_info;
+mod redirects;
 mod skb_helpers;
 mod syscall;
 mod verifier;

@@ -12,7 +12,7 @@ use support::asm::*;
 use support::both::spec;
 
 const XDP: ContextInput =
-    ContextInput::Xdp(XdpFields { ingress_ifindex: 3, rx_queue_index: 5, egress_ifindex: 0, meta: 0 });
+    ContextInput::Xdp(XdpFields { ingress_ifindex: 3, rx_queue_index: 5, egress_ifindex: 0, meta: 0, moved: 0 });
 
 fn code(insns: Vec<Insn>, maps: &[MapSpec]) -> Code {
     Code::new(&Program::from_insns("test", ProgType::Xdp, insns, maps.to_vec())).unwrap()

@@ -20,6 +20,7 @@ mod cmd {
     pub const OBJ_GET_INFO_BY_FD: u32 = 15;
     pub const BTF_LOAD: u32 = 18;
     pub const MAP_FREEZE: u32 = 22;
+    pub const LINK_CREATE: u32 = 28;
 }
 
 /// `union bpf_attr`, filled word by word.
@@ -343,6 +344,22 @@ impl KernelProg {
         attr.call(cmd::PROG_TEST_RUN)?;
         out.truncate(attr.word(12) as usize);
         Ok(TestRun { retval: attr.word(4), packet: out, context: context_out })
+    }
+}
+
+impl KernelProg {
+    /// Runs an XDP program on a frame that goes where the program says (`BPF_F_TEST_XDP_LIVE_FRAMES`).
+    pub fn run_live(&self, packet: &[u8], context: &[u8]) -> Result<(), i32> {
+        const LIVE_FRAMES: u32 = 2;
+        let attr = Attr::new().fd(0, &self.0).u32(8, packet.len() as u32).ptr(16, packet.as_ptr()).u32(32, 1);
+        let attr = attr.u32(40, context.len() as u32).ptr(48, context.as_ptr());
+        attr.u32(64, LIVE_FRAMES).call(cmd::PROG_TEST_RUN).map(drop)
+    }
+
+    /// Attaches an XDP program to a device for as long as the descriptor lives.
+    pub fn attach_xdp(&self, ifindex: u32) -> Result<OwnedFd, i32> {
+        const XDP: u32 = 37;
+        Attr::new().fd(0, &self.0).u32(4, ifindex).u32(8, XDP).descriptor(cmd::LINK_CREATE)
     }
 }
 

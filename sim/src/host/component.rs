@@ -1,12 +1,14 @@
 //! The host as one component: rings, interrupts and polls, with the hooks a packet meets on the way to the stack.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use bpf::maps::MapId;
 use nic_model::des::{Component, Outbox, Priority, Source, Time};
 use nic_model::device::{CardToHost, Frame, HostToCard, PacketId, QueueId, RxMeta};
 
+use super::behind::Handed;
 use super::costs::HostCosts;
-use super::hooks::{Hooks, Sent, Verdict};
+use super::hooks::{Hooks, Parcel, Processed, Sent, Verdict};
 
 /// What can happen to the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub enum Inner {
     Poll(QueueId),
     /// The queue's core has finished a packet, or the work around polls, and goes on.
     Step(QueueId),
+    /// The thread that takes what other cores hand to this core goes on.
+    Thread(QueueId),
 }
 
 /// What the host tells the outside.
@@ -47,6 +51,25 @@ pub enum Out {
         /// The hook that sent it.
         by: Sent,
     },
+    /// A program made a packet out of another. It ends as any packet does.
+    Copied {
+        /// Which: from [`COPIES`] on, in order.
+        packet: PacketId,
+    },
+    /// Copies that there was no room for.
+    CopiesLost(u64),
+}
+
+/// Numbers of packets that programs make begin here.
+pub const COPIES: PacketId = PacketId(1 << 63);
+
+/// Which program behind a redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Behind {
+    /// That of an entry of a device map.
+    Device,
+    /// That of an entry of a processor map.
+    Processor,
 }
 
 /// How a packet ended in the host.
@@ -76,10 +99,18 @@ pub enum Fate {
     NoNeighbour,
     /// A map of processors handed it to one of them, whose stack has it.
     ToCpu,
+    /// A program behind a redirect dropped it.
+    DroppedBehind(Behind),
+    /// A program behind a redirect aborted, faulted, or gave a verdict that it cannot give there.
+    AbortedBehind(Behind),
+    /// As many packets as the entry of the processor map allows waited there.
+    CpuQueueFull,
+    /// Programs of processor maps handed it round.
+    HandedRound,
     /// A map of sockets handed it to a program in user space.
     ToSocket,
-    /// It went to all devices of a map. The copies are not put on wires.
-    Broadcast,
+    /// It was to go to all devices of a map, and none took it.
+    Nobody,
     /// The other end of a pair of virtual devices has it.
     ToPeer,
     /// A virtual device has received it.
@@ -93,6 +124,26 @@ pub enum Fate {
 struct Work {
     frame: Frame,
     verdict: Verdict,
+    copies: Vec<Parcel>,
+    copies_lost: u64,
+}
+
+impl Work {
+    fn new(frame: Frame, done: Processed) -> Self {
+        let Processed { verdict, copies, copies_lost, .. } = done;
+        Self { frame, verdict, copies, copies_lost }
+    }
+}
+
+/// A core's thread for what other cores hand over.
+#[derive(Debug, Default)]
+struct Thread {
+    /// What waits.
+    handed: VecDeque<(Frame, Handed)>,
+    /// How much of it came by each entry.
+    waiting: BTreeMap<(MapId, u32), u32>,
+    work: Option<Work>,
+    awake: bool,
 }
 
 /// State of a queue's poll.
@@ -173,6 +224,10 @@ pub struct Host {
     core_free: Vec<Time>,
     /// Source of queue 0; queue `n` is `n` further.
     first_source: u16,
+    /// What other cores have handed over, by core.
+    threads: Vec<Thread>,
+    /// Copies that programs have made.
+    copies: u64,
 }
 
 impl Host {
@@ -180,7 +235,8 @@ impl Host {
     pub fn new(costs: HostCosts, hooks: Hooks, ports: u8, per_port: u16, first_source: Source) -> Self {
         let queues = (0..u16::from(ports) * per_port).map(|_| Queue::new()).collect();
         let core_free = vec![Time::ZERO; usize::from(per_port)];
-        Self { costs, hooks, queues, per_port, core_free, first_source: first_source.0 }
+        let threads = (0..per_port).map(|_| Thread::default()).collect();
+        Self { costs, hooks, queues, per_port, core_free, first_source: first_source.0, threads, copies: 0 }
     }
 
     fn ports(&self) -> u16 {
@@ -294,7 +350,7 @@ impl Host {
     /// Ends the packet in work, then takes the next or ends the poll.
     fn step(&mut self, now: Time, queue: QueueId, outbox: &mut impl Posts) {
         if let Some(work) = self.queue(queue).work.take() {
-            self.finish(queue, work, outbox);
+            self.finish(now, queue, work, outbox);
         }
         let q = self.queue(queue);
         let left = match q.napi {
@@ -331,15 +387,29 @@ impl Host {
 
     fn take(&mut self, now: Time, queue: QueueId, mut frame: Frame, meta: &RxMeta, outbox: &mut impl Posts) {
         let processed = self.hooks.process(now, queue, &mut frame, meta, &self.costs);
-        self.queue(queue).work = Some(Work { frame, verdict: processed.verdict });
         let done = self.spend(now, queue, processed.cost);
+        self.queue(queue).work = Some(Work::new(frame, processed));
         self.wake_at(done, Priority::Core, queue, Inner::Step(queue), outbox);
     }
 
-    fn finish(&mut self, queue: QueueId, work: Work, outbox: &mut impl Posts) {
+    /// What is decided on a packet happens, and on the copies made of it.
+    fn finish(&mut self, now: Time, queue: QueueId, work: Work, outbox: &mut impl Posts) {
+        for Parcel { bytes, verdict } in work.copies {
+            let packet = PacketId(COPIES.0 + self.copies);
+            self.copies += 1;
+            outbox.send(self.source(queue), Out::Copied { packet });
+            self.conclude(now, queue, Frame { id: packet, bytes }, verdict, outbox);
+        }
+        if work.copies_lost > 0 {
+            outbox.send(self.source(queue), Out::CopiesLost(work.copies_lost));
+        }
+        self.conclude(now, queue, work.frame, work.verdict, outbox);
+    }
+
+    fn conclude(&mut self, now: Time, queue: QueueId, frame: Frame, verdict: Verdict, outbox: &mut impl Posts) {
         let source = self.source(queue);
-        let packet = work.frame.id;
-        match work.verdict {
+        let packet = frame.id;
+        match verdict {
             Verdict::End(fate) => outbox.send(source, Out::Fate { packet, fate }),
             Verdict::Send { by, port } => {
                 let limit = self.costs.tx_descriptors;
@@ -353,14 +423,56 @@ impl Host {
                 }
                 q.tx_used += 1;
                 q.unannounced += 1;
-                q.transmit.push_back(work.frame);
+                q.transmit.push_back(frame);
                 outbox.send(source, Out::Sending { packet, by });
                 // XDP rings the doorbell once a poll, the queue discipline for every packet.
                 if by == Sent::Tc {
                     self.ring_transmit(queue, outbox);
                 }
             }
+            Verdict::Hand(handed) => self.hand_over(now, queue, frame, handed, outbox),
         }
+    }
+
+    /// A packet waits for another core, whose thread wakes up as fast as an interrupt comes through (assumed).
+    fn hand_over(&mut self, now: Time, queue: QueueId, frame: Frame, handed: Handed, outbox: &mut impl Posts) {
+        let (source, packet, wakes) = (self.source(queue), frame.id, now + self.costs.interrupt);
+        let core = QueueId(handed.cpu);
+        let Some(thread) = self.threads.get_mut(usize::from(core.0)) else {
+            return outbox.send(source, Out::Fate { packet, fate: Fate::NoDevice });
+        };
+        let waiting = thread.waiting.entry(handed.entry).or_default();
+        if *waiting >= handed.length {
+            return outbox.send(source, Out::Fate { packet, fate: Fate::CpuQueueFull });
+        }
+        *waiting += 1;
+        thread.handed.push_back((frame, handed));
+        if !std::mem::replace(&mut thread.awake, true) {
+            self.wake_at(wakes, Priority::Timer, core, Inner::Thread(core), outbox);
+        }
+    }
+
+    /// Ends the packet that a core's thread has in work, then takes the next or sleeps.
+    fn thread(&mut self, now: Time, core: QueueId, outbox: &mut impl Posts) {
+        let at = usize::from(core.0);
+        if let Some(work) = self.threads[at].work.take() {
+            self.finish(now, core, work, outbox);
+            for port in 0..self.ports() {
+                self.ring_transmit(QueueId(port * self.per_port + core.0), outbox);
+            }
+        }
+        let thread = &mut self.threads[at];
+        let Some((mut frame, handed)) = thread.handed.pop_front() else {
+            thread.awake = false;
+            return;
+        };
+        if let Some(waiting) = thread.waiting.get_mut(&handed.entry) {
+            *waiting -= 1;
+        }
+        let processed = self.hooks.on_processor(now, core, &mut frame, &handed, &self.costs);
+        let done = self.spend(now, core, processed.cost);
+        self.threads[at].work = Some(Work::new(frame, processed));
+        self.wake_at(done, Priority::Core, core, Inner::Thread(core), outbox);
     }
 
     fn ring_receive(&mut self, queue: QueueId, outbox: &mut impl Posts) {
@@ -398,6 +510,7 @@ impl Component for Host {
             }
             Inner::Poll(queue) => self.poll(now, queue, outbox),
             Inner::Step(queue) => self.step(now, queue, outbox),
+            Inner::Thread(core) => self.thread(now, core, outbox),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bpf::diag::Diagnostic;
-use bpf::env::Env;
 use bpf::errno::Errno;
+use bpf::helpers::Redirect;
 use bpf::insn::Endian;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
 use bpf::maps::{BPF_ANY, MapId};
@@ -13,9 +13,11 @@ use bpf::program::{MapSpec, ProgId, Program};
 use nic_model::des::Time;
 use nic_model::device::{Frame, PortId, QueueId, RxMeta};
 
+use super::behind::Handed;
 use super::cache::Cache;
 use super::component::Fate;
 use super::costs::HostCosts;
+use super::env::{HostEnv, SentCopies};
 use super::pricer::{MapCost, Pricer, Weights};
 use super::redirect::redirected;
 use super::user::{Content, Write, value_for_user};
@@ -42,15 +44,57 @@ pub enum Verdict {
         /// Where to.
         port: PortId,
     },
+    /// Another processor goes on with it.
+    Hand(Handed),
 }
 
 /// A packet's way through the hooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processed {
     /// Where it ended.
     pub verdict: Verdict,
     /// What the core spent on it.
     pub cost: Time,
+    /// Copies that were made of it on the way, in their order.
+    pub copies: Vec<Parcel>,
+    /// Copies for which there was no room.
+    pub copies_lost: u64,
+}
+
+impl Processed {
+    /// The way of a packet without copies.
+    pub(super) fn new(verdict: Verdict, cost: Time) -> Self {
+        Self { verdict, cost, copies: Vec::new(), copies_lost: 0 }
+    }
+
+    /// The same behind something else that the core has done.
+    pub(super) fn after(self, cost: Time) -> Self {
+        Self { cost: cost + self.cost, ..self }
+    }
+}
+
+/// A packet that programs have made, and what is to become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its frame.
+    pub bytes: Vec<u8>,
+    /// Where it goes.
+    pub verdict: Verdict,
+}
+
+/// A packet at work on a core.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job<'a> {
+    /// When this part of the work begins.
+    pub now: Time,
+    /// The core's queue.
+    pub core: QueueId,
+    /// How the packet was received.
+    pub rx: RxMeta,
+    /// How often it was handed to another processor.
+    pub hops: u8,
+    /// What work takes.
+    pub costs: &'a HostCosts,
 }
 
 /// What is attached to a hook: programs as they run (xlated), the first of which is called, and their maps.
@@ -109,22 +153,26 @@ pub struct HookCounters {
     pub host_instructions: u64,
     /// Lines they printed.
     pub printed: u64,
-    /// Copies of packets they sent, which are not put on wires.
+    /// Copies of packets they sent.
     pub copies: u64,
 }
 
 /// Programs at the host's hooks, with their maps.
 pub struct Hooks {
-    engine: Engine,
+    pub(super) engine: Engine,
     xdp: Option<Hook>,
     tc: Option<Hook>,
     /// By program of the engine.
     weights: Vec<Weights>,
     map_costs: Vec<MapCost>,
     cores: Vec<Core>,
-    ports: u8,
-    network: Arc<Network>,
-    counters: HookCounters,
+    pub(super) ports: u8,
+    pub(super) network: Arc<Network>,
+    pub(super) counters: HookCounters,
+    /// Where the last program behind a redirect asked for the packet to go.
+    pub(super) behind: Option<Redirect>,
+    /// Copies that the last run sent.
+    pub(super) copies: SentCopies,
 }
 
 /// Bytes of an Ethernet header.
@@ -204,7 +252,8 @@ impl Hooks {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(core)) | 1,
         };
         let cores = (0..cores).map(core).collect();
-        Ok(Self { engine, xdp, tc, weights, map_costs, cores, ports, network, counters: HookCounters::default() })
+        let (counters, copies) = (HookCounters::default(), SentCopies::default());
+        Ok(Self { engine, xdp, tc, weights, map_costs, cores, ports, network, counters, behind: None, copies })
     }
 
     /// Counts of what programs did.
@@ -243,6 +292,10 @@ impl Hooks {
             Some(Content::Program(at)) => {
                 let program = hook.programs.get(*at).ok_or(Errno::EBADF)?;
                 Some(order.bytes(program.reference()).to_vec())
+            }
+            Some(Content::Behind { word, program }) => {
+                let program = hook.programs.get(*program).ok_or(Errno::EBADF)?;
+                Some([order.bytes(*word), order.bytes(program.reference())].concat())
             }
             Some(Content::Map(at)) => {
                 let map = hook.maps.get(*at).ok_or(Errno::EBADF)?;
@@ -286,7 +339,7 @@ impl Hooks {
                 cpu: u32::from(queue.0) % self.engine.config().cpus,
                 network: &self.network,
                 printed: 0,
-                copies: 0,
+                copies: &mut self.copies,
             };
             let Some((_, outcome)) = self.engine.fire_timer(now.ns(), &mut env, &mut NoObserver) else { break };
             self.counters.bpf_instructions += outcome.retired;
@@ -310,14 +363,12 @@ impl Hooks {
         let mut cost = costs.rx_packet + self.timers(now, queue, costs);
         let mut touched = 0;
         let mut metadata = Vec::new();
-        let done = |verdict, cost| Processed { verdict, cost };
         if let Some(hook) = &self.xdp {
             cost += costs.xdp_call;
             let context = ContextInput::Xdp(XdpFields {
                 ingress_ifindex: FIRST_IFINDEX + u32::from(meta.port.0),
                 rx_queue_index: u32::from(queue.0) % self.cores.len().max(1) as u32,
-                egress_ifindex: 0,
-                meta: 0,
+                ..XdpFields::default()
             });
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
             let run = Run { now: now + cost, queue, context, costs };
@@ -328,52 +379,75 @@ impl Hooks {
                     take_packet(frame, &self.engine);
                     metadata.extend_from_slice(self.engine.metadata());
                 }
-                Decision::End(fate) => return done(Verdict::End(fate), cost),
+                Decision::End(fate) => return Processed::new(Verdict::End(fate), cost),
                 Decision::Back => {
                     take_packet(frame, &self.engine);
-                    return done(Verdict::Send { by: Sent::Xdp, port: meta.port }, cost + costs.xdp_tx);
+                    return Processed::new(Verdict::Send { by: Sent::Xdp, port: meta.port }, cost + costs.xdp_tx);
                 }
                 Decision::Redirect => {
-                    take_packet(frame, &self.engine);
-                    let packet = (&mut frame.bytes, ETH_HLEN);
-                    let verdict =
-                        redirected(&self.engine, &self.network, outcome.redirect, Sent::Xdp, self.ports, packet);
-                    let more = if matches!(verdict, Verdict::Send { .. }) { costs.xdp_tx } else { Time::ZERO };
-                    return done(verdict, cost + more);
+                    let job = Job { now: now + cost, core: queue, rx: *meta, hops: 0, costs };
+                    return self.xdp_redirect(job, outcome.redirect, frame).after(cost);
                 }
             }
         }
-        cost += costs.skb_build + costs.skb_receive;
+        let job = Job { now: now + cost, core: queue, rx: *meta, hops: 0, costs };
+        self.skb(job, frame, metadata, touched, Fate::Delivered).after(cost)
+    }
+
+    /// Takes a packet through the hooks behind its skb, to the stack, where `delivered` is its fate.
+    pub(super) fn skb(
+        &mut self,
+        job: Job<'_>,
+        frame: &mut Frame,
+        mut metadata: Vec<u8>,
+        mut touched: u128,
+        delivered: Fate,
+    ) -> Processed {
+        let Job { now, core, rx, costs, .. } = job;
+        let mut done = Processed::new(Verdict::End(delivered), costs.skb_build + costs.skb_receive);
         if let Some(hook) = &self.tc {
-            cost += costs.tc_call;
+            done.cost += costs.tc_call;
+            let order = self.engine.config().byte_order;
             let tag = vlan::take_outer(&mut frame.bytes);
-            let fields = skb_fields(self.engine.config().byte_order, &frame.bytes, tag, queue, meta);
-            let context = ContextInput::Skb(SkbFields { meta: metadata.len() as u32, ..fields });
+            let fields = skb_fields(order, &frame.bytes, tag, core, &rx);
+            // What comes from another processor remembers no queue.
+            let queue_mapping = if delivered == Fate::ToCpu { 0 } else { fields.queue_mapping };
+            let context = ContextInput::Skb(SkbFields { meta: metadata.len() as u32, queue_mapping, ..fields });
             metadata.extend_from_slice(&frame.bytes);
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
-            let run = Run { now: now + cost, queue, context, costs };
+            let run = Run { now: now + done.cost, queue: core, context, costs };
             let (outcome, took) = self.execute(&code, first, run, &mut touched, &metadata);
-            cost += took;
-            match decide_tc(&outcome) {
-                Decision::End(fate) => return done(Verdict::End(fate), cost + costs.skb_free),
-                Decision::Redirect => {
-                    take_packet(frame, &self.engine);
-                    let header = usize::try_from(self.engine.skb_state().network).unwrap_or(ETH_HLEN);
-                    let packet = (&mut frame.bytes, header);
-                    let verdict =
-                        redirected(&self.engine, &self.network, outcome.redirect, Sent::Tc, self.ports, packet);
-                    vlan::put_outer(&mut frame.bytes, tag_of(&self.engine.skb()));
-                    let sent = matches!(verdict, Verdict::Send { .. });
-                    return done(verdict, cost + if sent { costs.skb_transmit } else { costs.skb_free });
-                }
-                Decision::GoOn | Decision::Back => {}
+            done.cost += took;
+            let decision = decide_tc(&outcome);
+            if let Decision::Redirect = decision {
+                take_packet(frame, &self.engine);
+                let header = usize::try_from(self.engine.skb_state().network).unwrap_or(ETH_HLEN);
+                let packet = (&mut frame.bytes, header);
+                done.verdict = redirected(&self.engine, &self.network, outcome.redirect, Sent::Tc, self.ports, packet);
+                vlan::put_outer(&mut frame.bytes, self.engine.skb().tag(order).map(vlan::Tag::from));
             }
+            self.take_copies(&mut done);
+            match decision {
+                Decision::End(fate) => done.verdict = Verdict::End(fate),
+                Decision::Redirect if matches!(done.verdict, Verdict::Send { .. }) => {
+                    done.cost += costs.skb_transmit;
+                    return done;
+                }
+                Decision::Redirect => {}
+                Decision::GoOn | Decision::Back => {
+                    done.cost += costs.stack;
+                    return done;
+                }
+            }
+            done.cost += costs.skb_free;
+            return done;
         }
-        done(Verdict::End(Fate::Delivered), cost + costs.stack)
+        done.cost += costs.stack;
+        done
     }
 
     /// Runs a hook's program: how it ended, and what it took. `touched` are the packet's lines in the first level.
-    fn execute(
+    pub(super) fn execute(
         &mut self,
         code: &Code,
         first: ProgId,
@@ -390,7 +464,7 @@ impl Hooks {
             cpu: u32::from(run.queue.0) % self.engine.config().cpus,
             network: &self.network,
             printed: 0,
-            copies: 0,
+            copies: &mut self.copies,
         };
         let mut pricer = Pricer::new(run.costs, &self.weights, first, &self.map_costs, &mut core.cache, *touched);
         let outcome = self.engine.run(code, RunInput { context: run.context, packet }, &mut env, &mut pricer);
@@ -400,68 +474,25 @@ impl Hooks {
         self.counters.bpf_instructions += outcome.retired;
         self.counters.host_instructions += instructions;
         self.counters.printed += env.printed;
-        self.counters.copies += env.copies;
         (outcome, took)
     }
 }
 
 /// One run of one hook's program.
-struct Run<'a> {
-    now: Time,
-    queue: QueueId,
-    context: ContextInput,
-    costs: &'a HostCosts,
+pub(super) struct Run<'a> {
+    pub now: Time,
+    pub queue: QueueId,
+    pub context: ContextInput,
+    pub costs: &'a HostCosts,
 }
 
-/// The outside of a program on the host.
-struct HostEnv<'a> {
-    now: Time,
-    /// What 1,000 instructions take, in picoseconds.
-    picoseconds: u64,
-    random: &'a mut u64,
-    cpu: u32,
-    network: &'a Network,
-    printed: u64,
-    copies: u64,
-}
-
-impl Env for HostEnv<'_> {
-    fn now_ns(&mut self, retired: u64) -> u64 {
-        (self.now + Time::from_ps(retired.saturating_mul(self.picoseconds) / 1_000)).ns()
-    }
-
-    fn random_u32(&mut self) -> u32 {
-        let x = &mut *self.random;
-        *x ^= *x >> 12;
-        *x ^= *x << 25;
-        *x ^= *x >> 27;
-        (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
-    }
-
-    fn cpu(&self) -> u32 {
-        self.cpu
-    }
-
-    fn network(&self) -> &Network {
-        self.network
-    }
-
-    fn print(&mut self, _line: &[u8]) {
-        self.printed += 1;
-    }
-
-    fn send_copy(&mut self, _ifindex: u32, _ingress: bool, _packet: &[u8]) {
-        self.copies += 1;
-    }
-}
-
-fn take_packet(frame: &mut Frame, engine: &Engine) {
+pub(super) fn take_packet(frame: &mut Frame, engine: &Engine) {
     frame.bytes.clear();
     frame.bytes.extend_from_slice(engine.packet());
 }
 
 /// What a program decided.
-enum Decision {
+pub(super) enum Decision {
     /// The packet goes on its way.
     GoOn,
     /// It ends here.
@@ -472,7 +503,7 @@ enum Decision {
     Redirect,
 }
 
-fn decide_xdp(outcome: &Outcome) -> Decision {
+pub(super) fn decide_xdp(outcome: &Outcome) -> Decision {
     if outcome.fault.is_some() {
         return Decision::End(Fate::XdpAborted);
     }
@@ -495,12 +526,6 @@ fn decide_tc(outcome: &Outcome) -> Decision {
         tc_act::REDIRECT => Decision::Redirect,
         _ => Decision::GoOn,
     }
-}
-
-/// The tag that a program left beside its packet.
-fn tag_of(fields: &SkbFields) -> Option<vlan::Tag> {
-    let protocol = (fields.vlan_proto as u16).swap_bytes();
-    (fields.vlan_present != 0).then_some(vlan::Tag { protocol, tci: fields.vlan_tci as u16 })
 }
 
 /// The skb of a received frame, whose outer VLAN tag has been taken off.

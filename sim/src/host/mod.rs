@@ -1,8 +1,10 @@
 //! The host: receive rings, driver and NAPI, XDP, skb, tc ingress, stack.
 
+mod behind;
 mod cache;
 mod component;
 mod costs;
+mod env;
 mod hooks;
 mod pricer;
 mod profile;
@@ -11,9 +13,12 @@ pub mod user;
 mod vlan;
 pub mod x86;
 
+pub use behind::Handed;
 pub use cache::{Cache, LINE, Level, LevelShape};
-pub use component::{Fate, Host, In, Inner, Out};
+pub use component::{Behind, COPIES, Fate, Host, In, Inner, Out};
 pub use costs::{HelperCosts, HostCosts};
-pub use hooks::{Attachment, FIRST_IFINDEX, HookCounters, Hooks, Place, Processed, Sent, Surroundings, Verdict};
+pub use hooks::{
+    Attachment, FIRST_IFINDEX, HookCounters, Hooks, Parcel, Place, Processed, Sent, Surroundings, Verdict,
+};
 pub use profile::{ByteOrder, HostProfile, NAMES, builtin_value, from_value};
 pub use redirect::network_of_ports;

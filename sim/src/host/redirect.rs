@@ -15,7 +15,7 @@ use super::hooks::{FIRST_IFINDEX, Sent, Verdict};
 /// `BPF_F_INGRESS` of `bpf_redirect`.
 const INGRESS: u64 = 1;
 /// `BPF_F_BROADCAST` of `bpf_redirect_map`.
-const BROADCAST: u64 = 1 << 3;
+pub(super) const BROADCAST: u64 = 1 << 3;
 const ETH_HLEN: usize = 14;
 const VLAN_HLEN: u32 = 4;
 
@@ -36,12 +36,17 @@ pub fn network_of_ports(ports: u8) -> Network {
 }
 
 /// The port behind a device.
-fn port(ifindex: u32, ports: u8) -> Option<PortId> {
+pub(super) fn port(ifindex: u32, ports: u8) -> Option<PortId> {
     let port = ifindex.checked_sub(FIRST_IFINDEX).and_then(|port| u8::try_from(port).ok())?;
     (port < ports).then_some(PortId(port))
 }
 
-/// What becomes of a packet that is redirected. `frame` gets a new link-layer header where the redirect asks for one;
+/// Longest frame that a device's driver takes from XDP.
+pub(super) fn longest(device: &Device) -> u32 {
+    device.mtu.saturating_add(device.header_len() + VLAN_HLEN)
+}
+
+/// What becomes of a packet that is redirected to one device, or to a socket. `frame` gets a new link-layer header where the redirect asks for one;
 /// `header` is where its network header begins.
 pub(super) fn redirected(
     engine: &Engine,
@@ -53,13 +58,10 @@ pub(super) fn redirected(
 ) -> Verdict {
     let end = Verdict::End;
     let Some(target) = target else { return end(Fate::NoDevice) };
-    if let Some((map, _)) = target.map {
-        match engine.maps()[map].kind().holds {
-            Holds::Cpus => return end(Fate::ToCpu),
-            Holds::Sockets => return end(Fate::ToSocket),
-            _ if target.flags & BROADCAST != 0 => return end(Fate::Broadcast),
-            _ => {}
-        }
+    if let Some((map, _)) = target.map
+        && engine.maps()[map].kind().holds == Holds::Sockets
+    {
+        return end(Fate::ToSocket);
     }
     let Some(device) = network.device(target.ifindex) else { return end(Fate::NoDevice) };
     if !device.up {
@@ -83,8 +85,7 @@ pub(super) fn redirected(
         return end(if port.is_some() { Fate::RedirectIngress } else { Fate::ToIngress });
     }
     // The driver's transmit hook takes no more than the device does; a queue discipline sees to that itself.
-    let longest = device.mtu.saturating_add(device.header_len() + VLAN_HLEN);
-    if by == Sent::Xdp && frame.len() as u64 > u64::from(longest) {
+    if by == Sent::Xdp && frame.len() as u64 > u64::from(longest(device)) {
         return end(Fate::TooLong);
     }
     port.map_or(end(Fate::ToVirtual), |port| Verdict::Send { by, port })

@@ -12,6 +12,13 @@ pub enum Content {
     Program(usize),
     /// One of their maps, by its place.
     Map(usize),
+    /// A device or the length of a processor's queue, and one of the programs that runs behind a redirect to it.
+    Behind {
+        /// `ifindex`, or length.
+        word: u32,
+        /// The program's place.
+        program: usize,
+    },
 }
 
 /// An update or a deletion.

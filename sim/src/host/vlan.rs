@@ -16,6 +16,12 @@ pub struct Tag {
     pub tci: u16,
 }
 
+impl From<(u16, u16)> for Tag {
+    fn from((protocol, tci): (u16, u16)) -> Self {
+        Self { protocol, tci }
+    }
+}
+
 /// Takes the outer tag off, if there is one.
 pub fn take_outer(bytes: &mut Vec<u8>) -> Option<Tag> {
     let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));

@@ -6,7 +6,7 @@ use nic_model::des::Time;
 use nic_model::device::{self, LossPlace, PacketId};
 
 use super::Latencies;
-use crate::host::{self, Sent};
+use crate::host::{self, Behind, COPIES, Sent};
 
 /// How a packet ended, in the order of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,10 @@ pub enum Place {
     Xdp,
     /// At the host's tc hook.
     Tc,
+    /// Behind a redirect, on the way to a device.
+    Device,
+    /// Behind a redirect, on another processor.
+    Processor,
 }
 
 /// Where a packet was lost.
@@ -53,6 +57,12 @@ pub enum Loss {
     TooLong,
     /// Nothing is known of the station it was redirected to.
     NoNeighbour,
+    /// As many packets as a processor map's entry allows waited for that processor.
+    CpuQueue,
+    /// Programs of processor maps handed it round.
+    HandedRound,
+    /// It was to go to all devices of a map, and none took it.
+    Nobody,
 }
 
 /// Who has a packet that a redirect did not send out by a port.
@@ -62,8 +72,6 @@ pub enum Taker {
     Cpu,
     /// A socket in user space.
     Socket,
-    /// All devices of a map.
-    Devices,
     /// The other end of a pair of virtual devices.
     Peer,
     /// A virtual device, which has received it.
@@ -79,6 +87,8 @@ impl Place {
             Place::Card => "card program",
             Place::Xdp => "xdp program",
             Place::Tc => "tc program",
+            Place::Device => "devmap program",
+            Place::Processor => "cpumap program",
         }
     }
 }
@@ -98,9 +108,11 @@ impl Fate {
             Fate::Lost(Loss::DeviceDown) => ("lost", "host.redirect-device-down"),
             Fate::Lost(Loss::TooLong) => ("lost", "host.redirect-too-long"),
             Fate::Lost(Loss::NoNeighbour) => ("lost", "host.redirect-no-neighbour"),
+            Fate::Lost(Loss::CpuQueue) => ("lost", "host.cpumap-queue-full"),
+            Fate::Lost(Loss::HandedRound) => ("lost", "host.cpumap-round"),
+            Fate::Lost(Loss::Nobody) => ("lost", "host.broadcast-nobody"),
             Fate::Taken(Taker::Cpu) => ("delivered", "cpumap"),
             Fate::Taken(Taker::Socket) => ("delivered", "xskmap"),
-            Fate::Taken(Taker::Devices) => ("transmitted", "devmap broadcast"),
             Fate::Taken(Taker::Peer) => ("delivered", "peer device"),
             Fate::Taken(Taker::Ingress) => ("delivered", "virtual device"),
             Fate::Taken(Taker::Virtual) => ("transmitted", "virtual device"),
@@ -137,9 +149,13 @@ impl From<host::Fate> for Fate {
             host::Fate::DeviceDown => Fate::Lost(Loss::DeviceDown),
             host::Fate::TooLong => Fate::Lost(Loss::TooLong),
             host::Fate::NoNeighbour => Fate::Lost(Loss::NoNeighbour),
+            host::Fate::CpuQueueFull => Fate::Lost(Loss::CpuQueue),
+            host::Fate::HandedRound => Fate::Lost(Loss::HandedRound),
+            host::Fate::Nobody => Fate::Lost(Loss::Nobody),
+            host::Fate::DroppedBehind(which) => Fate::Dropped(which.into()),
+            host::Fate::AbortedBehind(which) => Fate::Aborted(which.into()),
             host::Fate::ToCpu => Fate::Taken(Taker::Cpu),
             host::Fate::ToSocket => Fate::Taken(Taker::Socket),
-            host::Fate::Broadcast => Fate::Taken(Taker::Devices),
             host::Fate::ToPeer => Fate::Taken(Taker::Peer),
             host::Fate::ToIngress => Fate::Taken(Taker::Ingress),
             host::Fate::ToVirtual => Fate::Taken(Taker::Virtual),
@@ -156,6 +172,15 @@ impl From<Sent> for Place {
     }
 }
 
+impl From<Behind> for Place {
+    fn from(behind: Behind) -> Self {
+        match behind {
+            Behind::Device => Place::Device,
+            Behind::Processor => Place::Processor,
+        }
+    }
+}
+
 /// A packet that has arrived and not ended.
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
@@ -163,18 +188,49 @@ struct InFlight {
     sender: Place,
 }
 
+/// Packets numbered in a row.
+#[derive(Debug, Default)]
+struct Window {
+    /// Packets from number `first` on; the ended ones are empty.
+    open: VecDeque<Option<InFlight>>,
+    first: u64,
+}
+
+impl Window {
+    /// How many there have been.
+    fn count(&self) -> u64 {
+        self.first + self.open.len() as u64
+    }
+
+    fn slot(&mut self, number: u64) -> Option<&mut Option<InFlight>> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.open.get_mut(index)
+    }
+
+    fn take(&mut self, number: u64) -> Option<InFlight> {
+        let flight = self.slot(number)?.take()?;
+        while let Some(None) = self.open.front() {
+            self.open.pop_front();
+            self.first += 1;
+        }
+        Some(flight)
+    }
+}
+
 /// The packets in flight, and what became of the others.
 #[derive(Debug, Default)]
 pub struct Tracker {
-    /// Packets from number `first` on; the ended ones are empty.
-    window: VecDeque<Option<InFlight>>,
-    first: u64,
+    arrived: Window,
+    /// Packets that programs made of others.
+    copies: Window,
+    copies_lost: u64,
     offered_bytes: u64,
     offered_line_bytes: u64,
     first_bit: Option<Time>,
     last_arrival: Time,
     last_end: Time,
     fates: BTreeMap<Fate, (u64, Latencies)>,
+    copy_fates: BTreeMap<Fate, u64>,
     all: Latencies,
     ended: u64,
 }
@@ -182,13 +238,25 @@ pub struct Tracker {
 impl Tracker {
     /// A packet's last bit arrives; `bytes` are its frame's, without FCS, which took `line` to arrive.
     pub fn arrive(&mut self, now: Time, bytes: usize, line: Time) -> PacketId {
-        let id = PacketId(self.first + self.window.len() as u64);
-        self.window.push_back(Some(InFlight { arrived: now, sender: Place::Card }));
+        let id = PacketId(self.arrived.count());
+        self.arrived.open.push_back(Some(InFlight { arrived: now, sender: Place::Card }));
         self.offered_bytes += bytes as u64 + device::FCS;
         self.offered_line_bytes += device::line_bytes(bytes);
         self.first_bit.get_or_insert(now - line);
         self.last_arrival = self.last_arrival.max(now);
         id
+    }
+
+    /// A program has made a packet out of another. Numbers go up from [`COPIES`].
+    pub fn copied(&mut self, now: Time, packet: PacketId) {
+        debug_assert_eq!(packet.0, COPIES.0 + self.copies.count(), "the host numbers copies in their order");
+        self.copies.open.push_back(Some(InFlight { arrived: now, sender: Place::Xdp }));
+    }
+
+    /// Programs made copies that there was no room for.
+    pub fn copies_lost(&mut self, count: u64) {
+        self.copies_lost += count;
+        *self.copy_fates.entry(Fate::Lost(Loss::HostTxRing)).or_default() += count;
     }
 
     /// A hook of the host's has sent the packet.
@@ -208,7 +276,14 @@ impl Tracker {
     /// The packet has ended. A packet that has ended before keeps its first fate and shows up in [`Tracker::audit`].
     pub fn end(&mut self, at: Time, packet: PacketId, fate: Fate) {
         self.ended += 1;
-        let Some(flight) = self.slot(packet).and_then(Option::take) else { return };
+        if let Some(copy) = packet.0.checked_sub(COPIES.0) {
+            if self.copies.take(copy).is_some() {
+                *self.copy_fates.entry(fate).or_default() += 1;
+                self.last_end = self.last_end.max(at);
+            }
+            return;
+        }
+        let Some(flight) = self.arrived.take(packet.0) else { return };
         let latency = at - flight.arrived;
         let (count, latencies) = self.fates.entry(fate).or_default();
         *count += 1;
@@ -217,29 +292,28 @@ impl Tracker {
             self.all.record(latency);
         }
         self.last_end = self.last_end.max(at);
-        while let Some(None) = self.window.front() {
-            self.window.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn slot(&mut self, packet: PacketId) -> Option<&mut Option<InFlight>> {
-        let index = usize::try_from(packet.0.checked_sub(self.first)?).ok()?;
-        self.window.get_mut(index)
     }
 
     fn flight(&mut self, packet: PacketId) -> Option<&mut InFlight> {
-        self.slot(packet)?.as_mut()
+        match packet.0.checked_sub(COPIES.0) {
+            Some(copy) => self.copies.slot(copy)?.as_mut(),
+            None => self.arrived.slot(packet.0)?.as_mut(),
+        }
     }
 
     /// Packets that have arrived.
     pub fn offered(&self) -> u64 {
-        self.first + self.window.len() as u64
+        self.arrived.count()
     }
 
-    /// Packets that have arrived and not ended.
+    /// Packets that have arrived or were made and not ended.
     pub fn open(&self) -> u64 {
-        self.offered().saturating_sub(self.ended)
+        (self.offered() + self.copies.count()).saturating_sub(self.ended)
+    }
+
+    /// What became of the packets that programs made of others, in the order of reports.
+    pub fn copy_fates(&self) -> impl Iterator<Item = (Fate, u64)> {
+        self.copy_fates.iter().map(|(fate, count)| (*fate, *count))
     }
 
     /// Bytes of all that have arrived, with FCS, and with preamble and gap too.
@@ -272,18 +346,24 @@ impl Tracker {
         &self.all
     }
 
-    /// The law of the house: every packet offered has exactly one fate.
+    /// The law of the house: every packet offered has exactly one fate, and so has every packet that a program made of one.
     ///
     /// # Errors
     /// The sums that do not agree, for a report of our own mistake.
     pub fn audit(&self) -> Result<(), String> {
         let fates: u64 = self.fates.values().map(|(count, _)| count).sum();
-        let offered = self.offered();
-        if fates == offered && self.ended == offered {
+        let of_copies = self.copy_fates.values().sum::<u64>() - self.copies_lost;
+        let (offered, copies) = (self.offered(), self.copies.count());
+        if fates == offered && of_copies == copies && self.ended == offered + copies {
             return Ok(());
         }
-        let open = self.window.iter().filter(|slot| slot.is_some()).count();
-        Err(format!("{offered} packets arrived, {fates} have a fate, {} ends were told, {open} are open", self.ended))
+        let open = self.arrived.open.iter().chain(&self.copies.open).filter(|slot| slot.is_some()).count();
+        let copies =
+            if copies > 0 { format!(", {copies} copies were made, {of_copies} have one") } else { String::new() };
+        Err(format!(
+            "{offered} packets arrived, {fates} have a fate{copies}, {} ends were told, {open} are open",
+            self.ended
+        ))
     }
 }
 
@@ -312,6 +392,23 @@ mod tests {
         );
         assert_eq!(tracker.latencies().summary().map(|s| s.count), Some(2));
         assert_eq!(tracker.whole_span(), Time::from_ns(6_067));
+    }
+
+    #[test]
+    fn a_copy_has_a_fate_of_its_own() {
+        let mut tracker = Tracker::default();
+        let id = tracker.arrive(Time::from_us(1), 60, Time::ZERO);
+        let copy = PacketId(COPIES.0);
+        tracker.copied(Time::from_us(2), copy);
+        tracker.copies_lost(3);
+        tracker.end(Time::from_us(2), id, Fate::Delivered);
+        assert!(tracker.audit().unwrap_err().contains("1 copies were made, 0 have one"));
+        tracker.sent(copy, Sent::Xdp);
+        tracker.transmitted(Time::from_us(4), copy);
+        assert_eq!(tracker.audit(), Ok(()));
+        let copies: Vec<_> = tracker.copy_fates().map(|(fate, count)| (fate.names(), count)).collect();
+        assert_eq!(copies, [(("transmitted", "xdp program"), 1), (("lost", "host.tx-ring-full"), 3)]);
+        assert_eq!((tracker.offered(), tracker.fates().count()), (1, 1));
     }
 
     #[test]

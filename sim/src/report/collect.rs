@@ -21,6 +21,11 @@ pub fn fates(tracker: &Tracker) -> (Vec<FateCount>, Vec<FateLatency>) {
             });
         }
     }
+    // Packets that programs made of others are no packets that were offered: their outcomes are others.
+    for (fate, packets) in tracker.copy_fates() {
+        let (outcome, place) = fate.names();
+        counts.push(FateCount { outcome: format!("copy {outcome}"), place: place.into(), packets });
+    }
     (counts, latencies)
 }
 

@@ -157,7 +157,7 @@ pub struct Measured {
 /// Frames of one fate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FateCount {
-    /// `dropped`, `transmitted`, `delivered`, `aborted` or `lost`.
+    /// `dropped`, `transmitted`, `delivered`, `aborted` or `lost`; of what programs made of packets `copy dropped` and so on.
     pub outcome: String,
     /// Where it happened, such as `card program` or `receive ring full`.
     pub place: String,

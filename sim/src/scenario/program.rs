@@ -8,7 +8,7 @@ use bpf::diag::{At, Diagnostic};
 use bpf::insn::Endian;
 use bpf::maps::{Holds, Map};
 use bpf::object::Object;
-use bpf::program::{MapSpec, MapType, ProgType, Program, SlotInit};
+use bpf::program::{Attach, MapSpec, MapType, ProgType, Program, SlotInit};
 use bpf::verifier::{self, Verdict, VerifiedProgram};
 use nic_model::des::Time;
 use nic_model::quantity::Duration;
@@ -70,9 +70,12 @@ struct Group<'a> {
 }
 
 /// What a slot is to hold, by name.
+#[derive(Clone)]
 enum Named {
     Program(String),
     Map(String),
+    /// A device or a queue's length, and the program behind a redirect to it.
+    Behind(u32, String),
 }
 
 impl Group<'_> {
@@ -140,10 +143,32 @@ impl Group<'_> {
         Ok(self.maps.len() - 1)
     }
 
-    fn place_of(&mut self, what: &Named) -> Result<Content, Diagnostic> {
+    /// What a slot of a map is to hold. Linux takes programs only where they were loaded for.
+    fn place_of(&mut self, map: usize, what: &Named) -> Result<Content, Diagnostic> {
+        let main = self.programs.first().map(|(main, _)| (main.program().attach, main.program().frags));
+        let (attach, frags) = main.unwrap_or_default();
+        let (name, wanted) = match what {
+            Named::Map(name) => return Ok(Content::Map(self.map(name)?)),
+            Named::Program(name) => (name, attach),
+            Named::Behind(_, name) => match Map::kind_of(self.maps[map].ty).map(|kind| kind.holds) {
+                Some(Holds::Cpus) => (name, Attach::XdpCpumap),
+                _ => (name, Attach::XdpDevmap),
+            },
+        };
+        let program = self.program(name)?;
+        let found = self.programs[program].0.program();
+        if found.attach != wanted || found.frags != frags {
+            let words = |attach, frags| format!("{}{}", attached(attach), if frags { ", for fragments" } else { "" });
+            let reason = format!("program {name} cannot stand in map `{}`", self.maps[map].name);
+            return Err(Diagnostic::new("scenario-slot", reason)
+                .limit(words(wanted, frags), words(found.attach, found.frags))
+                .help(
+                    "sections xdp, xdp/devmap and xdp/cpumap, and xdp.frags in their place, say what a program is for",
+                ));
+        }
         Ok(match what {
-            Named::Program(name) => Content::Program(self.program(name)?),
-            Named::Map(name) => Content::Map(self.map(name)?),
+            Named::Behind(word, _) => Content::Behind { word: *word, program },
+            _ => Content::Program(program),
         })
     }
 
@@ -152,13 +177,9 @@ impl Group<'_> {
         let mut writes = Vec::new();
         while let Some((map, slot, what)) = (writes.len() < self.initial.len()).then(|| {
             let (map, slot, what) = &self.initial[writes.len()];
-            let what = match what {
-                Named::Program(name) => Named::Program(name.clone()),
-                Named::Map(name) => Named::Map(name.clone()),
-            };
-            (*map, *slot, what)
+            (*map, *slot, what.clone())
         }) {
-            let content = Some(self.place_of(&what)?);
+            let content = Some(self.place_of(map, &what)?);
             writes.push(Write { map, key: order.bytes(slot).to_vec(), content });
         }
         Ok(writes)
@@ -170,6 +191,8 @@ impl Group<'_> {
         let (field, what) = match Map::kind_of(spec.ty).map(|kind| kind.holds) {
             Some(Holds::Programs) => ("program", "a program of the object: {program: NAME}"),
             Some(Holds::Maps) => ("map", "a map of the object: {map: NAME}"),
+            Some(Holds::Devices) if value.get("program").is_some() => return self.behind(map, "ifindex", value),
+            Some(Holds::Cpus) if value.get("program").is_some() => return self.behind(map, "qsize", value),
             _ => return Ok(None),
         };
         let name = match value {
@@ -181,7 +204,21 @@ impl Group<'_> {
             return Err(Diagnostic::new("scenario-slot", reason));
         };
         let named = if field == "program" { Named::Program(name.to_owned()) } else { Named::Map(name.to_owned()) };
-        self.place_of(&named).map(Some)
+        self.place_of(map, &named).map(Some)
+    }
+
+    /// A device or the length of a queue, with a program.
+    fn behind(&mut self, map: usize, field: &str, value: &Value) -> Result<Option<Content>, Diagnostic> {
+        let word = value.get(field).and_then(Value::as_u64).and_then(|word| u32::try_from(word).ok());
+        let name = value.get("program").and_then(Value::as_str);
+        let few = value.as_mapping().is_some_and(|fields| fields.len() == 2);
+        let (Some(word), Some(name), true) = (word, name, few && self.maps[map].value_size == 8) else {
+            let map = &self.maps[map];
+            let reason = format!("a value of map `{}` with a program is {{{field}: NUMBER, program: NAME}}", map.name);
+            return Err(Diagnostic::new("scenario-slot", reason)
+                .limit("value_size of 8", format!("value_size of {}", map.value_size)));
+        };
+        self.place_of(map, &Named::Behind(word, name.to_owned())).map(Some)
     }
 }
 
@@ -208,6 +245,13 @@ impl Checker {
             };
             let reason = format!("the object is {has}, and the host is not");
             return Err(self.wrong("scenario-byte-order", &at("object"), reason).help(help));
+        }
+        if main.attach != Attach::Hook {
+            let reason = format!("program {} runs at no hook", main.name);
+            return Err(self
+                .wrong("scenario-program-type", &at(field), reason)
+                .limit(attached(Attach::Hook), attached(main.attach))
+                .help("name it in an entry of a device or processor map, behind a program that redirects"));
         }
         let order = main.byte_order;
         let mut group = Group { object: &object, ty, programs: Vec::new(), maps: Vec::new(), initial: Vec::new() };
@@ -343,6 +387,14 @@ impl Checker {
         }
         actions.sort_by_key(|action| action.at);
         Ok(actions)
+    }
+}
+
+fn attached(attach: Attach) -> &'static str {
+    match attach {
+        Attach::Hook => "a program for a hook",
+        Attach::XdpDevmap => "a program for entries of device maps",
+        Attach::XdpCpumap => "a program for entries of processor maps",
     }
 }
 

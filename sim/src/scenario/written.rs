@@ -144,7 +144,8 @@ pub struct MapContents {
 pub struct Entry {
     /// The key.
     pub key: serde_yaml::Value,
-    /// The value. Of an array of programs or of maps it is `{program: NAME}` or `{map: NAME}`, of the same object.
+    /// The value. Of an array of programs or of maps it is `{program: NAME}` or `{map: NAME}`, of the same
+    /// object; of devices and processors with programs `{ifindex: N, program: NAME}` and `{qsize: N, program: NAME}`.
     pub value: serde_yaml::Value,
 }
 

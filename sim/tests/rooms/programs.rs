@@ -151,3 +151,10 @@ fn steer() {
 fn steer_in_linux() {
     linux::agree(Case { scenario: "steer", program: "tc_steer", blank: &[], instead: &[] });
 }
+
+/// What Linux makes of redirects and the programs behind them is held by `kernel::redirects` of `bpf`: its test runs send
+/// nothing.
+#[test]
+fn fanout() {
+    checked("fanout");
+}

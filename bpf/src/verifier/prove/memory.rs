@@ -316,7 +316,7 @@ fn context(setting: Setting<'_>, ptr: &Value, access: &Access) -> Proof {
     unmoved(access.base, ptr)?;
     let write = access.dir == Direction::Write;
     let wanted = CtxAccess { off: access.off, size: access.size, write, sign_extends: access.sign_extends };
-    match ctx::access(setting.program.ty, setting.options.device_bound, wanted) {
+    match ctx::access(setting.program.ty, setting.program.attach, setting.options.device_bound, wanted) {
         Some(_) => Ok(()),
         None => Err(Stop::denied(
             Class::Field,

@@ -27,7 +27,9 @@ impl Walk<'_> {
             Kind::Ctx => {
                 let access = CtxAccess { off, size: bytes, write: false, sign_extends: sext };
                 let setting = self.setting;
-                match ctx::access(setting.program.ty, setting.options.device_bound, access).map(|f| f.holds) {
+                match ctx::access(setting.program.ty, setting.program.attach, setting.options.device_bound, access)
+                    .map(|f| f.holds)
+                {
                     Some(Holds::Pointer(kind)) => Value::pointer(kind),
                     Some(Holds::Socket) => {
                         Value { id: self.fresh_id(), ..Value::pointer(Kind::SockOrNull(SockKind::Common)) }
