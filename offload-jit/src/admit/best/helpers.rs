@@ -30,6 +30,7 @@ use OnCard::{AdjustHead, AdjustTail, MapDoor, Not, Random, Routine};
 const SOCKETS: &str = "sockets are the host's";
 const GROUPS: &str = "control groups are the host's";
 const CALLBACKS: &str = "the firmware's routines do not call back into the program";
+const DYNAMIC: &str = "the firmware's routines know no dynamic pointers";
 const TIMERS: &str = "the card has no timers that call programs";
 const COPIES: &str = "the card does not send copies of a packet that goes on";
 const STACK: &str = "what it tells or sets is the host's stack's";
@@ -141,6 +142,13 @@ static ROWS: [(&str, OnCard); HELPERS.len()] = [
     row("xdp_store_bytes", Routine(None)),
     row("skb_set_tstamp", Not(STACK)),
     row("map_lookup_percpu_elem", Routine(None)),
+    row("dynptr_from_mem", Not(DYNAMIC)),
+    row("ringbuf_reserve_dynptr", Not(DYNAMIC)),
+    row("ringbuf_submit_dynptr", Not(DYNAMIC)),
+    row("ringbuf_discard_dynptr", Not(DYNAMIC)),
+    row("dynptr_read", Not(DYNAMIC)),
+    row("dynptr_write", Not(DYNAMIC)),
+    row("dynptr_data", Not(DYNAMIC)),
     row("tcp_raw_gen_syncookie_ipv4", Routine(None)),
     row("tcp_raw_gen_syncookie_ipv6", Routine(None)),
     row("tcp_raw_check_syncookie_ipv4", Routine(None)),
