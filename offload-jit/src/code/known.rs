@@ -206,7 +206,7 @@ impl State {
 }
 
 /// The constant of an `immed`.
-fn constant(op: &Immed) -> u32 {
+pub(super) fn constant(op: &Immed) -> u32 {
     let shift = match op.shift {
         ImmedShift::None => 0,
         ImmedShift::One => 8,
@@ -229,12 +229,12 @@ fn bytes(mask: u8) -> u32 {
 }
 
 /// Whether an instruction takes the value of a local CSR that the one before it read.
-fn takes_csr(before: Option<&Inst>) -> bool {
+pub(super) fn takes_csr(before: Option<&Inst>) -> bool {
     matches!(before.map(|inst| &inst.op), Some(Op::CsrRead(_)))
 }
 
 /// An address that is filled in later is no constant.
-fn is_open(inst: &Inst) -> bool {
+pub(super) fn is_open(inst: &Inst) -> bool {
     inst.goal.is_some() && matches!(inst.op, Op::Immed(_) | Op::ImmedW(_))
 }
 

@@ -5,26 +5,30 @@
 //!
 //! | pass | what it does |
 //! |---|---|
+//! | `pointers` | local memory pointers that stand where they are wanted are not set again |
 //! | `flow` | jumps to jumps go straight, jumps to the next instruction and what nothing reaches go, blocks join |
 //! | `known` | bits that are known wherever control comes from: constants into operands, tests that are decided |
 //! | `copies` | a copy's readers read the original |
 //! | `dead` | what nobody reads is not computed: the upper halves most of all |
 //! | `fuse` | a test and its branch become one |
 //! | `banks` | a value is written to the bank it is read from only |
+//! | `early` | local memory pointers are set before instructions that may as well run behind |
 //! | `delay` | three instructions between setting a local memory pointer and using it |
 //! | `slots` | deferred slots of branches are filled from before them |
 //!
-//! The first five run until nothing gets shorter; the last three once, and in this order, for they place instructions.
+//! The order is that of `stages`. The last four run once, and in this order, for they place instructions.
 
 mod banks;
 mod bits;
 mod copies;
 mod dead;
 mod delay;
+mod early;
 mod flow;
 mod fuse;
 mod known;
 mod mirror;
+mod pointers;
 mod slots;
 mod stages;
 mod touch;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Code, Hint, banks, copies, dead, delay, flow, fuse, known, slots};
+use super::{Code, Hint, banks, copies, dead, delay, early, flow, fuse, known, pointers, slots};
 
 /// What the passes are told of the program.
 pub(crate) struct Given<'a> {
@@ -37,7 +37,19 @@ const DEAD: Pass = Pass { name: "dead", run: |code, _| dead::remove(code) };
 /// All of it. Behind the second stage nothing may ask for what is known of the program's registers: there an instruction
 /// reads an original where the program reads a copy, and what was known was said of the copy.
 pub(super) const STAGES: &[Stage] = &[
-    Stage { passes: &[FLOW], rounds: 1 },
+    Stage {
+        passes: &[
+            FLOW,
+            Pass {
+                name: "pointers",
+                run: |code, _| {
+                    pointers::share(code);
+                    pointers::drop_needless(code);
+                },
+            },
+        ],
+        rounds: 1,
+    },
     Stage {
         passes: &[
             Pass { name: "known", run: |code, given| known::simplify(code, given.hints, given.verdict) },
@@ -63,6 +75,7 @@ pub(super) const STAGES: &[Stage] = &[
     Stage {
         passes: &[
             Pass { name: "banks", run: |code, _| banks::unmirror(code) },
+            Pass { name: "early", run: |code, _| early::hoist(code) },
             Pass { name: "delay", run: |code, _| delay::wait_for_pointers(code) },
             Pass { name: "slots", run: |code, _| slots::fill(code) },
         ],

@@ -35,7 +35,7 @@ struct Row {
 }
 
 /// Objects below a directory, in order.
-fn objects(dir: &Path, found: &mut Vec<PathBuf>) {
+pub fn objects(dir: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
@@ -48,7 +48,7 @@ fn objects(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn verified(program: Program) -> Option<VerifiedProgram> {
+pub fn verified(program: Program) -> Option<VerifiedProgram> {
     [false, true].into_iter().find_map(|device_bound| {
         match verifier::verify(program.clone(), &Options { device_bound, ..Options::default() }) {
             Verdict::Accepted(verified) => Some(verified),
