@@ -36,7 +36,6 @@ const COPIES: &str = "the card does not send copies of a packet that goes on";
 const STACK: &str = "what it tells or sets is the host's stack's";
 const TAGS: &str = "the card keeps tags in the packet, not beside it";
 const TUNNELS: &str = "the card keeps no options of tunnels";
-const DYNAMIC: &str = "the card does not keep dynamic pointers, which helpers alone may read and write";
 /// What stands between lock and unlock is steps of its own here, and contexts take turns at them.
 const LOCKS: &str = "a lock would protect nothing from the card's other contexts";
 
