@@ -39,7 +39,7 @@ fn the_open_card_takes_all_this_project_has_and_no_more() {
     for row in &bpf::helpers::HELPERS {
         assert!(c.takes_helper(row.id));
     }
-    assert!(!c.takes_helper(200) && !c.takes_helper(9_999));
+    assert!(!c.takes_helper(4) && !c.takes_helper(9_999));
     for kind in &bpf::maps::KINDS {
         assert!(c.takes_map(kind.ty));
     }
