@@ -1,7 +1,7 @@
 //! Reads every object under a directory and prints one line for each: what it holds, or why it is refused; then a
 //! summary. Programs whose type is not said or not supported are put together as if it were XDP: only the loader is
 //! asked here. Behind that the share of XDP and of tc programs whose every helper and kind of map is there, and what the
-//! others miss.
+//! others miss; a program that cannot be put together misses what its refusal says.
 //!
 //!     cargo run -p bpf --example objects -- DIRECTORY
 
@@ -33,7 +33,7 @@ struct Read {
     /// Programs of types that are not supported, and such as do not say theirs.
     other: usize,
     maps: usize,
-    /// Of each program that is whole: whether it is XDP, and what it uses that is not there.
+    /// Of each XDP and tc program: whether it is XDP, and what it uses that is not there.
     missing: Vec<(bool, BTreeSet<String>)>,
     refused: Vec<(String, Diagnostic)>,
 }
@@ -51,7 +51,15 @@ fn read(bytes: &[u8]) -> Result<Read, Diagnostic> {
         let known = matches!(entry.ty, TypeGuess::Known(_));
         read.other += usize::from(!known);
         match object.program(Some(&entry.name), (!known).then_some(ProgType::Xdp)) {
-            Err(why) => read.refused.push((entry.name.clone(), why)),
+            Err(why) => {
+                if let TypeGuess::Known(ty) = entry.ty
+                    && ty != ProgType::SocketFilter
+                {
+                    read.missing
+                        .push((ty == ProgType::Xdp, BTreeSet::from([format!("a whole object ({})", why.code)])));
+                }
+                read.refused.push((entry.name.clone(), why));
+            }
             Ok(program) if known && program.ty != ProgType::SocketFilter => {
                 read.missing.push((program.ty == ProgType::Xdp, missing(&program)));
             }
