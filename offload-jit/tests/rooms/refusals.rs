@@ -331,3 +331,34 @@ fn an_instruction_is_named_with_its_text() {
     assert!(found[0].to_string().contains("At: 0: call bpf_ktime_get_ns#5"), "{}", found[0]);
     assert_eq!(found[0].slot(), Some(0));
 }
+
+#[test]
+fn faults_of_the_driver_are_noted_where_they_show() {
+    let by = |op, reg| looked_up(&[load(Size::D, R::R8, R::R0, 0), alu_reg(op, R::R7, reg)]);
+    let below = |op, reg, limit| {
+        let masked = alu(AluOp::And, reg, limit);
+        looked_up(&[load(Size::D, R::R8, R::R0, 0), masked, alu_reg(op, R::R7, reg)])
+    };
+    let cases: [(&str, Vec<Insn>, Option<&str>); 9] = [
+        ("right by itself", by(AluOp::Rsh, R::R7), Some("right-shift-by-itself")),
+        ("right by itself, signed", by(AluOp::Arsh, R::R7), Some("right-shift-by-itself")),
+        ("right by itself, of 32 bits", below(AluOp::Rsh, R::R7, 63), None),
+        ("right by another", by(AluOp::Rsh, R::R8), None),
+        ("signed, by what may be negative", by(AluOp::Arsh, R::R8), Some("amounts-sign")),
+        ("signed, by what may not", below(AluOp::Arsh, R::R8, 63), None),
+        ("left by what may be 0", below(AluOp::Lsh, R::R8, 63), Some("left-shift-by-zero")),
+        ("-2^31", looked_up(&[alu(AluOp::Add, R::R7, i32::MIN)]), Some("least-constant")),
+        ("-2^31 and 1", looked_up(&[alu(AluOp::Add, R::R7, i32::MIN + 1)]), None),
+    ];
+    let options = Options { device_bound: true, constant_array_keys: false, ..Options::default() };
+    for (what, insns, code) in cases {
+        let Verdict::Accepted(verified) = verifier::verify(xdp(insns), &options) else {
+            panic!("{what}: not accepted")
+        };
+        let image = compile(&verified, &Facts::of(&verified), &agilio(), Mode::Driver)
+            .unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        let codes: Vec<&str> =
+            image.notes().iter().map(|note| note.fault.code()).filter(|c| *c != "unseen-range").collect();
+        assert_eq!(codes, Vec::from_iter(code), "{what}");
+    }
+}
