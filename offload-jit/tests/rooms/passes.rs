@@ -136,16 +136,35 @@ fn sum(rows: &[Row]) -> (usize, usize) {
     (rows.iter().map(|row| row.gains.words).sum(), rows.iter().map(|row| row.driver).sum())
 }
 
+/// Holds the table of `docs/passes.md` against the programs of the scenarios; with `BLESS` set, writes it.
+fn documented(rows: &[Row]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/passes.md");
+    let text = std::fs::read_to_string(&path).expect("it is part of the project");
+    let begin = text.find("| program |").expect("a table");
+    let end = begin + text[begin..].find("\n\n").expect("a line behind the table") + 1;
+    let now = table(rows);
+    if std::env::var_os("BLESS").is_some() {
+        let text = format!("{}{now}{}", &text[..begin], &text[end..]);
+        std::fs::write(&path, text).expect("the project can be written");
+    } else {
+        assert_eq!(text[begin..end], now, "docs/passes.md says otherwise; set BLESS to write it anew");
+    }
+}
+
 #[test]
 fn passes_bring_what_is_asked() {
     let card = common::generous_card();
     let mut paths = Vec::new();
     objects(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs"), &mut paths);
-    if let Some(dir) = std::env::var_os("OBJECTS") {
-        objects(Path::new(&dir), &mut paths);
+    let others = std::env::var_os("OBJECTS");
+    if let Some(dir) = &others {
+        objects(Path::new(dir), &mut paths);
     }
     let mut seen = BTreeSet::new();
     let real: Vec<Row> = paths.iter().flat_map(|path| rows(path, &card, &mut seen)).collect();
+    if others.is_none() {
+        documented(&real);
+    }
     let generated: Vec<Row> = (0..GENERATED)
         .filter_map(|seed| {
             let program = verified(generate::program(seed, false))?;
