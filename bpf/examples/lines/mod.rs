@@ -5,4 +5,5 @@
 pub mod answer;
 pub mod case;
 pub mod context;
+pub mod door;
 pub mod json;

@@ -2,10 +2,10 @@
 //!
 //! `fuzz/` drives the same bodies with new inputs; `CONTRIBUTING.md` says how.
 
-use std::path::Path;
-
 #[path = "../fuzz/classic.rs"]
 mod classic;
+#[path = "../fuzz/corpus.rs"]
+mod corpus;
 #[path = "../fuzz/instructions.rs"]
 mod instructions;
 #[path = "../fuzz/objects.rs"]
@@ -13,23 +13,8 @@ mod objects;
 #[path = "../fuzz/pins.rs"]
 mod pins;
 
-/// Most bytes that the corpus of one target may have.
-const LARGEST: usize = 200 << 10;
-
 fn replay(name: &str, check: impl Fn(&[u8])) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzz").join(name);
-    let mut files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "{name} has no corpus");
-    let mut bytes = 0;
-    for file in files {
-        let input = std::fs::read(&file).unwrap();
-        bytes += input.len();
-        // Named where a panic's message can be seen beside it.
-        println!("{}", file.display());
-        check(&input);
-    }
-    assert!(bytes <= LARGEST, "{name}: {bytes} bytes, minimise the corpus");
+    corpus::replay(env!("CARGO_MANIFEST_DIR"), name, check);
 }
 
 #[test]

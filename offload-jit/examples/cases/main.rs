@@ -17,15 +17,12 @@ mod answer;
 mod bench;
 mod loaded;
 
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use answer::{Setting, answer};
-use lines::answer::Judged;
+use answer::{Recorded, Setting, answer};
+use lines::door::{answer_all, refused};
 use nic_model::profile::{self, CardProfile};
 use offload_jit::Mode;
-use serde_json::{Map, Value, json};
 
 const USAGE: &str = "usage: cases FILE --card NAME|FILE [--mode driver|best] [--log 0|1|2]";
 
@@ -68,67 +65,10 @@ fn read_card(name: &str) -> Result<CardProfile, String> {
     profile::builtin(name).map_err(|d| d.to_string())
 }
 
-#[derive(Default)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
-}
-
 fn main() -> ExitCode {
-    match arguments().and_then(|args| all(&args)) {
-        Ok(tally) => {
-            eprintln!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
-            if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn all(args: &Args) -> Result<Tally, String> {
-    let reader: Box<dyn BufRead> = match args.file.as_str() {
-        "-" => Box::new(BufReader::new(std::io::stdin())),
-        path => Box::new(BufReader::new(std::fs::File::open(path).map_err(|e| format!("{path}: {e}"))?)),
+    let args = match arguments() {
+        Ok(args) => args,
+        Err(why) => return refused(&why),
     };
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut tally = Tally::default();
-    for line in reader.split(b'\n') {
-        let line = line.map_err(|e| format!("{}: {e}", args.file))?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let (answer, judged) = one(&line, &args.setting);
-        match judged {
-            Judged::Passed => tally.passed += 1,
-            Judged::Skipped => tally.skipped += 1,
-            Judged::Failed(why) => {
-                tally.failed += 1;
-                eprintln!("{}: {why}", answer.get("name").and_then(Value::as_str).unwrap_or_default());
-            }
-        }
-        writeln!(out, "{}", Value::Object(answer)).map_err(|e| format!("standard output: {e}"))?;
-    }
-    out.flush().map_err(|e| format!("standard output: {e}"))?;
-    Ok(tally)
-}
-
-/// A case of somebody else's must not end those behind it, not even by a mistake of ours.
-fn one(line: &[u8], setting: &Setting) -> (Map<String, Value>, Judged) {
-    let mut name = Value::Null;
-    let answered = serde_json::from_slice::<Value>(line).map_err(|e| format!("JSON: {e}")).and_then(|line| {
-        name = line.get("name").cloned().unwrap_or_default();
-        let case = lines::case::parse(&line)?;
-        let recorded = answer::Recorded::parse(&line)?;
-        let done = catch_unwind(AssertUnwindSafe(|| answer(&case, &recorded, setting)));
-        done.map_err(|_| "a mistake of ours: this case ended in a panic".to_owned())
-    });
-    answered.unwrap_or_else(|why| {
-        let mut answer = Map::new();
-        answer.insert("name".to_owned(), name);
-        answer.insert("error".to_owned(), json!(why));
-        (answer, Judged::Failed(why))
-    })
+    answer_all(&args.file, |case, line| Ok(answer(case, &Recorded::parse(line)?, &args.setting)))
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 use sim::bpftool::{Answer, Session, map, prog, tree};
 use sim::state;
 
+#[path = "../../../bpf/tests/fuzz/corpus.rs"]
+mod corpus;
 #[path = "../fuzz/state.rs"]
 mod fuzz;
 
@@ -178,14 +180,7 @@ fn states_that_are_none_are_refused() {
 
 #[test]
 fn the_corpus_passes() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzz/state");
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "the corpus is there");
-    for file in files {
-        println!("{}", file.display());
-        fuzz::text(&std::fs::read(file).unwrap());
-    }
+    corpus::replay(env!("CARGO_MANIFEST_DIR"), "state", fuzz::text);
 }
 
 /// The running kernel's tool, in a bpf file system of the test's own that goes with it.
