@@ -61,6 +61,10 @@ impl Errno {
     pub const EOPNOTSUPP: Errno = Errno(95);
     /// Input or output error: a file that cannot be opened.
     pub const EIO: Errno = Errno(5);
+    /// The descriptor, or what a card is told instead of one, is in a bad state.
+    pub const EBADFD: Errno = Errno(77);
+    /// No answer came in time.
+    pub const ETIMEDOUT: Errno = Errno(110);
     /// Another mount.
     pub const EXDEV: Errno = Errno(18);
     /// Not a directory.
@@ -107,6 +111,8 @@ impl Errno {
             Errno::EPROTONOSUPPORT => "EPROTONOSUPPORT",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
             Errno::EIO => "EIO",
+            Errno::EBADFD => "EBADFD",
+            Errno::ETIMEDOUT => "ETIMEDOUT",
             Errno::EXDEV => "EXDEV",
             Errno::ENOTDIR => "ENOTDIR",
             Errno::EISDIR => "EISDIR",

@@ -16,7 +16,8 @@ use nic_model::quantity::{Bytes, Duration};
 use offload_jit::{Firmware, Image, MapPlacement, Mode, Note};
 
 use crate::contents::{map_result, preload_refused};
-use crate::host::user::{Content, Write};
+use crate::host::control::{CardTable, Operation, Verb};
+use crate::host::user::{Act, Action, Content, Write, value_for_user};
 use crate::measure::Tracker;
 use crate::report::{CardNote, MapResult, Refusal, Resource, Work};
 use crate::scenario::LoadedProgram;
@@ -34,6 +35,8 @@ pub struct Offloaded {
     pub atomic_words: Vec<Vec<u32>>,
     /// What its instructions do otherwise than on the host.
     pub notes: Vec<CardNote>,
+    /// What user space does to its maps; those by their places in `maps`.
+    pub operations: Vec<Operation>,
 }
 
 /// A card of that profile, with nothing on it.
@@ -77,13 +80,13 @@ pub fn offload(
             }
         }
     }
-    refusals.extend(actions(program).as_ref().map(refusal));
+    refusals.extend(actions(program, &named).as_ref().map(refusal));
     refusals.extend(readers(program).as_ref().map(refusal));
     refusals.extend(behind(program).as_ref().map(refusal));
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
-    let numbers = named.numbers(&program.slots);
+    let numbers = named.numbers(program);
     let mut images = Vec::new();
     for (verified, maps, facts) in &group {
         let tables: Vec<u32> = maps.iter().map(|map| numbers.get(map).copied().unwrap_or(0)).collect();
@@ -92,7 +95,7 @@ pub fn offload(
             Err(reasons) => return Ok(Err(reasons.iter().map(|r| refusal(&r.diagnostic)).collect())),
         }
     }
-    let (maps, atomic_words) = create_maps(device, program, &named, &images, &group)?;
+    let Created { maps, atomic_words, operations } = create_maps(device, program, &named, &images, &group)?;
     let (mut words, mut starts) = (Vec::new(), BTreeMap::new());
     for (number, image) in (1..).zip(&images) {
         let mut doors = doors(device, &maps);
@@ -103,7 +106,7 @@ pub fn offload(
     let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
     device.attach_programs(&ports, &words, &starts)?;
     let notes = images.iter().flat_map(notes).collect();
-    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes }))
+    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes, operations }))
 }
 
 /// A program with the places of its maps.
@@ -132,8 +135,15 @@ impl Named {
     }
 
     /// The card's numbers: maps that live there first, with those that stand in slots of theirs.
-    fn numbers(&mut self, slots: &[Write]) -> BTreeMap<usize, u32> {
-        for write in slots.iter().filter(|write| self.on_card.contains(&write.map)).collect::<Vec<_>>() {
+    fn numbers(&mut self, program: &LoadedProgram) -> BTreeMap<usize, u32> {
+        let later = program.actions.iter().filter_map(|action| match &action.act {
+            Act::Write(write) => Some(write),
+            _ => None,
+        });
+        for write in program.slots.iter().chain(later) {
+            if !self.on_card.contains(&write.map) {
+                continue;
+            }
             if let Some(Content::Map(inner)) = write.content {
                 self.on_card.insert(inner);
             }
@@ -143,14 +153,57 @@ impl Named {
     }
 }
 
-/// What user space does on the host alone: the first of it.
-fn actions(program: &LoadedProgram) -> Option<Diagnostic> {
-    program.actions.first().map(|action| {
-        Diagnostic::new("card-map-actions", "maps on the card are not written while packets flow")
-            .at(At::Named(program.maps[action.write.map].name.clone()))
-            .limit("entries before the first packet", format!("an action at {}", Duration(action.at.ps())))
+/// What user space does that no control message says: the first of it.
+fn actions(program: &LoadedProgram, named: &Named) -> Option<Diagnostic> {
+    let wrong = |action: &Action, reason: &str, limit: &str| {
+        Diagnostic::new("card-map-actions", reason)
+            .at(At::Named(program.maps[action.act.map()].name.clone()))
+            .limit(limit, format!("an action at {}", Duration(action.at.ps())))
             .help("attach the program to a hook of the host, or leave its actions out")
+    };
+    program.actions.iter().find_map(|action| match &action.act {
+        act if !named.on_card.contains(&act.map()) => {
+            Some(wrong(action, "the map is not on the card", "maps that the card holds"))
+        }
+        Act::Write(Write { content: Some(Content::Behind { .. }), .. }) => {
+            Some(wrong(action, "nothing runs behind a redirect on the card", "devices and processors without programs"))
+        }
+        _ => None,
     })
+}
+
+/// What user space does to maps on the card, as the driver's processes do it; maps by their places in `tables`.
+fn operations(device: &mut Device, program: &LoadedProgram, tables: &BTreeMap<usize, TableId>) -> Vec<Operation> {
+    let operation = |action: &Action| {
+        let place = tables.keys().position(|place| *place == action.act.map())?;
+        let map = device.memories().maps().get(tables[&action.act.map()])?.map();
+        let verb = match &action.act {
+            Act::Lookup(_, key) => Verb::Lookup(key.clone()),
+            Act::Dump(_) => Verb::Dump,
+            Act::Write(Write { key, content: None, .. }) => Verb::Delete(key.clone()),
+            Act::Write(Write { key, content: Some(content), .. }) => {
+                let value = match content {
+                    Content::Bytes(value) => value_for_user(map, value),
+                    // Programs have the numbers of their order.
+                    Content::Program(at) => (*at as u32 + 1).to_le_bytes().to_vec(),
+                    Content::Map(at) => tables.get(at)?.0.to_le_bytes().to_vec(),
+                    Content::Behind { .. } => return None,
+                };
+                Verb::Update(key.clone(), value)
+            }
+        };
+        Some(Operation { at: action.at, process: action.process, table: place, verb })
+    };
+    program.actions.iter().filter_map(operation).collect()
+}
+
+/// The maps on the card as the driver knows them.
+pub fn tables(device: &mut Device, offloaded: &Offloaded) -> Vec<CardTable> {
+    let profile = device.profile().clone();
+    let maps = device.memories().maps();
+    let both = offloaded.maps.iter().zip(&offloaded.atomic_words);
+    both.filter_map(|((_, number), words)| Some(CardTable::new(&profile, maps.get(*number)?.map(), number.0, words)))
+        .collect()
 }
 
 /// What would run behind a redirect on the card: the first.
@@ -209,7 +262,12 @@ pub fn refusal(diagnostic: &Diagnostic) -> Refusal {
     }
 }
 
-type Created = (Vec<(MapSpec, TableId)>, Vec<Vec<u32>>);
+/// What [`Offloaded`] says of maps.
+struct Created {
+    maps: Vec<(MapSpec, TableId)>,
+    atomic_words: Vec<Vec<u32>>,
+    operations: Vec<Operation>,
+}
 
 fn create_maps(
     device: &mut Device,
@@ -250,7 +308,8 @@ fn create_maps(
             updated.map_err(|errno| preload_refused(name, &write.key, &errno.to_string()))?;
         }
     }
-    Ok((created, words))
+    let operations = operations(device, program, &tables);
+    Ok(Created { maps: created, atomic_words: words, operations })
 }
 
 /// The firmware's doors as the linker wants them.

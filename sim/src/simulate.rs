@@ -9,8 +9,9 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::capture::Capture;
 use crate::card;
-use crate::contents::{map_result, preload_refused};
-use crate::host::user::{Content, Reader, Write};
+use crate::contents::{map_result, operations, preload_refused};
+use crate::host::control::ControlPlane;
+use crate::host::user::{Action, Content, Reader, Write};
 use crate::host::{Attachment, Hooks, Host, Place, Surroundings};
 use crate::measure::Tracker;
 use crate::progress::Progress;
@@ -21,7 +22,7 @@ use crate::report::{
 use crate::scenario::{LoadedProgram, Scenario, Variant};
 use crate::traffic::TrafficSource;
 use crate::trouble::Trouble;
-use crate::world::{CARD_SOURCES, HOST_SOURCES, UserSpace, World};
+use crate::world::{CARD_SOURCES, CONTROL_SOURCE, HOST_SOURCES, UserSpace, World};
 
 /// Runs every placement of a scenario, `jobs` at a time; what leaves each is kept in files of the directory `capture`.
 ///
@@ -111,18 +112,24 @@ fn variant(
     for (place, program) in on_host {
         let Some(program) = program else { continue };
         preload(&mut hooks, place, program)?;
-        space.actions.extend(program.actions.iter().map(|action| (place, action.clone())));
+        let named = |action: &Action| (place, action.clone(), program.maps[action.act.map()].name.clone());
+        space.actions.extend(program.actions.iter().map(named));
         let reader = |reader: &Reader| (place, *reader, program.maps[reader.map].name.clone());
         space.readers.extend(program.readers.iter().map(reader));
     }
     let host = Host::new(costs, hooks, ports, v.queues, HOST_SOURCES);
+    let tables = loaded.as_ref().map_or(vec![], |loaded| card::tables(&mut device, loaded));
+    if let Some(loaded) = &loaded {
+        space.on_card.clone_from(&loaded.operations);
+    }
+    let plane = ControlPlane::new(scenario.host.control_costs(), tables, CONTROL_SOURCE);
 
     let line = *scenario.nic.mac.rate;
     let sources = scenario.plays.iter().map(|play| Ok((TrafficSource::open(play.clone(), line)?, line)));
     let sources = sources.collect::<Result<Vec<_>, Diagnostic>>()?;
     let rings = space.readers.iter().map(|(place, _, name)| (*place, name.as_str()));
     let capture = capture.map(|directory| Capture::new(directory, &v.name, ports, rings)).transpose()?;
-    let mut world = World::new(device, host, sources, space, capture);
+    let mut world = World::new(device, (host, plane), sources, space, capture);
     let mut told = 0;
     world.run(|packets| {
         progress.advance(packets - told);
@@ -213,6 +220,14 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
             Work { name: "user map writes refused".into(), total: user.refused },
         ]);
     }
+    if world.control().messages() > 0 {
+        let server = world.device().control_counters();
+        work.extend([
+            Work { name: "card control messages".into(), total: server.messages },
+            Work { name: "card control operations".into(), total: server.operations },
+            Work { name: "card control busy ps".into(), total: server.busy.ps() },
+        ]);
+    }
     if v.attach.hooks().iter().filter_map(|(_, name)| *name).any(|name| !scenario.programs[name].readers.is_empty()) {
         work.extend([
             Work { name: "user records read".into(), total: user.records },
@@ -246,6 +261,7 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         latency_by_fate,
         resources,
         work,
+        operations: operations(world.outcomes()),
         maps,
         assumed: assumed(scenario, v),
     }
@@ -254,6 +270,7 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
 /// Values that a placement's result leans on and nobody has documented or measured, by path.
 fn assumed(scenario: &Scenario, v: &Variant) -> Vec<String> {
     let card = provenance(&scenario.nic).into_iter().filter(|p| !p.path.starts_with("capabilities"));
+    let card = card.filter(|p| v.control || p.path != "firmware.control");
     let card = card.map(|p| (format!("nic.{}", p.path), p.kind));
     let host = provenance(&scenario.host).into_iter().filter(|p| v.leans_on(&p.path));
     let host = host.map(|p| (format!("host.{}", p.path), p.kind));

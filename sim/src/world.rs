@@ -8,19 +8,22 @@
 
 use bpf::diag::Diagnostic;
 use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
-use nic_model::device::{self, CardToHost, Device, Frame, PortId};
+use nic_model::device::{self, CardToHost, ControlToHost, Device, Frame, PortId};
 use nic_model::quantity::BitRate;
 use slab::Slab;
 
 use crate::capture::Capture;
-use crate::host::user::{Action, Reader};
+use crate::host::control::{self, ControlPlane, Failure, Operation, Outcome};
+use crate::host::user::{Act, Action, Reader};
 use crate::host::{self, Host, Place};
 use crate::measure::Tracker;
 use crate::traffic::{Arrival, TrafficSource};
 
 /// First event source of each part. Traffic comes first, then the host's queues, then the card's parts.
 pub const TRAFFIC_SOURCES: Source = Source(0);
-/// User space comes after the frames of its time, and before the host's queues.
+/// User space comes after the frames of its time, and before the host's queues; the driver of the card's maps with it.
+pub const CONTROL_SOURCE: Source = Source(0xfe);
+/// See [`CONTROL_SOURCE`].
 const USER_SOURCE: Source = Source(0xff);
 /// See [`TRAFFIC_SOURCES`].
 pub const HOST_SOURCES: Source = Source(0x100);
@@ -40,6 +43,12 @@ enum Event {
     Boot,
     /// User space does the action of that number.
     Act(u32),
+    /// The same, to a map on the card.
+    ActOnCard(u32),
+    /// What the driver of the card's maps scheduled for itself.
+    Control(control::Inner),
+    /// Something of the card's about control messages reaches the host; its place among those on their way.
+    ControlCross(u32),
     /// The reader of that number looks at its ring.
     Read(u32),
     /// A message of the card reaches the host; its place among those on their way.
@@ -68,14 +77,19 @@ pub struct World {
     tracker: Tracker,
     /// Messages of the card's on the link.
     crossing: Slab<CardToHost>,
+    control_crossing: Slab<ControlToHost>,
+    plane: ControlPlane,
+    outcomes: Vec<Outcome>,
     capture: Option<Capture>,
 }
 
 /// What user space is to do while packets flow, each with the hook whose maps it is about.
 #[derive(Debug, Clone, Default)]
 pub struct UserSpace {
-    /// What it writes to maps.
-    pub actions: Vec<(Place, Action)>,
+    /// What it does to maps of the host, each with its map's name.
+    pub actions: Vec<(Place, Action, String)>,
+    /// What it does to maps on the card.
+    pub on_card: Vec<Operation>,
     /// What rings it reads, with their names.
     pub readers: Vec<(Place, Reader, String)>,
 }
@@ -97,7 +111,7 @@ impl World {
     /// A world of these parts; each source with the rate of its port's line. What leaves goes into `capture`.
     pub fn new(
         device: Device,
-        host: Host,
+        (host, plane): (Host, ControlPlane),
         sources: Vec<(TrafficSource, BitRate)>,
         space: UserSpace,
         capture: Option<Capture>,
@@ -113,6 +127,9 @@ impl World {
             user: UserCounters::default(),
             tracker: Tracker::default(),
             crossing: Slab::new(),
+            control_crossing: Slab::new(),
+            plane,
+            outcomes: Vec::new(),
             capture,
         }
     }
@@ -126,8 +143,11 @@ impl World {
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
         }
-        for (number, (_, action)) in (0..).zip(&self.space.actions) {
+        for (number, (_, action, _)) in (0..).zip(&self.space.actions) {
             self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
+        }
+        for (number, operation) in (0..).zip(&self.space.on_card) {
+            self.queue.push(operation.at, Priority::Arrival, USER_SOURCE, Event::ActOnCard(number));
         }
         for (number, (_, reader, _)) in (0..).zip(&self.space.readers) {
             self.queue.push(reader.every, Priority::Arrival, USER_SOURCE, Event::Read(number));
@@ -158,10 +178,21 @@ impl World {
                     host.wake(now, event, &mut outbox);
                 }
                 Event::Act(number) => {
-                    let (place, action) = &self.space.actions[number as usize];
-                    let done = self.host.hooks().write(*place, &action.write);
-                    self.user.writes += 1;
-                    self.user.refused += u64::from(done.is_err());
+                    self.act(number, now);
+                }
+                Event::ActOnCard(number) => {
+                    let operation = self.space.on_card[number as usize].clone();
+                    let (plane, mut outbox) = self.plane(now);
+                    plane.handle(now, control::In::Act(operation), &mut outbox);
+                }
+                Event::Control(event) => {
+                    let (plane, mut outbox) = self.plane(now);
+                    plane.wake(now, event, &mut outbox);
+                }
+                Event::ControlCross(message) => {
+                    let message = self.control_crossing.remove(message as usize);
+                    let (plane, mut outbox) = self.plane(now);
+                    plane.handle(now, control::In::Card(message), &mut outbox);
                 }
                 Event::Read(number) => {
                     self.read(number, now);
@@ -184,6 +215,19 @@ impl World {
         }
         progress(self.tracker.offered());
         self.capture.take().map_or(Ok(()), Capture::finish)
+    }
+
+    /// User space does something to a map of the host: at once.
+    fn act(&mut self, number: u32, now: Time) {
+        let (place, action, map) = &self.space.actions[number as usize];
+        let done = self.host.hooks().act(*place, &action.act);
+        if let Act::Write(_) = action.act {
+            self.user.writes += 1;
+            self.user.refused += u64::from(done.is_err());
+        }
+        let result = done.map_err(|errno| Failure { errno, why: "the map refused it".to_owned() });
+        let (map, verb) = (map.clone(), action.act.name());
+        self.outcomes.push(Outcome { map, verb, began: now, ended: now, result });
     }
 
     /// A reader takes all that is in its ring.
@@ -209,14 +253,30 @@ impl World {
 
     /// The card, and where it says what it wants.
     fn card(&mut self, now: Time) -> (&mut Device, CardBox<'_>) {
-        let World { device, queue, tracker, crossing, capture, .. } = self;
-        (device, CardBox { now, queue, tracker, crossing, capture })
+        let World { device, queue, tracker, crossing, control_crossing, capture, .. } = self;
+        (device, CardBox { now, queue, tracker, crossing, control_crossing, capture })
     }
 
     /// The same of the host.
     fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
-        let World { device, host, queue, tracker, crossing, capture, .. } = self;
-        (host, HostBox { card: CardBox { now, queue, tracker, crossing, capture }, device })
+        let World { device, host, queue, tracker, crossing, control_crossing, capture, .. } = self;
+        (host, HostBox { card: CardBox { now, queue, tracker, crossing, control_crossing, capture }, device })
+    }
+
+    /// The same of the driver of the card's maps.
+    fn plane(&mut self, now: Time) -> (&mut ControlPlane, PlaneBox<'_>) {
+        let World { device, plane, queue, tracker, crossing, control_crossing, capture, .. } = self;
+        (plane, PlaneBox { card: CardBox { now, queue, tracker, crossing, control_crossing, capture }, device })
+    }
+
+    /// What came of what user space did to maps, on the host and on the card.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().chain(self.plane.outcomes())
+    }
+
+    /// The driver of the card's maps.
+    pub fn control(&self) -> &ControlPlane {
+        &self.plane
     }
 
     /// What user space did.
@@ -259,6 +319,7 @@ struct CardBox<'a> {
     queue: &'a mut EventQueue<Event>,
     tracker: &'a mut Tracker,
     crossing: &'a mut Slab<CardToHost>,
+    control_crossing: &'a mut Slab<ControlToHost>,
     capture: &'a mut Option<Capture>,
 }
 
@@ -275,6 +336,10 @@ impl Outbox<device::Inner, device::Out> for CardBox<'_> {
             device::Out::Pcie { at, message } => {
                 let number = self.crossing.insert(message) as u32;
                 self.queue.push(at, Priority::Arrival, source, Event::Cross(number));
+            }
+            device::Out::Control { at, message } => {
+                let number = self.control_crossing.insert(message) as u32;
+                self.queue.push(at, Priority::Arrival, source, Event::ControlCross(number));
             }
         }
     }
@@ -305,5 +370,21 @@ impl Outbox<host::Inner, host::Out> for HostBox<'_> {
 
     fn wake(&mut self, at: Time, priority: Priority, source: Source, event: host::Inner) {
         self.card.queue.push(at, priority, source, Event::Host(event));
+    }
+}
+
+/// What becomes of the words of the driver of the card's maps.
+struct PlaneBox<'a> {
+    card: CardBox<'a>,
+    device: &'a mut Device,
+}
+
+impl Outbox<control::Inner, control::Out> for PlaneBox<'_> {
+    fn send(&mut self, _: Source, control::Out(message): control::Out) {
+        self.device.handle(self.card.now, device::In::Control(message), &mut self.card);
+    }
+
+    fn wake(&mut self, at: Time, priority: Priority, source: Source, event: control::Inner) {
+        self.card.queue.push(at, priority, source, Event::Control(event));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bpf::diag::{At, Diagnostic};
 use slab::Slab;
 
+use super::control::ControlQueue;
 use super::held::{Place, Room};
 use super::packets::{Packet, Packets};
 use super::port::{Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId};
@@ -96,6 +97,8 @@ pub struct Device {
     pub(super) rss: Rss,
     /// Messages of the host's on the link.
     pub(super) crossing: Slab<HostToCard>,
+    /// Control messages.
+    pub(super) control: ControlQueue,
     /// The earliest [`Inner::Look`] that is under way.
     look: Time,
     pub(super) counts: PacketCounts,
@@ -115,7 +118,7 @@ pub(super) mod part {
     pub(in crate::device) const MAC: u16 = 3;
     /// Packets that end.
     pub(in crate::device) const FATE: u16 = 4;
-    /// Cores, one each.
+    /// Cores, one each; then the core for control messages.
     pub(in crate::device) const CORES: u16 = 5;
 }
 
@@ -155,6 +158,7 @@ impl Device {
             reads: 0,
             rss: Rss::new(*card.rings.rss_table, host.queues),
             crossing: Slab::new(),
+            control: ControlQueue::new(&card),
             look: Time::NEVER,
             counts: PacketCounts::default(),
             occupied: Time::ZERO,
@@ -166,7 +170,7 @@ impl Device {
 
     /// How many sources of events a card has.
     pub fn sources(card: &CardProfile) -> u16 {
-        part::CORES + *card.cores
+        part::CORES + *card.cores + 1
     }
 
     /// The card as data.
@@ -358,6 +362,7 @@ impl Component for Device {
         match event {
             In::Wire { port, frame } => self.receive(now, port, frame, post),
             In::Pcie(message) => self.cross(now, message, post),
+            In::Control(message) => self.control_issued(now, message, post),
         }
     }
 
@@ -378,6 +383,8 @@ impl Component for Device {
                 let message = self.crossing.remove(message as usize);
                 self.crossed(now, message, post);
             }
+            Inner::ControlCrossed(message) => self.control_crossed(now, message, post),
+            Inner::Control => self.control_step(now, post),
         }
     }
 }

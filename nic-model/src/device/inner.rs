@@ -18,6 +18,10 @@ pub enum Inner {
     Finished(Worker),
     /// A message of the host's has crossed the link; its place among those on their way.
     Crossed(u32),
+    /// A control message's part has crossed the link; its place among those on their way.
+    ControlCrossed(u32),
+    /// The core for control messages goes on.
+    Control,
 }
 
 const _: () = assert!(size_of::<Inner>() == 8);

@@ -11,6 +11,7 @@
 //! and engines that serve in order know at once when a job will be done, and need none.
 
 mod card;
+mod control;
 mod counters;
 mod held;
 mod host;
@@ -26,8 +27,8 @@ pub use counters::{Counter, Measure};
 pub use host::HostSetup;
 pub use inner::Slot;
 pub use port::{
-    CardToHost, FCS, Fate, Frame, HostToCard, In, Inner, LossPlace, MIN_FRAME, Out, PREAMBLE_AND_GAP, PacketId, PortId,
-    QueueId, RssHash, RxMeta,
+    CardToHost, ControlToCard, ControlToHost, FCS, Fate, Frame, HostToCard, In, Inner, LossPlace, MIN_FRAME, Out,
+    PREAMBLE_AND_GAP, PacketId, PortId, QueueId, RssHash, RxMeta,
 };
 
 #[cfg(test)]

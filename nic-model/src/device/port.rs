@@ -65,6 +65,8 @@ pub enum In {
     },
     /// The host issues a message.
     Pcie(HostToCard),
+    /// The host issues something about control messages.
+    Control(ControlToCard),
 }
 
 /// What a card tells the outside.
@@ -89,6 +91,13 @@ pub enum Out {
         at: Time,
         /// The message.
         message: CardToHost,
+    },
+    /// The same of control messages.
+    Control {
+        /// When it is there.
+        at: Time,
+        /// What is there.
+        message: ControlToHost,
     },
     /// A packet ended in the card, now.
     Fate {
@@ -194,6 +203,31 @@ pub enum CardToHost {
         /// The queue.
         queue: QueueId,
     },
+}
+
+/// What the host's driver and memory say on the queue of control messages, which is no port's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlToCard {
+    /// Doorbell: so many more messages wait.
+    Doorbell(u32),
+    /// Answers [`ControlToHost::ReadDescriptors`]: bytes of each message.
+    Descriptors(Vec<u32>),
+    /// Answers [`ControlToHost::ReadMessage`].
+    Message(Vec<u8>),
+}
+
+/// What the card says there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlToHost {
+    /// DMA read of so many descriptors; never more than doorbells have announced.
+    ReadDescriptors(u32),
+    /// DMA read of the next message, of so many bytes.
+    ReadMessage(u32),
+    /// A message and its descriptor have been written into the next buffer. There is always one: the driver puts up as many
+    /// as there may be requests.
+    Message(Vec<u8>),
+    /// The queue's interrupt: behind the message it speaks of.
+    Interrupt,
 }
 
 /// A receive descriptor's news.

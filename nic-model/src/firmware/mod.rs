@@ -6,7 +6,7 @@ mod step;
 
 pub use abi::{Action, STACK_BASE_REGISTER, StatCounter, Verdict};
 pub use image::{CodeLayout, Entry, Firmware};
-pub use step::{MapRoutine, Place, Routine, Step};
+pub use step::{ControlRoutine, MapRoutine, Place, Routine, Step};
 
 pub use crate::packet_vector::{
     CONTEXT_BLOCK_BYTES, CONTEXT_BLOCK_OFFSET, LENGTH_MASK, PacketVector, QUEUE_SELECTED, VECTOR_META, VECTOR_PORT,

@@ -115,3 +115,16 @@ impl Default for MapRoutine {
         }
     }
 }
+
+/// How one core of the card carries out control messages: `receive`, then for each entry the map routine around the map's own
+/// operation and `entry`, then `reply`. It takes one message after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlRoutine {
+    /// A message is taken off its ring and judged.
+    pub receive: Routine,
+    /// Besides the operation, for each entry: from the message and into the answer.
+    pub entry: Routine,
+    /// The answer is handed to the DMA engine.
+    pub reply: Routine,
+}

@@ -2,7 +2,7 @@
 
 use bpf::diag::{At, Diagnostic};
 use bpf::errno::Errno;
-use bpf::maps::{AccessLog, Map, MapId, MapMemory, References};
+use bpf::maps::{Access, AccessKind, AccessLog, Map, MapId, MapMemory, References};
 use bpf::program::MapSpec;
 
 use super::store::Store;
@@ -24,6 +24,8 @@ pub struct CardMap {
     map: Map,
     base: u64,
     atomic_words: Vec<u32>,
+    /// The host has given it up: its number names nothing.
+    freed: bool,
 }
 
 impl CardMap {
@@ -112,6 +114,21 @@ pub struct MapShape {
     pub base: u64,
 }
 
+/// An operation of the host's on a card's map, by control message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostOp<'a> {
+    /// The value under a key.
+    Lookup,
+    /// An entry is written, with these flags.
+    Update(&'a [u8], u64),
+    /// An entry is removed.
+    Delete,
+    /// The entry behind a key.
+    Next,
+    /// The first entry.
+    First,
+}
+
 /// What a map helper does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MapOp {
@@ -175,7 +192,7 @@ impl CardMaps {
 
     /// The map of a table id.
     pub fn get(&self, table: TableId) -> Option<&CardMap> {
-        self.maps.get((table.0 as usize).checked_sub(1)?)
+        self.maps.get((table.0 as usize).checked_sub(1)?).filter(|map| !map.freed)
     }
 
     /// All maps and their ids, in order of creation.
@@ -220,7 +237,7 @@ impl CardMaps {
         let mut atomic_words = atomic_words.to_vec();
         atomic_words.sort_unstable();
         atomic_words.dedup();
-        self.maps.push(CardMap { map, base, atomic_words });
+        self.maps.push(CardMap { map, base, atomic_words, freed: false });
         Ok(TableId(self.maps.len() as u32))
     }
 
@@ -271,6 +288,60 @@ impl CardMaps {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
         let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
         card_map.map.user_delete(&mut region, &mut AccessLog::new(), key)
+    }
+
+    /// What a control message asks for; bytes are those of the card's memory, in the card's order. Gives the entry, and
+    /// adds what was accessed to `accesses`.
+    pub(super) fn host_operation(
+        &self,
+        store: &mut Store,
+        table: TableId,
+        op: HostOp<'_>,
+        key: &[u8],
+        accesses: &mut Vec<Access>,
+    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let card_map = self.get(table).ok_or(Errno::EBADFD)?;
+        let map = &card_map.map;
+        let mut region = Region { store, base: card_map.base, bytes: map.region_size() };
+        let (mut log, mut found) = (AccessLog::new(), key.to_vec());
+        let done = match op {
+            HostOp::Lookup => Ok(None),
+            HostOp::Update(value, flags) => {
+                map.user_update(&mut region, &mut log, self, key, value, flags).map(|()| Some(value.to_vec()))
+            }
+            HostOp::Delete => map.user_delete(&mut region, &mut log, key).map(|()| Some(Vec::new())),
+            HostOp::Next | HostOp::First => {
+                let after = if op == HostOp::Next { Some(key) } else { None };
+                found.resize(map.spec().key_size as usize, 0);
+                map.user_next_key(&mut region, &mut log, after, &mut found).map(|()| None)
+            }
+        };
+        accesses.extend(log.accesses());
+        if let Some(value) = done? {
+            return Ok((found, value));
+        }
+        log.clear();
+        let value = map.user_lookup(&mut region, &mut log, &found, 0);
+        accesses.extend(log.accesses());
+        let value = value?;
+        // The value lies behind what the look-up read last.
+        let off = log.accesses().last().map_or(map.elements().first, |last| last.off + last.len);
+        accesses.push(Access { kind: AccessKind::Read, off, len: value.len() as u32, dependent: true });
+        Ok((found, value))
+    }
+
+    /// Gives up a map, and the number of entries that went with it. Its memory is used again where it was the last.
+    pub(super) fn free(&mut self, store: &mut Store, table: TableId) -> Result<u32, Errno> {
+        let entries = self.get(table).map(|_| self.user_entries(store, table).len()).ok_or(Errno::EBADFD)?;
+        let card_map = self.maps.get_mut((table.0 - 1) as usize).ok_or(Errno::EBADFD)?;
+        card_map.freed = true;
+        let (base, bytes) = (card_map.base, u64::from(card_map.map.region_size()));
+        if self.next == (base + bytes).next_multiple_of(REGION_ALIGN) {
+            self.next = base;
+        }
+        // Nobody may find the old entries in a map that lies here next.
+        store.clear(base, bytes);
+        Ok(entries as u32)
     }
 
     /// All entries in the map's order, values in the host's byte order.

@@ -2,6 +2,7 @@
 
 use bpf::diag::Diagnostic;
 use bpf::errno::Errno;
+use bpf::maps::Access;
 use bpf::network::Network;
 use bpf::program::MapSpec;
 
@@ -11,7 +12,8 @@ use super::record::{Actor, Event, Record};
 use super::store::Store;
 use super::words::{self, MAX_WORDS};
 use super::{
-    Action, AddressMap, Answer, CardMaps, EngineId, MapCall, MemCommand, MemoriesConfig, MemoryKind, TableId, atomic,
+    Action, AddressMap, Answer, CardMaps, EngineId, HostOp, MapCall, MemCommand, MemoriesConfig, MemoryKind, TableId,
+    TouchKind, atomic,
 };
 use crate::des::Time;
 
@@ -280,6 +282,36 @@ impl Memories {
     pub fn user_delete(&mut self, table: TableId, key: &[u8]) -> Result<(), Errno> {
         let emem = self.addresses.engine(MemoryKind::Emem, 0);
         self.maps.user_delete(&mut self.stores[usize::from(emem.0)], table, key)
+    }
+
+    /// An operation of the host's by control message, at this instant, in the card's byte order: the entry; what was
+    /// accessed is added to `accesses`.
+    ///
+    /// # Errors
+    /// Linux's number; `EBADFD` where there is no such map.
+    pub fn host_operation(
+        &mut self,
+        table: TableId,
+        op: HostOp<'_>,
+        key: &[u8],
+        accesses: &mut Vec<Access>,
+    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.host_operation(&mut self.stores[usize::from(emem.0)], table, op, key, accesses)
+    }
+
+    /// Gives up a map; how many entries went with it. Programs that still name it find nothing there.
+    ///
+    /// # Errors
+    /// `EBADFD` where there is no such map.
+    pub fn free_map(&mut self, table: TableId) -> Result<u32, Errno> {
+        let emem = self.addresses.engine(MemoryKind::Emem, 0);
+        self.maps.free(&mut self.stores[usize::from(emem.0)], table)
+    }
+
+    /// Takes a command of the card's own that only takes time, and reaches its engine now.
+    pub fn touch(&mut self, now: Time, engine: EngineId, kind: TouchKind, offset: u64, bytes: u32) -> Answer {
+        self.engines[usize::from(engine.0)].take(now, kind, offset, bytes)
     }
 
     /// All entries of a map in its order, as the host reads them.

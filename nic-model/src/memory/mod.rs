@@ -31,7 +31,7 @@ pub use command::{Action, Answer, AtomicOp, ByteOrder, EngineId, MemCommand, Mem
 pub use config::{CacheConfig, EngineTiming, MemoriesConfig, MemoryConfig};
 pub use engine::EngineCounters;
 pub use helper::{CardEvent, HelperCall, Operation, Touch, call_locally, is_local};
-pub use maps::{CardMap, CardMaps, MapCall, MapOp, MapShape, TableId};
+pub use maps::{CardMap, CardMaps, HostOp, MapCall, MapOp, MapShape, TableId};
 pub use memories::{Cargo, Memories, Routine};
 pub use record::{Actor, Event, Record};
 pub use store::Store;

@@ -61,6 +61,11 @@ pub struct Capabilities {
     pub tail_calls: Sourced<bool>,
     /// Replacing a program while packets flow.
     pub live_reload: Sourced<bool>,
+    /// Version of the interface for control messages: 2 has slots of 64 bytes, 3 of [`Capabilities::max_key`] and
+    /// [`Capabilities::max_value`], 4, this project's, of the map's own sizes.
+    pub control_abi: Sourced<u32>,
+    /// Answers that walk a map may hold several entries.
+    pub control_entries: Sourced<bool>,
 }
 
 /// Whose rules decide.

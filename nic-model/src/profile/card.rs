@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Capabilities, Sourced};
 use crate::core::CoreCosts;
 use crate::des::Frequency;
-use crate::firmware::{MapRoutine, Routine};
+use crate::firmware::{ControlRoutine, MapRoutine, Routine};
 use crate::memory::{CacheConfig, EngineTiming, MemoriesConfig, MemoryConfig};
 use crate::quantity::{BitRate, Bytes, Duration, PacketRate};
 
@@ -290,6 +290,8 @@ pub struct Firmware {
     pub transmit: Sourced<Routine>,
     /// A map helper.
     pub map: Sourced<MapRoutine>,
+    /// A control message of the host's.
+    pub control: Sourced<ControlRoutine>,
 }
 
 impl CardProfile {

@@ -145,6 +145,7 @@ pub(super) fn check(card: &CardProfile) -> Result<(), ValueError> {
     r.within("capabilities.code_start", u64::from(*c.code_start), 16, MAX_WORDS - 1);
     let room = MAX_WORDS.saturating_sub(u64::from(*c.code_start));
     r.within("capabilities.max_instructions", u64::from(*c.max_instructions), 1, room);
+    r.within("capabilities.control_abi", u64::from(*c.control_abi), 2, 4);
     r.multiple("capabilities.stack", c.stack.0, 64);
     r.within("capabilities.stack", c.stack.0, 64, 1 << 16);
     rules.0

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nic_model::des::{Component, EventQueue, Kept, Priority, Source, Time};
 use nic_model::device::{
-    CardToHost, Device, Fate, Frame, HostSetup, HostToCard, In, Inner, Out, PacketId, PortId, QueueId,
+    CardToHost, ControlToCard, ControlToHost, Device, Fate, Frame, HostSetup, HostToCard, In, Inner, Out, PacketId,
+    PortId, QueueId,
 };
 use nic_model::isa::{Bank, Br, CodeAddress, Dst, Immed, ImmedShift, Load, Op, Reg, encode, with_ecc};
 use nic_model::profile::CardProfile;
@@ -39,6 +40,7 @@ enum Event {
     Card(In),
     Own(Inner),
     Host(CardToHost),
+    Control(ControlToHost),
 }
 
 /// A host that reads and answers, and puts up a buffer again some time after it got a packet.
@@ -49,6 +51,13 @@ pub struct Host {
     pub to_send: BTreeMap<QueueId, VecDeque<Frame>>,
     pub completed: BTreeMap<QueueId, u32>,
     pub interrupts: Vec<(Time, QueueId)>,
+    /// Control messages the card has not read.
+    pub requests: VecDeque<Vec<u8>>,
+    /// Those whose lengths it has.
+    pub described: usize,
+    /// What it answered, and when the interrupt told of it.
+    pub answers: Vec<(Time, Vec<u8>)>,
+    pub told: Vec<Time>,
 }
 
 pub struct World {
@@ -75,6 +84,10 @@ impl World {
                 to_send: BTreeMap::new(),
                 completed: BTreeMap::new(),
                 interrupts: Vec::new(),
+                requests: VecDeque::new(),
+                described: 0,
+                answers: Vec::new(),
+                told: Vec::new(),
             },
             left: Vec::new(),
             entered: Vec::new(),
@@ -94,6 +107,16 @@ impl World {
     /// The host says something at `at`.
     pub fn say(&mut self, at: Time, message: HostToCard) {
         self.queue.push(at, Priority::Arrival, self.host_source, Event::Card(In::Pcie(message)));
+    }
+
+    /// The host sends a control message at `at`; several in the order of the calls.
+    pub fn request(&mut self, at: Time, message: Vec<u8>) {
+        self.host.requests.push_back(message);
+        self.control(at, ControlToCard::Doorbell(1));
+    }
+
+    fn control(&mut self, at: Time, message: ControlToCard) {
+        self.queue.push(at, Priority::Arrival, self.host_source, Event::Card(In::Control(message)));
     }
 
     /// A frame's last bit reaches a port at `at`.
@@ -137,6 +160,7 @@ impl World {
                     self.deliver(now);
                 }
                 Event::Host(message) => self.host_hears(now, message),
+                Event::Control(message) => self.host_hears_control(now, message),
             }
         }
         self.queue.now()
@@ -162,6 +186,10 @@ impl World {
                 Out::Pcie { at, message } => {
                     assert!(now <= at);
                     self.queue.push(at, Priority::Arrival, source, Event::Host(message));
+                }
+                Out::Control { at, message } => {
+                    assert!(now <= at);
+                    self.queue.push(at, Priority::Arrival, source, Event::Control(message));
                 }
             }
         }
@@ -189,6 +217,27 @@ impl World {
             }
             CardToHost::TxComplete { queue, count } => *self.host.completed.entry(queue).or_default() += count,
             CardToHost::Interrupt { queue } => self.host.interrupts.push((now, queue)),
+        }
+    }
+
+    fn host_hears_control(&mut self, now: Time, message: ControlToHost) {
+        let answer = now + self.host.memory;
+        match message {
+            ControlToHost::ReadDescriptors(count) => {
+                let wanted = self.host.requests.iter().skip(self.host.described).take(count as usize);
+                let lengths: Vec<u32> = wanted.map(|message| message.len() as u32).collect();
+                assert_eq!(lengths.len(), count as usize, "no more than was announced");
+                self.host.described += lengths.len();
+                self.control(answer, ControlToCard::Descriptors(lengths));
+            }
+            ControlToHost::ReadMessage(bytes) => {
+                let message = self.host.requests.pop_front().expect("a message was announced");
+                assert_eq!(message.len(), bytes as usize);
+                self.host.described -= 1;
+                self.control(answer, ControlToCard::Message(message));
+            }
+            ControlToHost::Message(bytes) => self.host.answers.push((now, bytes)),
+            ControlToHost::Interrupt => self.host.told.push(now),
         }
     }
 

@@ -12,6 +12,7 @@ mod driver_case;
 mod isa_driver;
 
 mod burst_exact;
+mod control;
 mod device_conservation;
 mod device_flow;
 mod device_profiles;

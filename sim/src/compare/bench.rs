@@ -110,6 +110,8 @@ impl Bench {
                     Out::Wire { frame, .. } => self.end(frame.id, End::Transmitted(frame.bytes)),
                     Out::Fate { packet, fate } => self.end(packet, End::Ended(fate)),
                     Out::Pcie { at, message } => self.host(at, message),
+                    // Nobody sends control messages here.
+                    Out::Control { .. } => {}
                 }
             }
         }

@@ -16,11 +16,12 @@ use nic_model::device::{Frame, PortId, QueueId, RxMeta};
 use super::behind::Handed;
 use super::cache::Cache;
 use super::component::Fate;
+use super::control::Entries;
 use super::costs::HostCosts;
 use super::env::{HostEnv, SentCopies};
 use super::pricer::{MapCost, Pricer, Weights};
 use super::redirect::redirected;
-use super::user::{Content, Write, value_for_user};
+use super::user::{Act, Content, Write, value_for_user};
 use super::vlan;
 
 /// The hook that sent a packet.
@@ -278,7 +279,23 @@ impl Hooks {
         }
     }
 
-    /// What user space does to a map of a hook.
+    /// What user space does to a map of a hook: the entries that it reads.
+    ///
+    /// # Errors
+    /// As [`Hooks::write`].
+    pub fn act(&mut self, place: Place, act: &Act) -> Result<Entries, Errno> {
+        let id = self.maps(place).get(act.map()).copied().ok_or(Errno::EBADF)?;
+        match act {
+            Act::Write(write) => self.write(place, write).map(|()| vec![]),
+            Act::Lookup(_, key) => {
+                let value = self.engine.map(id).ok_or(Errno::EBADF)?.lookup(key)?;
+                Ok(vec![(key.clone(), value)])
+            }
+            Act::Dump(_) => Ok(self.engine.map(id).ok_or(Errno::EBADF)?.entries()),
+        }
+    }
+
+    /// What user space writes to a map of a hook.
     ///
     /// # Errors
     /// Linux's number; `EBADF` for a map or a program that is not there.

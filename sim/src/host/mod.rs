@@ -3,6 +3,7 @@
 mod behind;
 mod cache;
 mod component;
+pub mod control;
 mod costs;
 mod env;
 mod hooks;

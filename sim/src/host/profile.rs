@@ -9,6 +9,7 @@ use nic_model::yaml::{self, Value, ValueError};
 use serde::{Deserialize, Serialize};
 
 use super::cache::LevelShape;
+use super::control::ControlCosts;
 use super::costs::{HelperCosts, HostCosts};
 
 /// One host.
@@ -41,6 +42,8 @@ pub struct HostProfile {
     pub skb: Skb,
     /// Helpers by cost class.
     pub helper: Helper,
+    /// What user space does to maps on a card.
+    pub control: Control,
 }
 
 /// An order of bytes, as profiles write it.
@@ -200,6 +203,28 @@ group! {
     }
 }
 
+group! {
+    /// What user space does to maps on a card.
+    Control {
+        /// A system call there and back, with the copies of key and value.
+        call: Duration,
+        /// A message made and put on its ring.
+        message: Duration,
+        /// Time between two looks for an answer.
+        poll: Duration,
+        /// Looks before the process sleeps.
+        polls: u32,
+        /// A process that sleeps woken.
+        wake: Duration,
+        /// How long it sleeps at most.
+        timeout: Duration,
+        /// The driver's tasklet takes a message.
+        receive: Duration,
+        /// How long the driver keeps an answer that walks a map.
+        keep: Duration,
+    }
+}
+
 /// Names of the hosts that come with the project.
 pub const NAMES: [&str; 1] = ["xeon-e5-1650v4"];
 
@@ -232,6 +257,7 @@ pub fn from_value(value: Value) -> Result<HostProfile, ValueError> {
         ("cache.l1.ways", u64::from(*profile.cache.l1.ways)),
         ("cache.l2.ways", u64::from(*profile.cache.l2.ways)),
         ("cache.l3.ways", u64::from(*profile.cache.l3.ways)),
+        ("control.poll", profile.control.poll.0),
     ];
     let limits = [
         ("cores", u64::from(*profile.cores), MAX_CORES),
@@ -243,6 +269,14 @@ pub fn from_value(value: Value) -> Result<HostProfile, ValueError> {
         ("cache.l3.ways", u64::from(*profile.cache.l3.ways), MAX_WAYS),
         ("ring.rx_descriptors", u64::from(*profile.ring.rx_descriptors), MAX_DESCRIPTORS),
         ("ring.tx_descriptors", u64::from(*profile.ring.tx_descriptors), MAX_DESCRIPTORS),
+        ("control.call", profile.control.call.0, MAX_CONTROL),
+        ("control.message", profile.control.message.0, MAX_CONTROL),
+        ("control.poll", profile.control.poll.0, MAX_CONTROL),
+        ("control.polls", u64::from(*profile.control.polls), MAX_POLLS),
+        ("control.wake", profile.control.wake.0, MAX_CONTROL),
+        ("control.timeout", profile.control.timeout.0, MAX_CONTROL),
+        ("control.receive", profile.control.receive.0, MAX_CONTROL),
+        ("control.keep", profile.control.keep.0, MAX_CONTROL),
     ];
     let bad = |path: &str, diagnostic: Diagnostic| ValueError { path: path.to_owned(), key: false, diagnostic };
     if let Some((path, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -259,8 +293,28 @@ const MAX_CORES: u64 = 256;
 const MAX_CACHE: u64 = 1 << 32;
 const MAX_WAYS: u64 = 64;
 const MAX_DESCRIPTORS: u64 = 1 << 16;
+/// A minute.
+const MAX_CONTROL: u64 = 60_000_000_000_000;
+const MAX_POLLS: u64 = 1_000_000;
 
 impl HostProfile {
+    /// What maps on a card cost user space.
+    pub fn control_costs(&self) -> ControlCosts {
+        let c = &self.control;
+        ControlCosts {
+            call: c.call.time(),
+            message: c.message.time(),
+            poll: c.poll.time(),
+            polls: *c.polls,
+            wake: c.wake.time(),
+            timeout: c.timeout.time(),
+            receive: c.receive.time(),
+            keep: c.keep.time(),
+            interrupt: self.interrupt.latency.time(),
+            dma_read: self.pcie.dma_read.time(),
+        }
+    }
+
     /// The costs as components use them.
     pub fn costs(&self) -> HostCosts {
         let level = |c: &Cache| LevelShape { bytes: c.bytes.0, ways: *c.ways as usize, latency: c.latency.time() };

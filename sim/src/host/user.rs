@@ -32,13 +32,46 @@ pub struct Write {
     pub content: Option<Content>,
 }
 
+/// What user space does to a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Writes an entry or removes one.
+    Write(Write),
+    /// Reads the value under a key of one of the maps of a hook, by its place.
+    Lookup(usize, Vec<u8>),
+    /// Reads all of it.
+    Dump(usize),
+}
+
+impl Act {
+    /// The map's place.
+    pub const fn map(&self) -> usize {
+        match self {
+            Act::Write(write) => write.map,
+            Act::Lookup(map, _) | Act::Dump(map) => *map,
+        }
+    }
+
+    /// Its name in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Act::Write(Write { content: Some(_), .. }) => "update",
+            Act::Write(_) => "delete",
+            Act::Lookup(..) => "lookup",
+            Act::Dump(_) => "dump",
+        }
+    }
+}
+
 /// Something done at a time, while packets flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// When.
     pub at: Time,
+    /// Which process does it; those of one process follow each other.
+    pub process: u16,
     /// What.
-    pub write: Write,
+    pub act: Act,
 }
 
 /// Somebody who reads a ring buffer while packets flow.
@@ -51,7 +84,7 @@ pub struct Reader {
 }
 
 /// A value as user space hands it over: padded and repeated for the processors of a per-CPU map.
-pub(super) fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
+pub fn value_for_user(map: &Map, value: &[u8]) -> Vec<u8> {
     let size = map.user_value_size();
     if size == value.len() {
         return value.to_vec();

@@ -148,6 +148,9 @@ pub struct Measured {
     pub bottleneck: Bottleneck,
     /// Counts of work done, exact.
     pub work: Vec<Work>,
+    /// What user space did to maps while packets flowed, by map and kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operations>,
     /// Contents of the programs' maps at the end.
     pub maps: Vec<MapResult>,
     /// Profile values behind this result that are assumptions.
@@ -237,6 +240,70 @@ pub struct Work {
     pub name: String,
     /// How much, over the whole run.
     pub total: u64,
+}
+
+/// What user space did to a map while packets flowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Operations {
+    /// The map.
+    pub map: String,
+    /// `update`, `delete`, `lookup` or `dump`.
+    pub operation: String,
+    /// How often it was done.
+    pub done: u64,
+    /// How often it failed, by reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failed>,
+    /// From its system call to the return, of all; none takes time on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<OperationLatency>,
+    /// What was read, at most [`Operations::SHOWN`] times.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<Read>,
+}
+
+impl Operations {
+    /// Most reads that a report shows of one map and kind.
+    pub const SHOWN: usize = 64;
+}
+
+/// Operations that failed for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Linux's number, by name.
+    pub errno: String,
+    /// The reason.
+    pub why: String,
+    /// How many.
+    pub count: u64,
+    /// When the first of them ended.
+    pub first_at_ps: u64,
+}
+
+/// How long operations took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OperationLatency {
+    /// Shortest.
+    pub min_ps: u64,
+    /// Mean.
+    pub mean_ps: u64,
+    /// Median.
+    pub p50_ps: u64,
+    /// 99th percentile.
+    pub p99_ps: u64,
+    /// Longest.
+    pub max_ps: u64,
+}
+
+/// Something read from a map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// When it was there.
+    pub at_ps: u64,
+    /// How many entries.
+    pub entries: usize,
+    /// The first of them, at most [`MapResult::SHOWN`].
+    pub contents: Vec<MapEntry>,
 }
 
 /// A map at the end of the run.

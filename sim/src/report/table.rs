@@ -117,6 +117,13 @@ fn details(v: &VariantResult, line: &mut impl FnMut(String)) {
     let fates: Vec<_> = m.fates.iter().map(|f| format!("{} {} ({})", grouped(f.packets), f.outcome, f.place)).collect();
     line(format!("{}: {}", v.name, fates.join(", ")));
     line(format!("  {}", m.bottleneck.why));
+    for operations in &m.operations {
+        for failed in &operations.failed {
+            let times = if failed.count == 1 { String::new() } else { format!(", {} times", grouped(failed.count)) };
+            let (what, map) = (&operations.operation, &operations.map);
+            line(format!("  {what} of {map} failed: {}: {}{times}", failed.errno, failed.why));
+        }
+    }
     if !m.assumed.is_empty() {
         let n = m.assumed.len();
         let plural = if n == 1 { "" } else { "s" };

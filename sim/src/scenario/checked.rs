@@ -60,6 +60,8 @@ pub struct Variant {
     pub queues: u16,
     /// Whose translation puts the program on the card.
     pub mode: Mode,
+    /// Whether user space does something to maps on the card.
+    pub control: bool,
 }
 
 impl Variant {
@@ -69,6 +71,7 @@ impl Variant {
         let (xdp, tc) = (xdp_native.is_some(), tc_ingress.is_some());
         match path.split('.').next().unwrap_or(path) {
             "helper" | "program" | "cache" => xdp || tc,
+            "control" => self.control,
             "driver" if path.contains(".xdp") => xdp,
             "skb" if path.ends_with("tc_call") || path.ends_with("free") || path.ends_with("transmit") => tc,
             _ => true,
@@ -241,7 +244,9 @@ impl Checker {
             }
             let queues = u16::try_from(queues).expect("no host has that many cores");
             let mode = v.mode.map_or(mode, Mode::from);
-            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode });
+            let offloaded = v.attach.xdp_offload.as_ref().map(|name| &programs[name]);
+            let control = offloaded.is_some_and(|program| !program.actions.is_empty());
+            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode, control });
         }
         Ok(variants)
     }
@@ -259,6 +264,13 @@ impl Checker {
                 .wrong("scenario-program", at, format!("the scenario has no program `{program}`"))
                 .help(format!("its programs are: {}", names.join(", "))));
         };
+        if loaded.device_bound && hook != "xdp-offload" {
+            let reason = "the program chooses the receive queue, which only programs for a card may";
+            return Err(self
+                .wrong("scenario-hook", at, reason)
+                .limit("xdp-offload", hook)
+                .help("give the hook a program that leaves rx_queue_index alone"));
+        }
         let ty = loaded.verified.program().ty;
         let fits = match hook {
             "tc-ingress" => matches!(ty, ProgType::SchedCls | ProgType::SchedAct),

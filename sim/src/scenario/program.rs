@@ -17,7 +17,7 @@ use serde_yaml::Value;
 use super::checked::Checker;
 use super::{preload, written};
 use crate::files;
-use crate::host::user::{Action, Content, Reader, Write};
+use crate::host::user::{Act, Action, Content, Reader, Write};
 
 /// Keys and values by map.
 pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
@@ -26,6 +26,8 @@ pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
 pub struct LoadedProgram {
     /// The program.
     pub verified: VerifiedProgram,
+    /// Whether it is only good for a card: it, or one of the others, chooses the receive queue.
+    pub device_bound: bool,
     /// Others of its object that slots name, or may at some time.
     pub parts: Vec<Part>,
     /// Maps: the program's, in its order, then those that only others name.
@@ -53,6 +55,8 @@ pub struct Part {
 const MAX_PROGRAMS: usize = 256;
 /// Most actions of user space.
 const MAX_ACTIONS: usize = 100_000;
+/// Processes of user space.
+const MAX_PROCESSES: u16 = 1_024;
 /// Latest action: an hour.
 const MAX_AT: Duration = Duration(3_600_000_000_000_000);
 /// Least time between two looks of a reader: ten microseconds, a few times what a wake-up takes.
@@ -65,6 +69,8 @@ struct Group<'a> {
     /// By place: each with the places of its maps.
     programs: Vec<(VerifiedProgram, Vec<usize>)>,
     maps: Vec<MapSpec>,
+    /// Whether one of them is verified for a card.
+    device_bound: bool,
     /// What objects put into slots: map, slot, what. Names are looked up one after the other, which may add more.
     initial: Vec<(usize, u32, Named)>,
 }
@@ -100,8 +106,18 @@ impl Group<'_> {
                 place
             }));
         }
-        let verified = match verifier::verify(program, &verifier::Options::default()) {
+        let options = verifier::Options { device_bound: self.device_bound, ..verifier::Options::default() };
+        let verified = match verifier::verify(program.clone(), &options) {
             Verdict::Accepted(verified) => verified,
+            // What chooses the receive queue is only good for a card.
+            Verdict::Rejected(rejection) if program.ty == ProgType::Xdp && !self.device_bound => {
+                let options = verifier::Options { device_bound: true, ..options };
+                let Verdict::Accepted(verified) = verifier::verify(program, &options) else {
+                    return Err(rejection.diagnostic);
+                };
+                self.device_bound = true;
+                verified
+            }
             // The place is the instruction, which the scenario's line could not show.
             Verdict::Rejected(rejection) => return Err(rejection.diagnostic),
             Verdict::Unsupported(diagnostic) => return Err(diagnostic),
@@ -254,7 +270,14 @@ impl Checker {
                 .help("name it in an entry of a device or processor map, behind a program that redirects"));
         }
         let order = main.byte_order;
-        let mut group = Group { object: &object, ty, programs: Vec::new(), maps: Vec::new(), initial: Vec::new() };
+        let mut group = Group {
+            object: &object,
+            ty,
+            programs: Vec::new(),
+            maps: Vec::new(),
+            device_bound: false,
+            initial: Vec::new(),
+        };
         group.take(main)?;
         let mut slots = group.initial(order).map_err(|d| self.place(d, &at("object")))?;
         let mut preload = Vec::new();
@@ -267,10 +290,11 @@ impl Checker {
         let more = group.initial(order).map_err(|d| self.place(d, &at("object")))?;
         slots.splice(..0, more.into_iter().filter(|write| !slots.contains(write)).collect::<Vec<_>>());
         preload.resize(group.maps.len(), Vec::new());
+        let device_bound = group.device_bound;
         let mut programs = group.programs.into_iter();
         let (verified, _) = programs.next().expect("the main program was taken in first");
         let parts = programs.map(|(verified, maps)| Part { verified, maps }).collect();
-        Ok(LoadedProgram { verified, parts, maps: group.maps, preload, slots, actions, readers })
+        Ok(LoadedProgram { verified, device_bound, parts, maps: group.maps, preload, slots, actions, readers })
     }
 
     fn map(&self, group: &Group<'_>, at: &str, name: &str) -> Result<usize, Diagnostic> {
@@ -371,19 +395,30 @@ impl Checker {
                     .limit("at most 3600 s", action.at));
             }
             let map = self.map(group, &format!("{at}.map"), &action.map)?;
-            let write = match (&action.update, &action.delete) {
-                (Some(entry), None) => {
-                    self.write(group, &format!("{at}.update"), map, &entry.key, Some(&entry.value))?
+            if action.process >= MAX_PROCESSES {
+                return Err(self
+                    .wrong("scenario-actions", &format!("{at}.process"), "too many processes")
+                    .limit(format!("0 to {}", MAX_PROCESSES - 1), action.process));
+            }
+            let act = match (&action.update, &action.delete, &action.lookup, action.dump) {
+                (Some(entry), None, None, false) => {
+                    Act::Write(self.write(group, &format!("{at}.update"), map, &entry.key, Some(&entry.value))?)
                 }
-                (None, Some(entry)) => self.write(group, &format!("{at}.delete"), map, &entry.key, None)?,
+                (None, Some(entry), None, false) => {
+                    Act::Write(self.write(group, &format!("{at}.delete"), map, &entry.key, None)?)
+                }
+                (None, None, Some(entry), false) => {
+                    Act::Lookup(map, self.write(group, &format!("{at}.lookup"), map, &entry.key, None)?.key)
+                }
+                (None, None, None, true) => Act::Dump(map),
                 _ => {
-                    let reason = "an action either updates an entry or deletes one";
-                    return Err(self
-                        .wrong("scenario-actions", &at, reason)
-                        .help("write update: {key: KEY, value: VALUE}, or delete: {key: KEY}"));
+                    let reason = "an action updates an entry, deletes one, reads one or reads all";
+                    return Err(self.wrong("scenario-actions", &at, reason).help(
+                        "write update: {key: KEY, value: VALUE}, delete: {key: KEY}, lookup: {key: KEY} or dump: true",
+                    ));
                 }
             };
-            actions.push(Action { at: Time::from_ps(action.at.0), write });
+            actions.push(Action { at: Time::from_ps(action.at.0), process: action.process, act });
         }
         actions.sort_by_key(|action| action.at);
         Ok(actions)

@@ -82,9 +82,13 @@ fn program(p: &written::Program) -> Value {
     });
     let action = |a: &written::Action| {
         let update = a.update.as_ref().map(|e| ("update", entry(e)));
-        let delete = a.delete.as_ref().map(|k| ("delete", table([("key", k.key.clone())].into_iter())));
+        let key = |k: &written::Key| table([("key", k.key.clone())].into_iter());
+        let delete = a.delete.as_ref().map(|k| ("delete", key(k)));
+        let lookup = a.lookup.as_ref().map(|k| ("lookup", key(k)));
+        let dump = a.dump.then(|| ("dump", true.into()));
+        let process = (a.process > 0).then(|| ("process", a.process.into()));
         let place = [("at", a.at.to_string().into()), ("map", a.map.as_str().into())];
-        table(place.into_iter().chain(update).chain(delete))
+        table(place.into_iter().chain(process).chain(update).chain(delete).chain(lookup).chain(dump))
     };
     let actions = (!p.actions.is_empty()).then(|| ("actions", p.actions.iter().map(action).collect::<Vec<_>>().into()));
     let reader = |r: &written::Reader| {

@@ -102,7 +102,7 @@ pub struct Reader {
     pub every: Duration,
 }
 
-/// Something user space does at a time; either an update or a deletion.
+/// Something user space does at a time; one of an update, a deletion, a look-up and a walk through the whole map.
 #[derive(Debug, Clone, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
@@ -116,6 +116,15 @@ pub struct Action {
     /// The entry to delete.
     #[serde(default)]
     pub delete: Option<Key>,
+    /// The entry to read.
+    #[serde(default)]
+    pub lookup: Option<Key>,
+    /// Whether all entries are read.
+    #[serde(default)]
+    pub dump: bool,
+    /// Which process does it; what one does follows each other.
+    #[serde(default)]
+    pub process: u16,
 }
 
 /// The key of an entry.

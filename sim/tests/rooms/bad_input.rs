@@ -157,9 +157,12 @@ fn slots() {
 fn actions() {
     let action = |action: &str| format!("actions: [{{{action}}}]");
     let both = "at: 1 ms, map: first, update: {key: 0, value: 1}, delete: {key: 0}";
-    refused_slots(&action(both), &["case.yaml:7:", "either updates an entry or deletes one", "^"]);
-    refused_slots(&action("at: 1 ms, map: first"), &["case.yaml:7:", "either updates", "delete: {key: KEY}", "^"]);
+    refused_slots(&action(both), &["case.yaml:7:", "an action updates an entry, deletes one", "^"]);
+    refused_slots(&action("at: 1 ms, map: first"), &["case.yaml:7:", "an action updates", "delete: {key: KEY}", "^"]);
     refused_slots(&action("at: 1 ms, map: third, delete: {key: 0}"), &["case.yaml:7:", "no map `third`", "jump", "^"]);
+    let three = "at: 1 ms, map: first, dump: true, lookup: {key: 0}";
+    refused_slots(&action(three), &["case.yaml:7:", "reads one or reads all", "^"]);
+    refused_slots(&action("at: 1 ms, map: first, process: 1024, dump: true"), &["case.yaml:7:", "0 to 1023", "^"]);
     refused_slots(&action("at: 1, map: first, delete: {key: 0}"), &["case.yaml:7:", "^"]);
     refused_slots(&action("at: 3601 s, map: first, delete: {key: 0}"), &["case.yaml:7:", "3600 s", "^"]);
     refused_slots(&action("at: 1 ms, map: first, update: {key: 0, value: 1le32}"), &["8 bytes", "4 bytes", "^"]);
