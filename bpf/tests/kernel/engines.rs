@@ -1,14 +1,13 @@
 //! Generated programs on the interpreter and on the running kernel: results, packets and maps are equal.
 //!
-//! `ENGINES_CASES` sets how many are made, `ENGINES_SEED` where to begin, `ENGINES_THREADS` how many share the work; how far
-//! it is gets printed on the way. The closing lines say how many sets of programs both our verifier and the kernel's accept,
-//! and what those were made of and went through: every row of the legality table and every form of call, or the test fails.
+//! `ENGINES_CASES` sets how many are made, `ENGINES_SEED` where to begin, `ENGINES_THREADS` how many share the work. The
+//! closing lines say how many sets of programs both our verifier and the kernel's accept, and what those were made of and
+//! went through: every row of the legality table and every form of call, or the test fails.
 //! With `ENGINES_LOG` 1 or 2 our verifier's log is shown for those that it refuses alone.
 
 use crate::support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bpf::engines::{Interpreter, Packet, Place, Runner, compare};
 use bpf::env::FixedEnv;
@@ -22,6 +21,7 @@ use support::functions;
 use support::kernel::{Kernel, kernel, possible_cpus};
 use support::kernel_runner::KernelRunner;
 use support::lines::context;
+use support::progress;
 use support::rng::Rng;
 use support::spelling::spelled;
 
@@ -154,16 +154,13 @@ fn one(seed: u64, ours: &mut Interpreter, theirs: &mut KernelRunner, tally: &mut
 }
 
 /// Every so many seeds from the first.
-fn some(kernel: Kernel, seeds: impl Iterator<Item = u64>, done: &AtomicU64, all: u64) -> Tally {
+fn some(kernel: Kernel, seeds: impl Iterator<Item = u64>) -> Tally {
     let config = EngineConfig { strict: true, ..EngineConfig::default() };
     let (mut ours, mut theirs) = (Interpreter::new(config, FixedEnv::default()), KernelRunner::new(kernel));
     let mut tally = Tally::default();
     for seed in seeds {
         one(seed, &mut ours, &mut theirs, &mut tally);
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if done.is_multiple_of(5000) {
-            println!("{done} of {all} sets made, at seed {seed}");
-        }
+        progress::one_more("sets");
         if tally.differences.len() >= ENOUGH {
             break;
         }
@@ -176,10 +173,9 @@ fn generated_programs_do_what_they_do_in_the_kernel() {
     let Some(kernel) = kernel("generated_programs_do_what_they_do_in_the_kernel") else { return };
     let (first, cases) = (number("ENGINES_SEED", 0), number("ENGINES_CASES", CASES));
     let threads = number("ENGINES_THREADS", 1).max(1);
-    let done = AtomicU64::new(0);
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
-        let work = |at| some(kernel, (first + at..first + cases).step_by(threads as usize), &done, cases);
+        let work = |at| some(kernel, (first + at..first + cases).step_by(threads as usize));
         let shares: Vec<_> = (0..threads).map(|at| scope.spawn(move || work(at))).collect();
         shares.into_iter().for_each(|share| tally.merge(share.join().expect("a thread does not panic")));
     });

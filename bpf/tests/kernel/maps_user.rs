@@ -14,8 +14,8 @@ use bpf::maps::{
 use bpf::program::{MapSpec, MapType};
 use support::both::spec;
 use support::kernel::{Kernel, KernelMap, KernelProg, kernel, possible_cpus, stay_on_cpu_0};
-use support::locked;
 use support::rng::Rng;
+use support::{locked, progress};
 
 /// A definition of the kind that Linux accepts, small enough to fill.
 fn definition(rng: &mut Rng, ty: MapType) -> MapSpec {
@@ -361,6 +361,7 @@ fn user_space_sees_what_it_would_see_of_linux() {
                 assert!(u64::from(access.off) + u64::from(access.len) <= u64::from(pair.map.region_size()), "{name}");
             }
             done += 1;
+            progress::one_more("operations");
         }
         pair.same_contents();
         if rng.once_in(4) {

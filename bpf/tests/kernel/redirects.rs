@@ -17,6 +17,7 @@ use bpf::verifier::{Options, Verdict, verify};
 use support::asm::*;
 use support::both::{kernel_bytes, spec};
 use support::kernel::{self, Kernel, KernelMap, KernelProg, LoadRequest, kernel};
+use support::progress;
 use support::rng::Rng;
 
 const DEVICES: [u32; 3] = [10, 12, 14];
@@ -255,9 +256,7 @@ fn frames_go_where_linux_sends_them() {
     let _links: Vec<_> = ends.iter().map(|device| far.kernel.attach_xdp(*device).expect("a veth takes XDP")).collect();
     let mut seen = 0;
     for round in 0..rounds {
-        if rounds > 1_000 && round % 1_000 == 0 {
-            eprintln!("redirects: {round} of {rounds}");
-        }
+        progress::one_more("rounds");
         seen += one_round(kernel, &mut rng, &log, &far_maps[1], &far_code, round);
     }
     assert!(2 * seen > rounds, "{seen} records in {rounds} rounds");

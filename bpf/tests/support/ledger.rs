@@ -6,6 +6,8 @@ use std::io::Write;
 use bpf::interp::{Engine, HelperCall, Observer};
 use bpf::memory::Arena;
 
+use super::progress;
+
 /// Counts what runs of one program call.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -18,6 +20,7 @@ impl Ledger {
     /// One more run on an engine.
     pub fn run(&mut self, engine: &Engine) -> &mut Ledger {
         self.runs += 1;
+        progress::one_more("runs beside the kernel's");
         if self.kinds.is_empty() {
             self.kinds = engine.maps().iter().map(|(_, map)| map.spec().ty.0).collect();
         }

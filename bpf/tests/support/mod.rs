@@ -23,6 +23,7 @@ pub mod llvm;
 pub mod locked;
 pub mod logs;
 pub mod objects;
+pub mod progress;
 pub mod rng;
 pub mod socket;
 pub mod spelling;

@@ -18,5 +18,7 @@ pub mod kernel_maps;
 pub mod ledger;
 #[path = "../../../bpf/tests/support/locked.rs"]
 pub mod locked;
+#[path = "../../../bpf/tests/support/progress.rs"]
+pub mod progress;
 #[path = "../../../bpf/tests/support/rng.rs"]
 pub mod rng;
