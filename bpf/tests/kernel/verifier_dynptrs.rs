@@ -62,11 +62,12 @@ impl Writer {
         self.out.push(mov(reg, flags));
     }
 
-    /// R`reg` = memory of so many bytes, which are written.
-    fn memory(&mut self, reg: Reg, bytes: i32) {
+    /// R`reg` = memory of so many bytes, which are written. What stands where dynamic pointers were is the machine's own: it
+    /// may be overwritten, but not `read`.
+    fn memory(&mut self, reg: Reg, bytes: i32, read: bool) {
         match self.rng.below(3) {
             0 => self.out.extend([mov(reg, R6), add(reg, LEN - bytes)]),
-            1 if self.errs() => self.out.extend([mov(reg, R10), add(reg, -40)]),
+            1 if !read && self.errs() => self.out.extend([mov(reg, R10), add(reg, -40)]),
             _ => {
                 let at = [-72, -80].map(|off| store(Size::D, R10, off, self.rng.between(0, 9) as i32));
                 self.out.extend(at);
@@ -106,7 +107,7 @@ impl Writer {
             }
             4 | 5 => {
                 let bytes = self.rng.between(0, 16) as i32;
-                self.memory(R1, bytes);
+                self.memory(R1, bytes, false);
                 self.out.push(mov(R2, bytes));
                 self.place(R3);
                 self.number(R4, 12);
@@ -117,7 +118,7 @@ impl Writer {
                 self.place(R1);
                 self.number(R2, 12);
                 let bytes = self.rng.between(0, 16) as i32;
-                self.memory(R3, bytes);
+                self.memory(R3, bytes, true);
                 self.out.push(mov(R4, bytes));
                 self.flags(R5);
                 self.out.push(helper(202));
@@ -136,7 +137,8 @@ impl Writer {
             10 if self.rng.once_in(3) => {
                 let (size, off) = (self.rng.pick(&[Size::B, Size::D]), -8 * self.rng.between(1, 10) as i16);
                 let insn = if self.rng.once_in(3) { load(size, R0, R10, off) } else { store(size, R10, off, 1) };
-                self.out.extend([mov(R0, 0), insn]);
+                // The same: what is loaded there must not be seen.
+                self.out.extend([insn, mov(R0, 0)]);
             }
             10 => {
                 // Perhaps on one way only.
