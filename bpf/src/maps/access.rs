@@ -11,7 +11,84 @@ pub trait MapMemory {
 
     /// Copies `bytes` to offset `off`.
     fn write(&mut self, off: u32, bytes: &[u8]);
+
+    /// The bytes themselves, where they lie in one piece: they are then read and written without a call each.
+    fn view(&mut self) -> View<'_>;
 }
+
+/// A map's memory as an operation works on it.
+pub enum View<'a> {
+    /// Bytes in one piece.
+    Plain(&'a mut [u8]),
+    /// Any other.
+    Other(&'a mut dyn MapMemory),
+}
+
+impl View<'_> {
+    #[inline]
+    fn read(&mut self, off: u32, buf: &mut [u8]) {
+        match self {
+            View::Plain(bytes) => match bytes.get(off as usize..).and_then(|from| from.get(..buf.len())) {
+                Some(bytes) => buf.copy_from_slice(bytes),
+                None => buf.fill(0),
+            },
+            View::Other(memory) => memory.read(off, buf),
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, off: u32, bytes: &[u8]) {
+        match self {
+            View::Plain(to) => {
+                if let Some(to) = to.get_mut(off as usize..).and_then(|to| to.get_mut(..bytes.len())) {
+                    to.copy_from_slice(bytes);
+                }
+            }
+            View::Other(memory) => memory.write(off, bytes),
+        }
+    }
+
+    /// So many bytes as are known beforehand: a load or two, where the memory is plain.
+    #[inline]
+    fn block<const N: usize>(&mut self, off: u32) -> [u8; N] {
+        match self {
+            View::Plain(bytes) => bytes.get(off as usize..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N]),
+            View::Other(memory) => {
+                let mut block = [0; N];
+                memory.read(off, &mut block);
+                block
+            }
+        }
+    }
+
+    /// Whether these bytes stand there.
+    #[inline]
+    fn holds(&mut self, off: u32, wanted: &[u8]) -> bool {
+        match self {
+            View::Plain(bytes) => match bytes.get(off as usize..).and_then(|from| from.get(..wanted.len())) {
+                Some(bytes) => bytes == wanted,
+                None => wanted.iter().all(|byte| *byte == 0),
+            },
+            View::Other(memory) => {
+                let (mut at, mut buf) = (off, [0; COMPARED_AT_ONCE]);
+                wanted.chunks(COMPARED_AT_ONCE).all(|chunk| {
+                    let stored = &mut buf[..chunk.len()];
+                    memory.read(at, stored);
+                    at += chunk.len() as u32;
+                    stored == chunk
+                })
+            }
+        }
+    }
+
+    #[inline]
+    fn word(&mut self, off: u32) -> u32 {
+        u32::from_le_bytes(self.block(off))
+    }
+}
+
+/// Bytes of a trie's node that are read at once: four words and the first of its bits.
+const NODE: usize = 16 + PREFIX_AT_ONCE;
 
 /// Plain bytes as a map's memory: a region of an arena, or a `Vec`.
 #[derive(Debug)]
@@ -19,16 +96,16 @@ pub struct Linear<'a>(pub &'a mut [u8]);
 
 impl MapMemory for Linear<'_> {
     fn read(&mut self, off: u32, buf: &mut [u8]) {
-        match self.0.get(off as usize..).and_then(|from| from.get(..buf.len())) {
-            Some(bytes) => buf.copy_from_slice(bytes),
-            None => buf.fill(0),
-        }
+        self.view().read(off, buf);
     }
 
     fn write(&mut self, off: u32, bytes: &[u8]) {
-        if let Some(to) = self.0.get_mut(off as usize..).and_then(|to| to.get_mut(..bytes.len())) {
-            to.copy_from_slice(bytes);
-        }
+        self.view().write(off, bytes);
+    }
+
+    #[inline]
+    fn view(&mut self) -> View<'_> {
+        View::Plain(self.0)
     }
 }
 
@@ -82,7 +159,7 @@ impl AccessLog {
 
 /// What a map kind's code is written against: memory that writes down what is done to it.
 pub struct Tape<'a> {
-    memory: &'a mut dyn MapMemory,
+    memory: View<'a>,
     log: &'a mut AccessLog,
 }
 
@@ -90,7 +167,7 @@ impl<'a> Tape<'a> {
     /// Records onto `log`, which is cleared first.
     pub fn new(memory: &'a mut dyn MapMemory, log: &'a mut AccessLog) -> Self {
         log.clear();
-        Self { memory, log }
+        Self { memory: memory.view(), log }
     }
 
     fn record(&mut self, kind: AccessKind, off: u32, len: u32, dependent: bool) {
@@ -111,16 +188,14 @@ impl<'a> Tape<'a> {
 
     /// Reads a little-endian word at an address known beforehand.
     pub fn read_u32(&mut self, off: u32) -> u32 {
-        let mut word = [0; 4];
-        self.read(off, &mut word);
-        u32::from_le_bytes(word)
+        self.record(AccessKind::Read, off, 4, false);
+        self.memory.word(off)
     }
 
     /// Reads a little-endian word at an address that an earlier access yielded.
     pub fn follow_u32(&mut self, off: u32) -> u32 {
-        let mut word = [0; 4];
-        self.follow(off, &mut word);
-        u32::from_le_bytes(word)
+        self.record(AccessKind::Read, off, 4, true);
+        self.memory.word(off)
     }
 
     /// Writes; `dependent` as in [`Access`].
@@ -159,11 +234,7 @@ impl<'a> Tape<'a> {
         change: impl FnOnce([u32; N]) -> [u32; N],
     ) -> [u32; N] {
         self.record(AccessKind::Atomic, off, 4 * N as u32, dependent);
-        let was = std::array::from_fn(|i| {
-            let mut word = [0; 4];
-            self.memory.read(off + 4 * i as u32, &mut word);
-            u32::from_le_bytes(word)
-        });
+        let was = std::array::from_fn(|i| self.memory.word(off + 4 * i as u32));
         for (i, word) in change(was).into_iter().enumerate() {
             if word != was[i] {
                 self.memory.write(off + 4 * i as u32, &word.to_le_bytes());
@@ -176,35 +247,21 @@ impl<'a> Tape<'a> {
     /// an address that an earlier access yielded. Returns the link, and whether hash and key are those.
     pub fn follow_entry(&mut self, off: u32, head: u32, key: &[u8], hash: u32) -> (u32, bool) {
         self.record(AccessKind::Read, off, head + key.len() as u32, true);
-        let [next, stored_hash] = [0, 4].map(|at| {
-            let mut word = [0; 4];
-            self.memory.read(off + at, &mut word);
-            u32::from_le_bytes(word)
-        });
-        let mut at = off + head;
-        let equal = stored_hash == hash
-            && key.chunks(COMPARED_AT_ONCE).all(|chunk| {
-                let mut buf = [0; COMPARED_AT_ONCE];
-                let stored = &mut buf[..chunk.len()];
-                self.memory.read(at, stored);
-                at += chunk.len() as u32;
-                stored == chunk
-            });
-        (next, equal)
+        let [next, stored_hash] = [0, 4].map(|at| self.memory.word(off + at));
+        (next, stored_hash == hash && self.memory.holds(off + head, key))
     }
 
     /// Reads four words and the `key.len()` bytes behind them in one access at an address that an earlier access yielded.
     /// Returns the words, and how many leading bits of the bytes equal those of `key`, whose first 16 bytes `lead` holds,
-    /// the first in its highest bits.
+    /// the first in its highest bits. There are 16 bytes and 16 more from `off` on.
     pub fn follow_common(&mut self, off: u32, key: &[u8], lead: u128) -> ([u32; 4], u32) {
         self.record(AccessKind::Read, off, 16 + key.len() as u32, true);
         let first = key.len().min(PREFIX_AT_ONCE);
-        let mut buf = [0; 16 + PREFIX_AT_ONCE];
-        self.memory.read(off, &mut buf[..16 + first]);
-        let (head, stored) = buf.split_at(16);
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let block: [u8; NODE] = self.memory.block(off);
+        let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
         let words = [word(0), word(4), word(8), word(12)];
-        let stored = u128::from_be_bytes(stored.try_into().expect("the rest of the buffer is as long"));
+        let stored = *block.last_chunk().expect("a block is longer");
+        let stored = u128::from_be_bytes(stored);
         let mut same = (stored ^ lead).leading_zeros().min(8 * first as u32);
         let mut at = off + 16 + first as u32;
         for chunk in key[first..].chunks(PREFIX_AT_ONCE) {

@@ -65,7 +65,7 @@ mod user;
 mod xskmap;
 
 pub use crate::memory::MapId;
-pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape};
+pub use access::{Access, AccessKind, AccessLog, Linear, MapMemory, Tape, View};
 pub use batch::BatchAnswer;
 pub use hash_table::Shape as TableShape;
 pub use hashing::hash_key;

@@ -5,7 +5,9 @@ use crate::support;
 use std::collections::BTreeMap;
 
 use bpf::errno::Errno;
-use bpf::maps::{AccessLog, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, Holds, KINDS, Linear, Map, MapKind, MapMemory};
+use bpf::maps::{
+    AccessLog, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, Holds, KINDS, Linear, Map, MapKind, MapMemory, View,
+};
 use bpf::program::{MapSpec, MapType};
 use proptest::prelude::*;
 use support::both::spec;
@@ -56,6 +58,10 @@ impl MapMemory for Scattered {
 
     fn write(&mut self, off: u32, bytes: &[u8]) {
         self.0.extend((off..).zip(bytes.iter().copied()));
+    }
+
+    fn view(&mut self) -> View<'_> {
+        View::Other(self)
     }
 }
 

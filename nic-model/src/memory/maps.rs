@@ -2,7 +2,7 @@
 
 use bpf::diag::{At, Diagnostic};
 use bpf::errno::Errno;
-use bpf::maps::{Access, AccessKind, AccessLog, Map, MapId, MapMemory, References};
+use bpf::maps::{Access, AccessKind, AccessLog, Map, MapId, MapMemory, References, View};
 use bpf::program::MapSpec;
 
 use super::store::Store;
@@ -100,6 +100,10 @@ impl MapMemory for Region<'_> {
         if self.holds(off, bytes.len()) {
             self.store.write(self.base + u64::from(off), bytes);
         }
+    }
+
+    fn view(&mut self) -> View<'_> {
+        View::Other(self)
     }
 }
 
