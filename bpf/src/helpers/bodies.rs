@@ -1,6 +1,6 @@
 //! The bodies of the helpers.
 
-use super::{Delivery, HelperCx, HelperOutcome, Redirect, checksum};
+use super::{Delivery, HelperCx, HelperOutcome, Redirect, checksum, skb_sum};
 use crate::errno::Errno;
 use crate::program::ProgType;
 
@@ -38,7 +38,7 @@ pub(super) fn get_smp_processor_id(cx: &mut dyn HelperCx, _: [u64; 5]) -> Helper
     Ok(u64::from(cx.env().cpu()))
 }
 
-/// `BPF_F_RECOMPUTE_CSUM`: acts on a checksum the device computed, which no packet here carries.
+/// `BPF_F_RECOMPUTE_CSUM`: the sum that the device has made follows.
 const RECOMPUTE_CSUM: u64 = 1;
 const INVALIDATE_HASH: u64 = 1 << 1;
 
@@ -50,11 +50,19 @@ pub(super) fn skb_store_bytes(cx: &mut dyn HelperCx, [_, off, from, len, flags]:
     if off > i32::MAX as u32 || u64::from(off) + u64::from(len) > u64::from(cx.packet_len()) {
         return Ok(Errno::EFAULT.as_return());
     }
-    let mut buf = [0; CHUNK];
-    for at in (0..len).step_by(CHUNK) {
-        let part = &mut buf[..CHUNK.min((len - at) as usize)];
-        cx.read(from.wrapping_add(u64::from(at)), part)?;
-        cx.packet_write(off + at, part);
+    let write = |cx: &mut dyn HelperCx| {
+        let mut buf = [0; CHUNK];
+        for at in (0..len).step_by(CHUNK) {
+            let part = &mut buf[..CHUNK.min((len - at) as usize)];
+            cx.read(from.wrapping_add(u64::from(at)), part)?;
+            cx.packet_write(off + at, part);
+        }
+        Ok(())
+    };
+    if flags & RECOMPUTE_CSUM != 0 {
+        skb_sum::exchange(cx, off, len, write)?
+    } else {
+        write(cx)?
     }
     if flags & INVALIDATE_HASH != 0 {
         super::skb::clear_hash(cx);
@@ -78,13 +86,13 @@ pub(super) fn skb_load_bytes(cx: &mut dyn HelperCx, [_, off, to, len, _]: [u64; 
 
 /// Low bits of the flags of the checksum helpers: size of the field that changed, 0 for a difference.
 const HDR_FIELD_MASK: u64 = 0xf;
-/// The field is the pseudo-header's; of consequence only to checksums left to hardware, which no packet here carries.
+/// The field is the pseudo-header's, which the device's sum does not cover: the sum follows the checksum alone.
 const PSEUDO_HDR: u64 = 1 << 4;
 /// A checksum of 0 means that there is none (UDP): leave it, and write 0xffff for a sum that comes out as 0.
 const MARK_MANGLED_0: u64 = 1 << 5;
 /// With `MARK_MANGLED_0`: change a checksum of 0 nevertheless.
 const MARK_ENFORCE: u64 = 1 << 6;
-/// The packet is IPv6; of consequence only to checksums left to hardware.
+/// The packet is IPv6: with a difference the change of the address, which the sum covers, makes up for that of the checksum.
 const IPV6: u64 = 1 << 7;
 
 /// The checksum field at `off`, if it is one that may be replaced.
@@ -129,6 +137,14 @@ pub(super) fn l4_csum_replace(cx: &mut dyn HelperCx, [_, off, from, to, flags]: 
     let Some(new) = replaced(field, from, to, flags & HDR_FIELD_MASK, as_words) else {
         return Ok(Errno::EINVAL.as_return());
     };
+    if flags & PSEUDO_HDR != 0 {
+        match flags & HDR_FIELD_MASK {
+            0 if flags & IPV6 == 0 => skb_sum::follow_diff(cx, to as u32),
+            0 => {}
+            2 => skb_sum::follow_word(cx, u32::from(from as u16), u32::from(to as u16)),
+            _ => skb_sum::follow_word(cx, from as u32, to as u32),
+        }
+    }
     let new = if mangled_0 && new == 0 { 0xffff } else { new };
     let new = cx.byte_order().half_bytes(new);
     cx.packet_write(off, &new);

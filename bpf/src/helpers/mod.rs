@@ -20,6 +20,7 @@ mod siphash;
 mod skb;
 mod skb_notes;
 mod skb_state;
+mod skb_sum;
 mod sockets;
 mod state;
 mod syncookie;

@@ -2,7 +2,7 @@
 //!
 //! The skb is linear. Its head and tail grow as far as Linux lets them; a new buffer is found where the old one has no room.
 
-use super::{Checked, HelperCx, HelperOutcome, SkbWord};
+use super::{Checked, HelperCx, HelperOutcome, SkbWord, skb_sum};
 use crate::errno::Errno;
 
 /// EtherTypes.
@@ -120,6 +120,7 @@ fn remove(cx: &mut dyn HelperCx, off: u32, len: u32) -> Result<(), Errno> {
         return Err(Errno::ENOMEM);
     }
     let same = transport_is_network(cx);
+    skb_sum::leave(cx, off, len);
     shift(cx, 0, len, off);
     pull(cx, len);
     follow(cx, len as i32, same);
@@ -197,6 +198,9 @@ pub(super) fn change_tail(cx: &mut dyn HelperCx, [_, len, flags, ..]: [u64; 5]) 
     let now = cx.packet_len();
     if len > cx.packet_room().tail.saturating_add(now) {
         return fails(Errno::ENOMEM);
+    }
+    if len != now {
+        skb_sum::forget(cx);
     }
     cx.packet_move(0, len as i32 - now as i32);
     if is_segmented(cx) {
@@ -277,7 +281,8 @@ pub(super) fn adjust_room(cx: &mut dyn HelperCx, [_, diff, mode, flags, _]: [u64
         return fails(Errno::ENOTSUPP);
     }
     let changed = if shrink { decapsulate(cx, off, len, flags) } else { encapsulate(cx, off, len, flags) };
-    if changed.is_ok() && flags & room::NO_CSUM_RESET == 0 {
+    let level = matches!(cx.skb().checked, Checked::Further(_));
+    if changed.is_ok() && flags & room::NO_CSUM_RESET == 0 && level {
         cx.skb().checked = Checked::Nothing;
     }
     done(changed)
@@ -351,7 +356,11 @@ fn clear_tag(cx: &mut dyn HelperCx) {
 }
 
 pub(super) fn vlan_push(cx: &mut dyn HelperCx, [_, protocol, tci, ..]: [u64; 5]) -> HelperOutcome {
-    let asked = u16::from_be_bytes(cx.byte_order().half_bytes(protocol as u16));
+    skb_sum::from_mac(cx, |cx| push_tag(cx, protocol as u16, tci as u16))
+}
+
+fn push_tag(cx: &mut dyn HelperCx, protocol: u16, tci: u16) -> HelperOutcome {
+    let asked = u16::from_be_bytes(cx.byte_order().half_bytes(protocol));
     let protocol = if is_vlan(asked) { asked } else { ether::VLAN };
     if cx.skb_word(SkbWord::VlanPresent) != 0 {
         // The tag beside the packet goes into it.
@@ -366,12 +375,13 @@ pub(super) fn vlan_push(cx: &mut dyn HelperCx, [_, protocol, tci, ..]: [u64; 5])
         shift(cx, VLAN_HLEN, 0, ETH_HLEN - 2);
         cx.packet_write(ETH_HLEN - 2, &outer.to_be_bytes());
         cx.packet_write(ETH_HLEN, &tag.to_be_bytes());
+        skb_sum::join(cx, ETH_HLEN - 2, VLAN_HLEN);
         let skb = cx.skb();
         skb.mac -= VLAN_HLEN as i32;
         skb.network -= VLAN_HLEN as i32;
         set_ether_type(cx, SkbWord::Protocol, outer);
     }
-    set_tag(cx, protocol, tci as u16);
+    set_tag(cx, protocol, tci);
     Ok(0)
 }
 
@@ -394,6 +404,7 @@ fn take_tag(cx: &mut dyn HelperCx) -> Result<u16, Errno> {
         _ => ether::P_802_2,
     };
     set_ether_type(cx, SkbWord::Protocol, protocol);
+    skb_sum::leave(cx, ETH_HLEN - 2, VLAN_HLEN);
     shift(cx, 0, VLAN_HLEN, ETH_HLEN - 2);
     pull(cx, VLAN_HLEN);
     let skb = cx.skb();
@@ -404,6 +415,10 @@ fn take_tag(cx: &mut dyn HelperCx) -> Result<u16, Errno> {
 }
 
 pub(super) fn vlan_pop(cx: &mut dyn HelperCx, _: [u64; 5]) -> HelperOutcome {
+    skb_sum::from_mac(cx, pop_tag)
+}
+
+fn pop_tag(cx: &mut dyn HelperCx) -> HelperOutcome {
     if cx.skb_word(SkbWord::VlanPresent) != 0 {
         clear_tag(cx);
     } else {

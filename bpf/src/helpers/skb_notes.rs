@@ -2,7 +2,7 @@
 
 use super::siphash::siphash;
 use super::skb::{clear_hash, ether, ether_type};
-use super::{Checked, HelperCx, HelperOutcome, SkbWord};
+use super::{Checked, HelperCx, HelperOutcome, SkbWord, checksum, skb_sum};
 use crate::errno::Errno;
 
 const CHUNK: usize = 256;
@@ -11,9 +11,13 @@ fn fails(errno: Errno) -> HelperOutcome {
     Ok(errno.as_return())
 }
 
-/// No skb here carries a sum over all of it (`CHECKSUM_COMPLETE`), which is all that this helper changes.
-pub(super) fn csum_update(_: &mut dyn HelperCx, _: [u64; 5]) -> HelperOutcome {
-    fails(Errno::ENOTSUPP)
+pub(super) fn csum_update(cx: &mut dyn HelperCx, [_, more, ..]: [u64; 5]) -> HelperOutcome {
+    let skb = cx.skb();
+    if skb.checked != Checked::Whole {
+        return fails(Errno::ENOTSUPP);
+    }
+    skb.sum = checksum::add32(skb.sum, more as u32);
+    Ok(u64::from(skb.sum))
 }
 
 pub(super) fn csum_level(cx: &mut dyn HelperCx, [_, what, ..]: [u64; 5]) -> HelperOutcome {
@@ -21,7 +25,8 @@ pub(super) fn csum_level(cx: &mut dyn HelperCx, [_, what, ..]: [u64; 5]) -> Help
     let (query, more, fewer, reset) = (0, 1, 2, 3);
     let checked = &mut cx.skb().checked;
     *checked = match (what, *checked) {
-        (w, Checked::Nothing) if w == query => return fails(Errno::EACCES),
+        (w, Checked::Nothing | Checked::Whole) if w == query => return fails(Errno::EACCES),
+        (w, Checked::Whole) if w == more || w == fewer || w == reset => Checked::Whole,
         (w, Checked::Further(level)) if w == query => return Ok(u64::from(level)),
         (w, Checked::Further(level)) if w == more => Checked::Further((level + 1).min(MOST)),
         (w, Checked::Nothing) if w == more => Checked::Further(0),
@@ -162,7 +167,11 @@ pub(super) fn ecn_set_ce(cx: &mut dyn HelperCx, _: [u64; 5]) -> HelperOutcome {
             if !cx.packet_read(network, &mut header) || header[1] >> 4 & CE == 0 {
                 return Ok(0);
             }
-            cx.packet_write(network + 1, &[header[1] | CE << 4]);
+            let from = [header[0], header[1], header[2], header[3]];
+            let to = [header[0], header[1] | CE << 4, header[2], header[3]];
+            cx.packet_write(network, &to);
+            let order = cx.byte_order();
+            skb_sum::replace(cx, order.word(from), order.word(to));
             Ok(1)
         }
         _ => Ok(0),

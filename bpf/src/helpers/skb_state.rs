@@ -34,6 +34,8 @@ pub enum Checked {
     Nothing,
     /// The first `0` and that many more, from the outermost, are right (`CHECKSUM_UNNECESSARY`).
     Further(u8),
+    /// The device has summed all that follows the link-layer header (`CHECKSUM_COMPLETE`).
+    Whole,
 }
 
 /// An skb's headers and what travels with it.
@@ -51,6 +53,8 @@ pub struct SkbState {
     pub encapsulated: bool,
     /// What is known of its checksums.
     pub checked: Checked,
+    /// The device's sum, and what it was last where it is worth nothing any more (`skb->csum`).
+    pub sum: u32,
     /// Whether its hash is one over the flow.
     pub hash_of_flow: bool,
     /// Whether the hook is one of reception.

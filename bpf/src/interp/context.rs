@@ -27,6 +27,18 @@ pub struct XdpFields {
     pub moved: i32,
 }
 
+/// What the device that received a packet says of its checksums (`ip_summed`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IpSummed {
+    /// Nothing (`CHECKSUM_NONE`).
+    #[default]
+    None,
+    /// The first is right (`CHECKSUM_UNNECESSARY`).
+    Unnecessary,
+    /// The sum of all that follows the link-layer header (`CHECKSUM_COMPLETE`).
+    Complete,
+}
+
 /// What the context of a program with an skb says besides the packet's place and length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SkbFields {
@@ -78,8 +90,8 @@ pub struct SkbFields {
     pub meta: u32,
     /// Clock of `tstamp` (`BPF_SKB_CLOCK_...`).
     pub tstamp_type: u8,
-    /// Whether the device has checked the packet's first checksum (`CHECKSUM_UNNECESSARY`).
-    pub checked: bool,
+    /// What the device says of the packet's checksums.
+    pub summed: IpSummed,
     /// Whether `hash` is over the flow's ports too, so that `bpf_get_hash_recalc` need not compute it.
     pub hash_of_flow: bool,
     /// Whether the hook is one of reception.

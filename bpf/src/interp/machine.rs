@@ -1,7 +1,7 @@
 //! The machine that programs run on: arena, maps, packet, stack.
 
 use super::burst::{MapPlace, PacketSpan, View};
-use super::context::{self, ContextInput, PacketPlace, SK_BUFF_LEN, SkbFields};
+use super::context::{self, ContextInput, IpSummed, PacketPlace, SK_BUFF_LEN, SkbFields};
 use super::decode::Code;
 use super::engine::EngineConfig;
 use super::observer::{MapOp, MapOpKind};
@@ -179,7 +179,7 @@ impl Machine {
         context.write(self.byte_order, self.arena.bytes_of_mut(self.context), place);
         self.arena.set_live(self.context, 0, context.len());
         if let ContextInput::Skb(fields) = context {
-            self.load_skb(fields);
+            self.load_skb(fields, packet);
         }
         self.live_packet();
         self.enter_frame(0, code.uses_stack);
@@ -189,7 +189,7 @@ impl Machine {
         true
     }
 
-    fn load_skb(&mut self, fields: &SkbFields) {
+    fn load_skb(&mut self, fields: &SkbFields, packet: &[u8]) {
         let pulled = self.pulled as i32;
         self.skb = SkbState {
             mac: -pulled,
@@ -197,11 +197,15 @@ impl Machine {
             // The receive path counts the link-layer header and takes what follows for the transport's until it knows better.
             mac_len: if fields.ingress { ETH_HLEN as u32 } else { 0 },
             transport: fields.ingress.then_some(ETH_HLEN - pulled),
-            checked: if fields.checked { Checked::Further(0) } else { Checked::Nothing },
+            checked: if fields.summed == IpSummed::Unnecessary { Checked::Further(0) } else { Checked::Nothing },
             hash_of_flow: fields.hash_of_flow,
             ingress: fields.ingress,
             ..SkbState::default()
         };
+        if fields.summed == IpSummed::Complete {
+            let packet = packet.get((fields.meta + self.pulled) as usize..).unwrap_or_default();
+            self.skb = std::mem::take(&mut self.skb).summed(self.byte_order, packet);
+        }
         self.set_socket(fields.socket.checked_sub(1));
     }
 

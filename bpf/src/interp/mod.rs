@@ -31,7 +31,7 @@ mod targets;
 mod timers;
 
 pub use arith::{alu, byte_order, holds, sign_extend};
-pub use context::{ContextInput, SkbFields, XdpFields};
+pub use context::{ContextInput, IpSummed, SkbFields, XdpFields};
 pub use decode::Code;
 pub use engine::{Engine, EngineConfig, Outcome, RunInput};
 pub use observer::{HelperCall, MapOp, MapOpKind, MemAccess, MemAccessKind, NoObserver, Observer};

@@ -30,6 +30,8 @@ pub struct Device {
     pub forwarding: [bool; 2],
     /// The other end of a pair of virtual devices.
     pub peer: Option<u32>,
+    /// Whether it sums what it receives and hands the sum up (`CHECKSUM_COMPLETE`); it says nothing of checksums otherwise.
+    pub sums: bool,
     /// Its addresses with the lengths of their networks.
     pub addresses: Vec<Prefix>,
 }
@@ -46,6 +48,7 @@ impl Device {
             up: true,
             forwarding: [true; 2],
             peer: None,
+            sums: false,
             addresses: Vec::new(),
         }
     }

@@ -21,6 +21,7 @@ mod object_features;
 mod object_libbpf;
 mod object_listing;
 mod object_refusals;
+mod skb_sums;
 mod syscall_loader;
 mod verifier_driver;
 mod verifier_explored;

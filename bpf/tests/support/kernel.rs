@@ -325,6 +325,16 @@ impl KernelProg {
 
     /// Runs the program once on a packet, with the context's structure where given.
     pub fn run(&self, packet: &[u8], context: Option<&[u8]>) -> Result<TestRun, i32> {
+        self.run_with(packet, context, 0)
+    }
+
+    /// The same on an skb whose device has summed it; `EBADMSG` where that is not its sum at the end
+    /// (`BPF_F_TEST_SKB_CHECKSUM_COMPLETE`).
+    pub fn run_summed(&self, packet: &[u8], context: Option<&[u8]>) -> Result<TestRun, i32> {
+        self.run_with(packet, context, 4)
+    }
+
+    fn run_with(&self, packet: &[u8], context: Option<&[u8]>, flags: u32) -> Result<TestRun, i32> {
         let mut out = vec![0u8; 128 << 10];
         let mut context_out = vec![0u8; context.map_or(0, <[u8]>::len)];
         let mut attr = Attr::new()
@@ -333,7 +343,8 @@ impl KernelProg {
             .u32(12, out.len() as u32)
             .ptr(16, packet.as_ptr())
             .ptr(24, out.as_mut_ptr())
-            .u32(32, 1);
+            .u32(32, 1)
+            .u32(64, flags);
         if let Some(context) = context {
             attr = attr
                 .u32(40, context.len() as u32)
