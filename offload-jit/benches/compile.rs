@@ -16,7 +16,7 @@ use nic_model::profile::{self, Capabilities};
 use offload_jit::{Mode, judge};
 
 /// Slots of the programs that are made.
-const SIZES: [usize; 4] = [1_000, 4_000, 20_000, 100_000];
+const SIZES: [usize; 4] = [1_000, 4_000, 10_000, 100_000];
 
 /// What a program is made of: packet bytes, the stack, arithmetic of both widths, shifts, a branch.
 const PART: &str = "r3 = *(u32 *)(r6 + 4)\nr4 = *(u16 *)(r6 + 12)\nr3 += r4\nr4 <<= 7\nr3 ^= 12345678\nw4 &= 255\n\

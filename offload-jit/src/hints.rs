@@ -1,12 +1,10 @@
 //! Facts of the program as bits of the card's registers.
 
-use std::collections::BTreeMap;
-
 use bpf::facts::{Facts, Kinds};
 use bpf::insn::Reg;
 use bpf::verifier::VerifiedProgram;
 
-use crate::code::{Bits, Hint};
+use crate::code::{Bits, Hint, Hints};
 
 /// Registers that have a home: R0 to R9.
 const HOMES: u8 = 10;
@@ -15,13 +13,16 @@ const HOMES: u8 = 10;
 const NARROW: Kinds = Kinds::PACKET.union(Kinds::PACKET_META).union(Kinds::PACKET_END).union(Kinds::STACK);
 
 /// What is known of registers before the instructions of a program, by slot of the original one.
-pub(crate) fn hints(program: &VerifiedProgram, facts: &Facts) -> BTreeMap<u32, Vec<Hint>> {
-    let slots = program.origin().iter().enumerate();
-    slots.map(|(index, slot)| (*slot as u32, before(facts, index))).filter(|(_, hints)| !hints.is_empty()).collect()
+pub(crate) fn hints(program: &VerifiedProgram, facts: &Facts) -> Hints {
+    let mut hints = Hints::default();
+    for (index, slot) in program.origin().iter().enumerate() {
+        hints.begin(*slot as u32);
+        before(facts, index, &mut hints);
+    }
+    hints
 }
 
-fn before(facts: &Facts, index: usize) -> Vec<Hint> {
-    let mut hints = Vec::new();
+fn before(facts: &Facts, index: usize, hints: &mut Hints) {
     for reg in (0..HOMES).filter_map(Reg::new).filter(|reg| facts.live(index).contains(*reg)) {
         let known = facts.before(index, reg);
         let kinds = known.readable();
@@ -48,5 +49,4 @@ fn before(facts: &Facts, index: usize) -> Vec<Hint> {
             }
         }
     }
-    hints
 }

@@ -120,7 +120,7 @@ impl Op {
     /// its data from later are not among them.
     pub fn uses(&self) -> Vec<Place> {
         let mut places = Vec::new();
-        self.see_places(&mut |place| places.push(place), &mut |_| {});
+        self.touch(&mut |place| places.push(place), &mut |_| {});
         places
     }
 
@@ -128,11 +128,16 @@ impl Op {
     /// later are not among them. An instruction with a result also replaces the previous result and its left operand.
     pub fn defs(&self) -> Vec<Place> {
         let mut places = Vec::new();
-        self.see_places(&mut |_| {}, &mut |place| places.push(place));
-        if self.effect() == Effect::Result {
-            places.extend([Place::Previous, Place::PreviousLeft]);
-        }
+        self.touch(&mut |_| {}, &mut |place| places.push(place));
         places
+    }
+
+    /// Shows what [`Op::uses`] and [`Op::defs`] list.
+    pub fn touch(&self, uses: &mut dyn FnMut(Place), defs: &mut dyn FnMut(Place)) {
+        self.see_places(uses, defs);
+        if self.effect() == Effect::Result {
+            [Place::Previous, Place::PreviousLeft].into_iter().for_each(defs);
+        }
     }
 
     /// Where a burst of instructions must end, or check that it need not, at this instruction.

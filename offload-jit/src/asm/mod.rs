@@ -25,6 +25,11 @@ impl Label {
     pub(crate) fn numbered(n: usize) -> Label {
         Label(n as u32)
     }
+
+    /// Its number.
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// What a branch or address that is open refers to.

@@ -13,6 +13,7 @@ use super::{Code, Inst};
 pub(super) fn unmirror(code: &mut Code) {
     let live = live_out(code);
     for (block, mut live) in code.blocks.iter_mut().zip(live) {
+        block.changed();
         for inst in block.insts.iter_mut().rev() {
             if let Some(single) = to_one_bank(inst, live) {
                 *inst = single;
@@ -33,7 +34,7 @@ fn to_one_bank(inst: &Inst, live: Places) -> Option<Inst> {
         _ => return None,
     };
     *dst = Dst::to(Reg::Gpr(bank, n));
-    let single = inst.with(op);
+    let single = Inst { op, defs: inst.defs.minus(Places::gpr(bank.other(), n)), ..inst.clone() };
     super::known::encodes(&single).then_some(single)
 }
 

@@ -7,103 +7,128 @@ use nic_model::isa::{
 
 use super::known::encodes;
 use super::mirror::Mirrored;
-use super::touch::{BANK, Places};
+use super::touch::{BANK, Places, Registers, register};
 use super::{Code, Inst};
 
-/// What each register of both banks holds, by the number of the value. Equal numbers are equal values.
+/// Which registers of both banks hold the same.
 struct Values {
-    of: [u32; 2 * BANK as usize],
+    /// For each, those that hold what it holds, a bit each.
+    same: [u64; 2 * BANK as usize],
     /// Since when: the register that has held a value longest is the original.
     since: [u32; 2 * BANK as usize],
-    next: u32,
-}
-
-fn at(bank: Bank, n: u8) -> usize {
-    usize::from(n % BANK as u8) + if bank == Bank::B { BANK as usize } else { 0 }
+    now: u32,
 }
 
 impl Values {
     fn new(mirrored: Mirrored) -> Self {
-        let mut of = std::array::from_fn(|register| register as u32);
-        for n in (0..BANK as u8).filter(|n| mirrored.holds(*n)) {
-            of[at(Bank::B, n)] = of[at(Bank::A, n)];
-        }
-        Values { of, since: [0; 2 * BANK as usize], next: 2 * BANK }
+        let mut values = Values { same: std::array::from_fn(|at| 1 << at), since: [0; 2 * BANK as usize], now: 0 };
+        (0..BANK as u8).filter(|n| mirrored.holds(*n)).for_each(|n| values.mirror(n));
+        values
     }
 
-    fn set(&mut self, bank: Bank, n: u8, value: u32) {
-        self.of[at(bank, n)] = value;
-        self.since[at(bank, n)] = self.next;
+    /// A register holds something else, which no other does.
+    fn forget(&mut self, at: usize) {
+        Registers::of(self.same[at]).for_each(|other| self.same[other] &= !(1 << at));
+        self.same[at] = 1 << at;
+        self.since[at] = self.now;
+    }
+
+    /// Both banks hold the same at this number; that of bank B as long as it has held what it holds.
+    fn mirror(&mut self, n: u8) {
+        let (a, b) = (register(Bank::A, n), register(Bank::B, n));
+        if self.same[a] >> b & 1 == 0 {
+            let since = self.since[b];
+            self.forget(b);
+            self.since[b] = since;
+            let same = self.same[a] | 1 << b;
+            Registers::of(same).for_each(|at| self.same[at] = same);
+        }
     }
 
     /// Registers that held what a register holds before it did, the first of them first.
-    fn originals(&self, bank: Bank, n: u8) -> Vec<Reg> {
-        let (value, since) = (self.of[at(bank, n)], self.since[at(bank, n)]);
-        let holds = |at: &usize| self.of[*at] == value && self.since[*at] < since;
-        let mut found: Vec<_> = (0..2 * BANK as usize).filter(holds).collect();
-        found.sort_by_key(|at| self.since[*at]);
-        let bank = |at: usize| if at < BANK as usize { Bank::A } else { Bank::B };
-        found.into_iter().map(|at| Reg::Gpr(bank(at), (at % BANK as usize) as u8)).collect()
+    fn originals(&self, at: usize) -> impl Iterator<Item = Reg> + use<> {
+        let since = self.since[at];
+        let mut found: Vec<(u32, usize)> = Registers::of(self.same[at])
+            .map(|other| (self.since[other], other))
+            .filter(|(other, _)| *other < since)
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, at)| of(at))
     }
 
     fn step(&mut self, inst: &Inst) {
+        self.now += 1;
+        if let Some((_, clobbers)) = inst.called() {
+            for at in clobbers.registers() {
+                self.forget(at);
+                self.now += 1;
+            }
+            return (0..2).for_each(|n| self.mirror(n));
+        }
         let copied = match inst.op {
             Op::Move(Move { op: AluMove::Copy, dst, rhs, .. }) => match (dst.reg, rhs.src) {
-                (Some(Reg::Gpr(..)), Source::Reg(Reg::Gpr(bank, n))) => Some(self.of[at(bank, n)]),
-                _ => None,
+                (Some(Reg::Gpr(..)), Source::Reg(Reg::Gpr(bank, n))) => self.same[register(bank, n)],
+                _ => 0,
             },
-            _ => None,
+            _ => 0,
         };
-        let defs = inst.called().map_or(inst.defs, |(_, clobbers)| clobbers);
-        self.next += 1;
-        let result = copied.unwrap_or(self.next);
-        for n in 0..BANK as u8 {
-            for bank in [Bank::A, Bank::B].into_iter().filter(|bank| defs.meets(Places::gpr(*bank, n))) {
-                if inst.called().is_some() {
-                    self.next += 1;
-                    self.set(bank, n, self.next);
-                } else {
-                    self.set(bank, n, result);
-                }
-            }
-        }
-        if inst.called().is_some() {
-            for n in 0..2 {
-                self.of[at(Bank::B, n)] = self.of[at(Bank::A, n)];
-            }
-        }
+        inst.defs.registers().for_each(|at| self.forget(at));
+        // All that is written is one result.
+        let same = copied | inst.defs.registers().mask();
+        Registers::of(same).for_each(|at| self.same[at] = same);
     }
+}
+
+/// The register at a place in an array of both banks.
+fn of(at: usize) -> Reg {
+    let bank = if at < BANK as usize { Bank::A } else { Bank::B };
+    Reg::Gpr(bank, (at % BANK as usize) as u8)
 }
 
 /// Lets every instruction read originals.
 pub(super) fn forward(code: &mut Code) {
     let mirrored = Mirrored::at_entries(code);
     for (block, mirrored) in code.blocks.iter_mut().zip(mirrored) {
+        if block.memo.forwarded == Some(mirrored) {
+            continue;
+        }
         let mut values = Values::new(mirrored);
+        let mut changed = false;
         for inst in &mut block.insts {
-            if inst.uses.meets(Places::GPRS) {
-                *inst = rewritten(inst, &values);
+            if let Some(better) = rewritten(inst, &values) {
+                *inst = better;
+                changed = true;
             }
             values.step(inst);
+        }
+        if changed {
+            block.changed();
+        } else {
+            block.memo.forwarded = Some(mirrored);
         }
     }
 }
 
-fn rewritten(inst: &Inst, values: &Values) -> Inst {
-    let mut now = inst.clone();
-    for n in 0..BANK as u8 {
+/// The instruction reading originals, if it reads any copy.
+fn rewritten(inst: &Inst, values: &Values) -> Option<Inst> {
+    let mut now: Option<Inst> = None;
+    let mut next = 0;
+    loop {
+        let uses = now.as_ref().unwrap_or(inst).uses;
+        let Some(n) = (next..BANK).find(|n| (uses.bank(Bank::A) | uses.bank(Bank::B)) >> n & 1 != 0) else {
+            return now;
+        };
+        next = n + 1;
         for bank in [Bank::A, Bank::B] {
-            if !now.uses.meets(Places::gpr(bank, n)) {
-                continue;
-            }
-            let originals = values.originals(bank, n).into_iter();
-            let better = originals.filter_map(|reg| replaced(&now, Reg::Gpr(bank, n), reg));
-            if let Some(better) = better.into_iter().find(|better| !better.uses.meets(Places::gpr(bank, n))) {
-                now = better;
+            let reads = now.as_ref().unwrap_or(inst);
+            let place = Places::gpr(bank, n as u8);
+            if reads.uses.meets(place) {
+                let originals = values.originals(register(bank, n as u8));
+                let mut better = originals.filter_map(|reg| replaced(reads, Reg::Gpr(bank, n as u8), reg));
+                now = better.find(|better| !better.uses.meets(place)).or(now);
             }
         }
     }
-    now
 }
 
 /// The instruction reading another register instead of one, if there is such.

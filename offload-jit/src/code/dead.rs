@@ -1,28 +1,63 @@
 //! What nobody reads.
 
+use std::rc::Rc;
+
 use nic_model::isa::{Effect, MulHalf, Op};
 
 use super::touch::Places;
-use super::{Block, Code, Inst};
+use super::{Block, Code, Inst, Ways};
 use crate::asm::{External, Goal};
 
-/// Places read before they are written, from the end of each block on.
-pub(super) fn live_out(code: &Code) -> Vec<Places> {
-    let successors = code.successors();
-    let mut live_in = vec![Places::NONE; code.blocks.len()];
-    let mut live_out = live_in.clone();
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for at in (0..code.blocks.len()).rev() {
-            let out = successors[at].iter().map(|to| live_in[*to]).collect();
-            let before = code.blocks[at].insts.iter().rev().fold(out, |live, inst| before(inst, live));
-            live_out[at] = out;
-            changed |= live_in[at] != before;
-            live_in[at] = before;
+/// What is live between the blocks of a program.
+pub(super) struct Liveness {
+    ways: Rc<Ways>,
+    /// What each block reads of what it has not written.
+    read: Vec<Places>,
+    /// What it leaves as it was.
+    kept: Vec<Places>,
+    /// Places read before they are written, from the end of each block on.
+    pub out: Vec<Places>,
+}
+
+impl Liveness {
+    fn of(code: &mut Code) -> Self {
+        let blocks = code.blocks.len();
+        let none = || vec![Places::NONE; blocks];
+        let mut live = Self { ways: code.ways(), read: none(), kept: none(), out: none() };
+        code.blocks.iter_mut().enumerate().for_each(|(at, block)| live.look_at(block, at));
+        live.solve();
+        live
+    }
+
+    /// Notes what a block reads and writes.
+    fn look_at(&mut self, block: &mut Block, at: usize) {
+        let Block { insts, memo, .. } = block;
+        let step = |[read, kept]: [Places; 2], inst: &Inst| [before(inst, read), before(inst, kept)];
+        let found = memo.live.get_or_insert_with(|| insts.iter().rev().fold([Places::NONE, Places::ALL], step));
+        [self.read[at], self.kept[at]] = *found;
+    }
+
+    fn solve(&mut self) {
+        let blocks = self.out.len();
+        self.out.fill(Places::NONE);
+        let mut live_in = self.read.clone();
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for at in (0..blocks).rev() {
+                let out: Places = self.ways.of(at).map(|to| live_in[to]).collect();
+                let before = self.read[at].union(out.and(self.kept[at]));
+                self.out[at] = out;
+                changed |= live_in[at] != before;
+                live_in[at] = before;
+            }
         }
     }
-    live_out
+}
+
+/// Places read before they are written, from the end of each block on.
+pub(super) fn live_out(code: &mut Code) -> Vec<Places> {
+    Liveness::of(code).out
 }
 
 /// What is live before an instruction.
@@ -43,42 +78,57 @@ fn ends(inst: &Inst) -> Places {
 
 /// Removes instructions whose results are dead, until none is left.
 pub(super) fn remove(code: &mut Code) {
+    let mut live = Liveness::of(code);
     loop {
-        let live = live_out(code);
-        let before = code.len();
-        for (block, out) in code.blocks.iter_mut().zip(live) {
-            sweep(block, out);
+        let mut changed = false;
+        for (at, block) in code.blocks.iter_mut().enumerate() {
+            // For what is live behind it, a block is swept once.
+            if block.memo.swept != Some(live.out[at]) {
+                if sweep(block, live.out[at]) {
+                    live.look_at(block, at);
+                    changed = true;
+                }
+                block.memo.swept = Some(live.out[at]);
+            }
         }
-        if code.len() == before {
+        if !changed {
             return;
         }
+        live.solve();
     }
 }
 
-fn sweep(block: &mut Block, out: Places) {
+/// Removes what is dead in a block; whether anything was.
+fn sweep(block: &mut Block, out: Places) -> bool {
     let mut live = out;
-    let mut kept: Vec<Inst> = Vec::with_capacity(block.insts.len());
-    while let Some(inst) = block.insts.pop() {
-        // The instruction behind the read of a local CSR takes its value, wanted or not.
-        let takes_csr = matches!(block.insts.last().map(|inst| &inst.op), Some(Op::CsrRead(_)));
-        let next = kept.last();
-        let halves = matches!(inst.op, Op::MulLast(low) if low.half == MulHalf::Low)
-            && matches!(next.map(|next| &next.op), Some(Op::MulLast(high)) if high.half == MulHalf::High);
-        if !live.meets(inst.defs) && removable(&inst) && !halves && !takes_csr {
+    let mut dead = Vec::new();
+    // The next instruction that stays.
+    let mut next: Option<usize> = None;
+    for at in (0..block.insts.len()).rev() {
+        let inst = &block.insts[at];
+        if !live.meets(inst.defs) && removable(inst) && !is_bound(block, at, next) {
             // What is known before the slot holds before the next of its instructions as well, for nothing of the slot
             // has happened yet that is ever seen.
-            if inst.first
-                && let Some(next) = kept.last_mut().filter(|next| next.origin == inst.origin)
-            {
+            let (first, origin) = (inst.first, inst.origin);
+            if let Some(next) = next.map(|next| &mut block.insts[next]).filter(|next| first && next.origin == origin) {
                 next.first = true;
             }
+            dead.push(at);
             continue;
         }
-        live = before(&inst, live);
-        kept.push(inst);
+        live = before(inst, live);
+        next = Some(at);
     }
-    kept.reverse();
-    block.insts = kept;
+    block.remove_all(dead.iter().rev().copied());
+    !dead.is_empty()
+}
+
+/// Whether an instruction has to stay for those beside it, dead or not.
+fn is_bound(block: &Block, at: usize, next: Option<usize>) -> bool {
+    // The instruction behind the read of a local CSR takes its value, wanted or not.
+    let takes_csr = at > 0 && matches!(block.insts[at - 1].op, Op::CsrRead(_));
+    let half = |at: usize, half: MulHalf| matches!(block.insts[at].op, Op::MulLast(op) if op.half == half);
+    takes_csr || half(at, MulHalf::Low) && next.is_some_and(|next| half(next, MulHalf::High))
 }
 
 /// Whether an instruction does nothing but write registers.

@@ -43,7 +43,7 @@ fn step(inst: &Inst, wait: &mut Wait) {
 
 /// Puts instructions without effect where a pointer would be used too early.
 pub(super) fn wait_for_pointers(code: &mut Code) {
-    let successors = code.successors();
+    let ways = code.ways();
     let mut at_entry = vec![Wait::default(); code.blocks.len()];
     let mut changed = true;
     while changed {
@@ -55,7 +55,7 @@ pub(super) fn wait_for_pointers(code: &mut Code) {
                 wait.iter_mut().for_each(|left| *left = left.saturating_sub(needed));
                 step(inst, &mut wait);
             }
-            for &to in &successors[at] {
+            for to in ways.of(at) {
                 for (there, here) in at_entry[to].iter_mut().zip(wait) {
                     changed |= here > *there;
                     *there = here.max(*there);
@@ -83,5 +83,6 @@ pub(super) fn wait_for_pointers(code: &mut Code) {
             insts.push(inst);
         }
         block.insts = insts;
+        block.changed();
     }
 }

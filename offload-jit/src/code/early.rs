@@ -23,6 +23,7 @@ fn scratch() -> Places {
 pub(super) fn hoist(code: &mut Code) {
     let live = live_out(code);
     for (block, live) in code.blocks.iter_mut().zip(live) {
+        block.changed();
         for at in 0..block.insts.len() {
             if let Some(pointer) = set_pointer(&block.insts[at]) {
                 hoist_one(block, at, pointer, live);
@@ -61,10 +62,8 @@ fn hoist_one(block: &mut Block, at: usize, pointer: Places, live: Places) {
     }
     // Flags that it sets on the way are nobody's, or it stays.
     let sets = block.insts[start..at].iter().any(|inst| inst.defs.meets(Places::FLAGS));
-    let behind = &block.insts[at + 1..];
-    let reads = behind.iter().position(|inst| inst.uses.meets(Places::FLAGS)).unwrap_or(usize::MAX);
-    let resets = behind.iter().position(|inst| inst.defs.meets(Places::FLAGS)).unwrap_or(usize::MAX);
-    let read = reads <= resets && (reads != usize::MAX || live.meets(Places::FLAGS));
+    let flags = block.insts[at + 1..].iter().find(|inst| inst.uses.union(inst.defs).meets(Places::FLAGS));
+    let read = flags.map_or(live, |inst| inst.uses).meets(Places::FLAGS);
     if sets && read {
         return;
     }
@@ -87,8 +86,8 @@ fn hoist_one(block: &mut Block, at: usize, pointer: Places, live: Places) {
         to -= 1;
     }
     if to < start {
-        block.insts.splice(start..=at, []);
-        block.insts.splice(to..to, unit);
+        block.insts[start..=at].clone_from_slice(&unit);
+        block.insts[to..=at].rotate_right(unit.len());
     }
 }
 

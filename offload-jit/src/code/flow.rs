@@ -1,7 +1,5 @@
 //! Where control goes: shorter ways, and nothing that no way leads to.
 
-use std::collections::BTreeSet;
-
 use nic_model::isa::{Cond, Op};
 
 use super::{Block, Code, Inst, Next};
@@ -44,22 +42,26 @@ fn thread(code: &mut Code) {
         let (Next::To(label) | Next::Either(label)) = code.blocks[at].next() else { continue };
         let to = end_of(code, label);
         let last = code.blocks[at].insts.last_mut().expect("it is a branch");
-        last.goal = Some(Goal::Label(to));
+        if last.goal.replace(Goal::Label(to)) != Some(Goal::Label(to)) {
+            code.reroute();
+        }
     }
 }
 
 fn drop_unreached(code: &mut Code) {
-    let successors = code.successors();
-    let mut reached = BTreeSet::from([0]);
+    let ways = code.ways();
+    let mut reached = vec![false; code.blocks.len()];
+    reached[0] = true;
     let mut open = vec![0];
     while let Some(at) = open.pop() {
-        open.extend(successors[at].iter().filter(|to| reached.insert(**to)));
+        open.extend(ways.of(at).filter(|to| !std::mem::replace(&mut reached[*to], true)));
     }
-    let mut at = 0;
-    code.blocks.retain(|_| {
-        at += 1;
-        reached.contains(&(at - 1))
-    });
+    if reached.iter().all(|reached| *reached) {
+        return;
+    }
+    let mut reached = reached.into_iter();
+    code.blocks.retain(|_| reached.next() == Some(true));
+    code.reroute();
     code.index();
 }
 
@@ -78,7 +80,10 @@ fn turn_round(code: &mut Code) {
         if let Some(op) = opposite(&last.op) {
             *last = last.with(op);
             last.goal = Some(Goal::Label(to));
+            code.blocks[at].changed();
             code.blocks[at + 1].insts.clear();
+            code.blocks[at + 1].changed();
+            code.reroute();
         }
     }
 }
@@ -122,33 +127,54 @@ fn drop_needless(code: &mut Code) {
         let to = code.place(label);
         if to > at && (at + 1..to).all(|between| code.blocks[between].insts.is_empty()) {
             code.blocks[at].insts.pop();
+            code.blocks[at].changed();
+            code.reroute();
         }
     }
 }
 
-/// Labels that something goes to.
-fn used(code: &Code) -> BTreeSet<Label> {
-    let insts = code.blocks.iter().flat_map(|block| &block.insts);
-    insts.filter_map(|inst| if let Some(Goal::Label(label)) = inst.goal { Some(label) } else { None }).collect()
+/// Labels that something goes to, by number.
+fn used(code: &mut Code) -> Vec<bool> {
+    let mut used = vec![false; code.labels];
+    for Block { insts, memo, .. } in &mut code.blocks {
+        let names = |inst: &Inst| matches!(inst.goal, Some(Goal::Label(_)));
+        let Some((last, before)) = insts.split_last() else { continue };
+        let before = if *memo.names_label.get_or_insert_with(|| before.iter().any(names)) { before } else { &[] };
+        for inst in before.iter().chain([last]) {
+            if let Some(Goal::Label(label)) = inst.goal {
+                used[label.number()] = true;
+            }
+        }
+    }
+    used
 }
 
 /// Joins blocks that nothing else comes between.
 fn join(code: &mut Code) {
     let used = used(code);
-    let mut blocks: Vec<Block> = Vec::new();
-    for mut block in std::mem::take(&mut code.blocks) {
-        block.labels.retain(|label| used.contains(label));
-        match blocks.last_mut() {
-            Some(last) if last.insts.is_empty() => {
-                last.labels.append(&mut block.labels);
-                last.insts = block.insts;
+    code.blocks.iter_mut().for_each(|block| block.labels.retain(|label| used[label.number()]));
+    if code.blocks.windows(2).any(|pair| joins(&pair[0], &pair[1])) {
+        let mut blocks: Vec<Block> = Vec::new();
+        for mut block in std::mem::take(&mut code.blocks) {
+            match blocks.last_mut() {
+                Some(last) if last.insts.is_empty() => {
+                    last.labels.append(&mut block.labels);
+                    (last.insts, last.memo) = (block.insts, block.memo);
+                }
+                Some(last) if joins(last, &block) => {
+                    last.insts.append(&mut block.insts);
+                    last.changed();
+                }
+                _ => blocks.push(block),
             }
-            Some(last) if block.labels.is_empty() && matches!(last.next(), Next::On) => {
-                last.insts.append(&mut block.insts);
-            }
-            _ => blocks.push(block),
         }
+        code.blocks = blocks;
+        code.reroute();
     }
-    code.blocks = blocks;
     code.index();
+}
+
+/// Whether nothing comes between a block and the one behind it.
+fn joins(block: &Block, behind: &Block) -> bool {
+    block.insts.is_empty() || behind.labels.is_empty() && matches!(block.next(), Next::On)
 }

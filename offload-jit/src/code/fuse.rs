@@ -11,19 +11,30 @@ use nic_model::isa::{
 use super::dead::live_out;
 use super::known::{self, Operands, sets_flags};
 use super::touch::Places;
-use super::{Block, Code, Hint};
+use super::{Block, Code, Hints};
 
 /// Fuses the last tests of blocks with their branches.
-pub(super) fn fuse(code: &mut Code, hints: &std::collections::BTreeMap<u32, Vec<Hint>>) {
+pub(super) fn fuse(code: &mut Code, hints: &Hints) {
     let live = live_out(code);
-    let operands = known::operands(code, hints);
-    for ((block, live), mut known) in code.blocks.iter_mut().zip(live).zip(operands) {
+    let states = known::solved(code, hints);
+    for ((block, live), state) in code.blocks.iter_mut().zip(live).zip(&states) {
         // Whoever reads the flags behind the branch needs the test.
-        if live.meets(Places::FLAGS) || known.len() != block.insts.len() {
+        let (Some(_), Some(state), false) = (branch(block), state, live.meets(Places::FLAGS)) else { continue };
+        if block.memo.fused.as_deref().is_some_and(|memo| memo.1 == live && memo.0 == *state) {
             continue;
         }
-        while chain(block, &mut known) || bit_or_byte(block, live, &mut known) || zero(block, &mut known) {}
+        let mut known = known::operands(block, state.clone(), hints);
+        let mut changed = false;
+        while chain(block, &mut known) || bit_or_byte(block, live, &mut known) || zero(block, &mut known) {
+            changed = true;
+        }
+        if changed {
+            block.changed();
+        } else {
+            block.memo.fused = Some(Box::new((state.clone(), live)));
+        }
     }
+    code.known = Some(states);
 }
 
 /// The block's last branch, if it is one on condition codes; with its place.

@@ -4,21 +4,46 @@
 //! simpler: a result that is known is loaded, an operand that is known stands in the instruction, a branch that is decided
 //! goes or stays.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use nic_model::isa::{
-    Alu, AluMove, AluOp, Bank, Cond, CondCodes, Dst, Idle, Immed, ImmedShift, LoadCc, Move, One, Op, Pair, Reg, Shift,
-    ShiftMove, ShiftOp, Source, WordLane,
+    Alu, AluMove, AluOp, Bank, Cond, CondCodes, Dst, Effect, Idle, Immed, ImmedShift, LoadCc, Move, One, Op, Pair, Reg,
+    Shift, ShiftMove, ShiftOp, Source, WordLane,
 };
 
 use super::bits::Bits;
 use super::dead::live_out;
 use super::mirror::Mirrored;
-use super::touch::{BANK, Places};
-use super::{Code, Inst, dead};
+use super::touch::{BANK, Places, register};
+use super::{Block, Code, Inst, dead};
 use crate::asm::{External, Goal, Origin, once};
 
-/// What is known of a register before a slot, from the facts of the program.
+/// What is known of registers before slots, from the facts of the program.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hints {
+    /// Where each slot's begin; those of slots behind the last are none.
+    starts: Vec<u32>,
+    hints: Vec<Hint>,
+}
+
+impl Hints {
+    /// Goes on to a slot behind all those before.
+    pub(crate) fn begin(&mut self, slot: u32) {
+        self.starts.resize(slot as usize + 1, self.hints.len() as u32);
+    }
+
+    /// Adds what is known before the slot that was begun last.
+    pub(crate) fn push(&mut self, hint: Hint) {
+        self.hints.push(hint);
+    }
+
+    fn before(&self, slot: u32) -> &[Hint] {
+        let start = |slot: u32| self.starts.get(slot as usize).map_or(self.hints.len(), |start| *start as usize);
+        &self.hints[start(slot)..start(slot.saturating_add(1))]
+    }
+}
+
+/// What is known of a register before a slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hint {
     /// The register's number; the value lies in both banks.
@@ -32,7 +57,7 @@ const PATIENCE: u32 = 6;
 
 /// What is known at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
+pub(super) struct State {
     registers: [Bits; 2 * BANK as usize],
     /// The carry, where it is certain.
     carry: Option<bool>,
@@ -42,35 +67,25 @@ struct State {
 impl State {
     const NOTHING: State = State { registers: [Bits::UNKNOWN; 2 * BANK as usize], carry: None, zero: None };
 
-    fn at(bank: Bank, n: u8) -> usize {
-        usize::from(n % BANK as u8) + if bank == Bank::B { BANK as usize } else { 0 }
-    }
-
     fn source(&self, source: Source) -> Bits {
         match source {
             Source::Imm(value) => Bits::constant(value.into()),
-            Source::Reg(Reg::Gpr(bank, n)) => self.registers[State::at(bank, n)],
+            Source::Reg(Reg::Gpr(bank, n)) => self.registers[register(bank, n)],
             Source::Reg(_) => Bits::UNKNOWN,
         }
     }
 
     fn write(&mut self, dst: Dst, bits: Bits) {
         if let Some(Reg::Gpr(bank, n)) = dst.reg {
-            self.registers[State::at(bank, n)] = bits;
+            self.registers[register(bank, n)] = bits;
             if dst.both {
-                self.registers[State::at(bank.other(), n)] = bits;
+                self.registers[register(bank.other(), n)] = bits;
             }
         }
     }
 
     fn forget(&mut self, places: Places) {
-        for n in 0..BANK as u8 {
-            for bank in [Bank::A, Bank::B] {
-                if places.meets(Places::gpr(bank, n)) {
-                    self.registers[State::at(bank, n)] = Bits::UNKNOWN;
-                }
-            }
-        }
+        places.registers().for_each(|n| self.registers[n] = Bits::UNKNOWN);
         if places.meets(Places::FLAGS) {
             (self.carry, self.zero) = (None, None);
         }
@@ -78,22 +93,28 @@ impl State {
 
     /// Joins another way of coming here; whether anything was lost by it.
     fn join(&mut self, other: &State, give_up: bool) -> bool {
-        let before = self.clone();
+        let mut lost = false;
         for (to, from) in self.registers.iter_mut().zip(&other.registers) {
             let joined = to.join(*from);
-            *to = if give_up && joined != *to { Bits::UNKNOWN } else { joined };
+            if joined != *to {
+                *to = if give_up { Bits::UNKNOWN } else { joined };
+                lost = true;
+            }
         }
-        let same = |a: Option<bool>, b: Option<bool>| if a == b { a } else { None };
-        self.carry = same(self.carry, other.carry);
-        self.zero = same(self.zero, other.zero);
-        *self != before
+        for (to, from) in [(&mut self.carry, other.carry), (&mut self.zero, other.zero)] {
+            if to.is_some() && *to != from {
+                *to = None;
+                lost = true;
+            }
+        }
+        lost
     }
 
-    fn take(&mut self, inst: &Inst, hints: &BTreeMap<u32, Vec<Hint>>) {
+    fn take(&mut self, inst: &Inst, hints: &Hints) {
         let (true, Origin::Slot(slot)) = (inst.first, inst.origin) else { return };
-        for hint in hints.get(&slot).into_iter().flatten() {
+        for hint in hints.before(slot) {
             for bank in [Bank::A, Bank::B] {
-                let register = &mut self.registers[State::at(bank, hint.register)];
+                let register = &mut self.registers[register(bank, hint.register)];
                 *register = register.meet(hint.bits);
             }
         }
@@ -238,23 +259,36 @@ pub(super) fn is_open(inst: &Inst) -> bool {
     inst.goal.is_some() && matches!(inst.op, Op::Immed(_) | Op::ImmedW(_))
 }
 
-/// What is known where each block begins; nothing for what is not reached.
-fn solve(code: &Code, hints: &BTreeMap<u32, Vec<Hint>>) -> Vec<Option<State>> {
-    let successors = code.successors();
+/// What is known where each block begins; nothing for what is not reached. Whoever takes it gives it back.
+pub(super) fn solved(code: &mut Code, hints: &Hints) -> Vec<Option<State>> {
+    let holds = |known: &Vec<Option<State>>| {
+        known.len() == code.blocks.len() && code.blocks.iter().all(|block| block.memo.solved)
+    };
+    if let Some(known) = code.known.take().filter(holds) {
+        return known;
+    }
+    code.blocks.iter_mut().for_each(|block| block.memo.solved = true);
+    solve(code, hints)
+}
+
+fn solve(code: &mut Code, hints: &Hints) -> Vec<Option<State>> {
+    let ways = code.ways();
     let mut known: Vec<Option<State>> = vec![None; code.blocks.len()];
     let mut visits = vec![0; code.blocks.len()];
+    let mut waits = vec![false; code.blocks.len()];
     if let Some(first) = known.first_mut() {
         *first = Some(State::NOTHING);
     }
     let mut open = VecDeque::from([0]);
     while let Some(at) = open.pop_front() {
+        waits[at] = false;
         let Some(mut state) = known[at].clone() else { continue };
         let insts = &code.blocks[at].insts;
         for (n, inst) in insts.iter().enumerate() {
             state.take(inst, hints);
             state.step(inst, is_open(inst) || takes_csr(n.checked_sub(1).map(|before| &insts[before])));
         }
-        for &to in &successors[at] {
+        for to in ways.of(at) {
             let changed = match &mut known[to] {
                 Some(there) => {
                     visits[to] += 1;
@@ -265,7 +299,7 @@ fn solve(code: &Code, hints: &BTreeMap<u32, Vec<Hint>>) -> Vec<Option<State>> {
                     true
                 }
             };
-            if changed && !open.contains(&to) {
+            if changed && !std::mem::replace(&mut waits[to], true) {
                 open.push_back(to);
             }
         }
@@ -280,81 +314,120 @@ pub(super) struct Operands {
     pub(super) rhs: Bits,
 }
 
-/// The operands of each block's instructions.
-pub(super) fn operands(code: &Code, hints: &BTreeMap<u32, Vec<Hint>>) -> Vec<Vec<Operands>> {
-    let states = solve(code, hints);
-    let of = |(block, state): (&super::Block, Option<State>)| {
-        let Some(mut state) = state else { return Vec::new() };
-        let mut found = Vec::with_capacity(block.insts.len());
-        for (n, inst) in block.insts.iter().enumerate() {
-            state.take(inst, hints);
-            let (lhs, rhs) = match inst.op {
-                Op::Alu(op) => (state.source(op.src.lhs), state.source(op.src.rhs)),
-                Op::Move(op) => (Bits::UNKNOWN, state.source(op.rhs.src)),
-                _ => (Bits::UNKNOWN, Bits::UNKNOWN),
-            };
-            found.push(Operands { lhs, rhs });
-            state.step(inst, is_open(inst) || takes_csr(n.checked_sub(1).map(|before| &block.insts[before])));
-        }
-        found
-    };
-    code.blocks.iter().zip(states).map(of).collect()
+/// The operands of a block's instructions, by what is known where it begins.
+pub(super) fn operands(block: &Block, mut state: State, hints: &Hints) -> Vec<Operands> {
+    let mut found = Vec::with_capacity(block.insts.len());
+    for (n, inst) in block.insts.iter().enumerate() {
+        state.take(inst, hints);
+        let (lhs, rhs) = match inst.op {
+            Op::Alu(op) => (state.source(op.src.lhs), state.source(op.src.rhs)),
+            Op::Move(op) => (Bits::UNKNOWN, state.source(op.rhs.src)),
+            _ => (Bits::UNKNOWN, Bits::UNKNOWN),
+        };
+        found.push(Operands { lhs, rhs });
+        state.step(inst, is_open(inst) || takes_csr(n.checked_sub(1).map(|before| &block.insts[before])));
+    }
+    found
 }
 
 /// Makes every instruction as simple as what is known allows.
-pub(super) fn simplify(code: &mut Code, hints: &BTreeMap<u32, Vec<Hint>>, verdict: &dyn Fn(u32) -> u32) {
-    let known = solve(code, hints);
+pub(super) fn simplify(code: &mut Code, hints: &Hints, verdict: &dyn Fn(u32) -> u32) {
+    let known = solved(code, hints);
     let mirrored = Mirrored::at_entries(code);
     let live = live_out(code);
     let out = code.entries.iter().find(|(part, _)| *part == External::Out).map(|(_, label)| *label);
-    for (((block, known), mut mirrored), live) in code.blocks.iter_mut().zip(known).zip(mirrored).zip(live) {
-        let Some(mut state) = known else { continue };
-        let mut after = vec![live; block.insts.len()];
+    let (mut after, mut rerouted) = (Vec::new(), false);
+    for (((block, known), mirrored), live) in code.blocks.iter_mut().zip(&known).zip(mirrored).zip(live) {
+        let Some(known) = known else { continue };
+        let same = |memo: &(State, Mirrored, Places)| memo.0 == *known && (memo.1, memo.2) == (mirrored, live);
+        if block.memo.simple.as_deref().is_some_and(same) {
+            continue;
+        }
+        let (mut state, mut mirrors, mut changed) = (known.clone(), mirrored, false);
+        let end = branch(block);
+        after.clear();
+        after.resize(block.insts.len(), live);
         for at in (1..block.insts.len()).rev() {
             after[at - 1] = dead::before(&block.insts[at], after[at]);
         }
-        let mut insts: Vec<Inst> = Vec::with_capacity(block.insts.len());
+        let mut gone = Vec::new();
         let mut first = None;
-        for (mut inst, after) in block.insts.drain(..).zip(after) {
+        // The instruction that stays before this one.
+        let mut stays: Option<usize> = None;
+        for at in 0..block.insts.len() {
+            let csr = takes_csr(stays.map(|before| &block.insts[before]));
+            let inst = &mut block.insts[at];
             // Where the first instruction of a slot went, the next is the first.
             inst.first |= first.take() == Some(inst.origin);
-            state.take(&inst, hints);
-            let csr = takes_csr(insts.last());
-            let fixed = csr || is_open(&inst);
-            match if fixed { Some(inst.clone()) } else { simpler(&state, mirrored, &inst, after) } {
-                Some(simple) => {
-                    state.step(&simple, fixed);
-                    mirrored.step(&simple);
-                    insts.push(simple);
+            state.take(inst, hints);
+            let fixed = csr || is_open(inst);
+            match if fixed { Simpler::Not } else { simpler(&state, mirrors, inst, after[at]) } {
+                Simpler::Not => {}
+                Simpler::Now(simple) => {
+                    *inst = simple;
+                    changed = true;
                 }
-                None => first = Some(inst.origin).filter(|_| inst.first),
+                Simpler::Gone => {
+                    first = Some(inst.origin).filter(|_| inst.first);
+                    gone.push(at);
+                    continue;
+                }
             }
+            state.step(inst, fixed);
+            mirrors.step(inst);
+            stays = Some(at);
         }
-        if let Some(label) = out {
-            leave(&mut insts, &state, label, verdict);
+        changed |= !gone.is_empty();
+        block.remove_all(gone);
+        changed |= out.is_some_and(|label| leave(&mut block.insts, &state, label, verdict));
+        rerouted |= branch(block) != end;
+        if changed {
+            block.changed();
+        } else {
+            block.memo.simple = Some(Box::new((known.clone(), mirrored, live)));
         }
-        block.insts = insts;
+    }
+    code.known = Some(known);
+    if rerouted {
+        code.reroute();
     }
 }
 
-/// A program that ends with a known return code needs no table to find the verdict.
-fn leave(insts: &mut Vec<Inst>, state: &State, out: crate::asm::Label, verdict: &dyn Fn(u32) -> u32) {
-    let Some(last) = insts.last_mut().filter(|last| last.goal == Some(Goal::Label(out))) else { return };
+/// The branch at the end of a block, and where it goes.
+fn branch(block: &Block) -> Option<(Op, Option<Goal>)> {
+    let last = block.insts.last().filter(|inst| inst.op.effect() == Effect::Branch)?;
+    Some((last.op, last.goal))
+}
+
+/// A program that ends with a known return code needs no table to find the verdict; whether this is the end of one.
+fn leave(insts: &mut Vec<Inst>, state: &State, out: crate::asm::Label, verdict: &dyn Fn(u32) -> u32) -> bool {
+    let Some(last) = insts.last_mut().filter(|last| last.goal == Some(Goal::Label(out))) else { return false };
     if !matches!(last.op, Op::Br(_)) {
-        return;
+        return false;
     }
-    let Some(load) = state.registers[State::at(Bank::B, 0)].value().and_then(|code| once(verdict(code))) else {
-        return;
+    let Some(load) = state.registers[register(Bank::B, 0)].value().and_then(|code| once(verdict(code))) else {
+        return false;
     };
     let word = last.with(load(Dst::to(Reg::Gpr(Bank::A, 0))));
     last.goal = Some(Goal::External(External::Done));
     last.first = false;
     let at = insts.len() - 1;
     insts.insert(at, Inst { goal: None, ..word });
+    true
 }
 
-/// The instruction in its simplest form; nothing where it does nothing.
-fn simpler(state: &State, mirrored: Mirrored, inst: &Inst, after: Places) -> Option<Inst> {
+/// What becomes of an instruction.
+enum Simpler {
+    /// It is as simple as can be.
+    Not,
+    /// It does what this one does.
+    Now(Inst),
+    /// It does nothing.
+    Gone,
+}
+
+/// The instruction in its simplest form.
+fn simpler(state: &State, mirrored: Mirrored, inst: &Inst, after: Places) -> Simpler {
     let flags = inst.defs.meets(Places::FLAGS) && after.meets(Places::FLAGS);
     let between = after.meets(Places::BETWEEN);
     match inst.op {
@@ -388,24 +461,24 @@ fn simpler(state: &State, mirrored: Mirrored, inst: &Inst, after: Places) -> Opt
     {
         let load = inst.with(load(dst));
         if encodes(&load) {
-            return Some(load);
+            return Simpler::Now(load);
         }
     }
     match inst.op {
         Op::Alu(op) => alu(state, mirrored, inst, &op, flags, between),
         // A register copied to itself.
         Op::Move(Move { dst, op: AluMove::Copy, rhs, .. }) if !flags && !between && mirrored.is_own(dst, rhs.src) => {
-            None
+            Simpler::Gone
         }
-        _ => Some(inst.clone()),
+        _ => Simpler::Not,
     }
 }
 
-fn decided(inst: &Inst, taken: Option<bool>, to: nic_model::isa::CodeAddress, defer: u8) -> Option<Inst> {
+fn decided(inst: &Inst, taken: Option<bool>, to: nic_model::isa::CodeAddress, defer: u8) -> Simpler {
     match taken {
-        Some(true) => Some(inst.with(nic_model::isa::Br { to, defer })),
-        Some(false) => None,
-        None => Some(inst.clone()),
+        Some(true) => Simpler::Now(inst.with(nic_model::isa::Br { to, defer })),
+        Some(false) => Simpler::Gone,
+        None => Simpler::Not,
     }
 }
 
@@ -413,7 +486,7 @@ pub(super) fn encodes(inst: &Inst) -> bool {
     nic_model::isa::encode(&inst.op).is_ok()
 }
 
-fn alu(state: &State, mirrored: Mirrored, inst: &Inst, op: &Alu, flags: bool, between: bool) -> Option<Inst> {
+fn alu(state: &State, mirrored: Mirrored, inst: &Inst, op: &Alu, flags: bool, between: bool) -> Simpler {
     let (lhs, rhs) = (state.source(op.src.lhs), state.source(op.src.rhs));
     // Which operand the result is equal to.
     let left = match op.op {
@@ -431,12 +504,12 @@ fn alu(state: &State, mirrored: Mirrored, inst: &Inst, op: &Alu, flags: bool, be
     let kept = if left { Some(op.src.lhs) } else { right.then_some(op.src.rhs) };
     if let Some(kept @ Source::Reg(_)) = kept.filter(|_| !between && (!flags || logic)) {
         if !flags && mirrored.is_own(op.dst, kept) {
-            return None;
+            return Simpler::Gone;
         }
         let rhs = One::new(kept, Idle::Zero);
         let copy = inst.with(Move { op: AluMove::Copy, dst: op.dst, rhs, cc: op.cc, predicate: false });
         if encodes(&copy) {
-            return Some(copy);
+            return Simpler::Now(copy);
         }
     }
     // Constants stand in the instruction.
@@ -452,7 +525,7 @@ fn alu(state: &State, mirrored: Mirrored, inst: &Inst, op: &Alu, flags: bool, be
             }
         }
     }
-    Some(if best == *op { inst.clone() } else { inst.with(best) })
+    if best == *op { Simpler::Not } else { Simpler::Now(inst.with(best)) }
 }
 
 /// What other passes ask of an instruction's condition codes.

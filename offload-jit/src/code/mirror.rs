@@ -2,8 +2,8 @@
 
 use nic_model::isa::{Bank, Dst, Reg, Source};
 
-use super::touch::{BANK, Places};
-use super::{Code, Inst};
+use super::touch::BANK;
+use super::{Block, Code, Inst};
 use crate::asm::{External, Goal};
 
 /// The numbers of registers that do, a bit each.
@@ -12,8 +12,18 @@ pub(super) struct Mirrored(u32);
 
 impl Mirrored {
     /// At the beginning of each block.
-    pub(super) fn at_entries(code: &Code) -> Vec<Mirrored> {
-        let successors = code.successors();
+    pub(super) fn at_entries(code: &mut Code) -> Vec<Mirrored> {
+        let ways = code.ways();
+        // What a block leaves is what it mirrors, and of what was mirrored before it that which it does not touch.
+        let step = |mut now: Mirrored, inst: &Inst| {
+            now.step(inst);
+            now
+        };
+        let steps = code.blocks.iter_mut().map(|Block { insts, memo, .. }| {
+            let found = || [0, u32::MAX].map(|before| insts.iter().fold(Mirrored(before), step));
+            *memo.mirror.get_or_insert_with(found)
+        });
+        let steps: Vec<[Mirrored; 2]> = steps.collect();
         let mut at = vec![Mirrored(u32::MAX); code.blocks.len()];
         if let Some(first) = at.first_mut() {
             *first = Mirrored(0);
@@ -21,12 +31,10 @@ impl Mirrored {
         let mut changed = true;
         while changed {
             changed = false;
-            for (block, to) in code.blocks.iter().zip(&successors).enumerate().map(|(n, (block, to))| ((n, block), to))
-            {
-                let mut end = at[block.0];
-                block.1.insts.iter().for_each(|inst| end.step(inst));
-                for &to in to {
-                    let both = Mirrored(at[to].0 & end.0);
+            for (n, [made, kept]) in steps.iter().enumerate() {
+                let end = made.0 | at[n].0 & kept.0;
+                for to in ways.of(n) {
+                    let both = Mirrored(at[to].0 & end);
                     changed |= both != at[to];
                     at[to] = both;
                 }
@@ -62,13 +70,8 @@ impl Mirrored {
             self.0 = self.0 & !0xfff | 0b11;
             return;
         }
-        for n in 0..BANK as u8 {
-            match [Bank::A, Bank::B].map(|bank| inst.defs.meets(Places::gpr(bank, n))) {
-                [false, false] => {}
-                // The two are written by one instruction, with one result.
-                [true, true] => self.0 |= 1 << n,
-                _ => self.0 &= !(1 << n),
-            }
-        }
+        // Where both are written, it is by one instruction, with one result.
+        let [a, b] = [Bank::A, Bank::B].map(|bank| inst.defs.bank(bank));
+        self.0 = self.0 & !(a | b) | a & b;
     }
 }

@@ -33,7 +33,8 @@ mod slots;
 mod stages;
 mod touch;
 
-use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
 
 use bpf::helpers::signature::arguments;
 use bpf::program::ProgType;
@@ -41,7 +42,9 @@ use nic_model::isa::{Bank, CondCodes, Op, Swap};
 
 use crate::asm::{Assembly, External, Fixup, Goal, Label, Origin};
 pub(crate) use bits::Bits;
-pub(crate) use known::Hint;
+use known::State;
+pub(crate) use known::{Hint, Hints};
+use mirror::Mirrored;
 pub use stages::Gains;
 pub(crate) use stages::Given;
 use stages::STAGES;
@@ -72,6 +75,15 @@ impl Inst {
         Self { op, uses, defs, ..*self }
     }
 
+    /// Whether it is a branch, and so the last of its block.
+    fn branches(&self) -> bool {
+        match self.op {
+            Op::Br(_) | Op::Jump(_) => true,
+            Op::BrCond(_) | Op::BrBit(_) | Op::BrByte(_) => matches!(self.goal, Some(Goal::Label(_))),
+            _ => false,
+        }
+    }
+
     /// Whether it has to stand right behind the instruction before it.
     fn follows(&self) -> bool {
         self.uses.meets(Places::BETWEEN)
@@ -79,41 +91,50 @@ impl Inst {
 
     /// What a routine of the firmware reads and what it leaves undefined: the registers of R0 to R5
     /// ([`crate::lower`]'s convention of calls). Nothing of other instructions.
+    #[inline]
     fn called(&self) -> Option<(Places, Places)> {
-        let both = |n: u8| Places::gpr(Bank::A, n).union(Places::gpr(Bank::B, n));
-        let lost = [Places::FLAGS, Places::RUNNING, Places::XFER_IN, Places::XFER_OUT, Places::BETWEEN];
-        let id = match self.goal {
-            Some(Goal::External(External::Helper(id) | External::Routine(id))) => id,
-            // Address, operand, number expected, which operation; the firmware leaves a number in their place.
-            Some(Goal::External(External::Atomic)) => {
-                let reads: Places = (23..30).map(|n| Places::gpr(Bank::A, n)).collect();
-                let reads = reads.union(Places::gpr(Bank::B, 30)).union(Places::LOCAL);
-                let writes: Places = (23..25).map(both).collect();
-                return Some((reads, lost.into_iter().fold(writes, Places::union)));
-            }
-            _ => return None,
-        };
-        let plain = matches!(self.goal, Some(Goal::External(External::Helper(_))));
-        let registers: Places = (0..12).map(both).collect();
-        let reads = match id {
-            1 | 3 if plain => Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)),
-            2 if plain => [(Bank::A, 0), (Bank::B, 0), (Bank::A, 8), (Bank::A, 9)]
-                .map(|(b, n)| Places::gpr(b, n))
-                .into_iter()
-                .collect(),
-            // The program's type in register 0, arguments in bank A.
-            _ => {
-                let count = [ProgType::Xdp, ProgType::SchedCls].map(|ty| arguments(id, ty).len());
-                let last = 2 + 2 * count.into_iter().max().unwrap_or(5) as u8;
-                (2..last.min(12))
-                    .map(|n| Places::gpr(Bank::A, n))
-                    .collect::<Places>()
-                    .union(Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)))
-            }
-        };
-        let reads = [Places::LOCAL, Places::pointer(0), Places::pointer(2)].into_iter().fold(reads, Places::union);
-        Some((reads, lost.into_iter().fold(registers, Places::union)))
+        match self.goal {
+            Some(Goal::External(part)) => routine(part),
+            _ => None,
+        }
     }
+}
+
+/// What a routine of the firmware reads and leaves undefined.
+fn routine(part: External) -> Option<(Places, Places)> {
+    let both = |n: u8| Places::gpr(Bank::A, n).union(Places::gpr(Bank::B, n));
+    let lost = [Places::FLAGS, Places::RUNNING, Places::XFER_IN, Places::XFER_OUT, Places::BETWEEN];
+    let id = match part {
+        External::Helper(id) | External::Routine(id) => id,
+        // Address, operand, number expected, which operation; the firmware leaves a number in their place.
+        External::Atomic => {
+            let reads: Places = (23..30).map(|n| Places::gpr(Bank::A, n)).collect();
+            let reads = reads.union(Places::gpr(Bank::B, 30)).union(Places::LOCAL);
+            let writes: Places = (23..25).map(both).collect();
+            return Some((reads, lost.into_iter().fold(writes, Places::union)));
+        }
+        _ => return None,
+    };
+    let plain = matches!(part, External::Helper(_));
+    let registers: Places = (0..12).map(both).collect();
+    let reads = match id {
+        1 | 3 if plain => Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)),
+        2 if plain => [(Bank::A, 0), (Bank::B, 0), (Bank::A, 8), (Bank::A, 9)]
+            .map(|(b, n)| Places::gpr(b, n))
+            .into_iter()
+            .collect(),
+        // The program's type in register 0, arguments in bank A.
+        _ => {
+            let count = [ProgType::Xdp, ProgType::SchedCls].map(|ty| arguments(id, ty).len());
+            let last = 2 + 2 * count.into_iter().max().unwrap_or(5) as u8;
+            (2..last.min(12))
+                .map(|n| Places::gpr(Bank::A, n))
+                .collect::<Places>()
+                .union(Places::gpr(Bank::A, 0).union(Places::gpr(Bank::B, 0)))
+        }
+    };
+    let reads = [Places::LOCAL, Places::pointer(0), Places::pointer(2)].into_iter().fold(reads, Places::union);
+    Some((reads, lost.into_iter().fold(registers, Places::union)))
 }
 
 /// Instructions that run one behind the other; the last alone may be a branch.
@@ -121,19 +142,67 @@ impl Inst {
 struct Block {
     labels: Vec<Label>,
     insts: Vec<Inst>,
+    memo: Memo,
+}
+
+/// What passes remember of a block while its instructions stay what they are: what of it crosses its borders, and for what
+/// they have found there they had nothing to do.
+#[derive(Debug, Clone, Default)]
+struct Memo {
+    /// What it reads of what it has not written, and what it leaves as it was.
+    live: Option<[Places; 2]>,
+    /// What it mirrors, and what stays mirrored.
+    mirror: Option<[Mirrored; 2]>,
+    /// How many of its instructions are the program's own.
+    own: Option<u32>,
+    /// Whether an instruction before the last names a label.
+    names_label: Option<bool>,
+    /// What was live behind it when it was swept.
+    swept: Option<Places>,
+    /// What was mirrored before it when its copies were forwarded.
+    forwarded: Option<Mirrored>,
+    /// What was known and mirrored before it, and live behind it, when it was as simple as could be.
+    simple: Option<Box<(State, Mirrored, Places)>>,
+    /// What was known before it, and live behind it, when its test and branch were one.
+    fused: Option<Box<(State, Places)>>,
+    /// What is known of the program takes it as it is.
+    solved: bool,
 }
 
 /// A program.
 #[derive(Debug)]
 pub(crate) struct Code {
     blocks: Vec<Block>,
-    /// Where each label is.
-    places: BTreeMap<Label, usize>,
+    /// The block of each label, by the label's number; of no meaning for labels that nothing stands behind any more.
+    places: Vec<u32>,
     /// What the core may fetch behind the program.
     padding: Vec<Inst>,
     /// The assembly's own names of its parts.
     entries: Vec<(External, Label)>,
     labels: usize,
+    /// What is known where each block begins, if that has been found out; it holds while every block remembers so.
+    known: Option<Vec<Option<State>>>,
+    /// Where control may go, as long as it goes there.
+    ways: Option<Rc<Ways>>,
+}
+
+/// In the place of a block's number: none.
+const NOWHERE: u32 = u32::MAX;
+
+/// For each block, those that control may go to.
+#[derive(Debug)]
+struct Ways {
+    /// A range of `to` for each block; all that return share one.
+    of: Vec<Range<u32>>,
+    to: Vec<u32>,
+}
+
+impl Ways {
+    /// Where control may go from a block.
+    fn of(&self, block: usize) -> impl Iterator<Item = usize> + '_ {
+        let Range { start, end } = self.of[block];
+        self.to[start as usize..end as usize].iter().map(|to| *to as usize)
+    }
 }
 
 /// Where control goes from the end of a block.
@@ -161,6 +230,28 @@ impl Block {
         })
     }
 
+    fn new(labels: Vec<Label>, insts: Vec<Inst>) -> Self {
+        Block { labels, insts, memo: Memo::default() }
+    }
+
+    /// Its instructions are other ones now.
+    fn changed(&mut self) {
+        self.memo = Memo::default();
+    }
+
+    /// Takes out the instructions at these places, which ascend.
+    fn remove_all(&mut self, places: impl IntoIterator<Item = usize>) {
+        let mut places = places.into_iter().peekable();
+        if places.peek().is_some() {
+            self.changed();
+            let mut numbers = 0..;
+            self.insts.retain(|_| {
+                let at = numbers.next();
+                places.next_if(|place| Some(*place) == at).is_none()
+            });
+        }
+    }
+
     fn next(&self) -> Next {
         let Some(last) = self.insts.last() else { return Next::On };
         match (&last.op, last.goal) {
@@ -179,32 +270,45 @@ impl Block {
 impl Code {
     /// Takes lowered instructions apart.
     pub(crate) fn of(asm: Assembly) -> Self {
-        let goals: BTreeMap<usize, Goal> = asm.fixups.iter().map(|fixup| (fixup.at, fixup.goal)).collect();
         let entry = |part| asm.entries.iter().find(|(name, _)| *name == part).map(|(_, label)| *label);
         // Parts behind the body are labels like others from here on.
-        let goal = |at: usize| match goals.get(&at) {
-            Some(Goal::External(part)) => Some(entry(*part).map_or(Goal::External(*part), Goal::Label)),
-            other => other.copied(),
+        let inside = |goal| match goal {
+            Goal::External(part) => entry(part).map_or(Goal::External(part), Goal::Label),
+            other => other,
         };
-        let mut bound: BTreeMap<usize, Vec<Label>> = BTreeMap::new();
-        for (n, at) in asm.labels.iter().enumerate() {
-            if let Some(at) = at {
-                bound.entry(*at).or_default().push(Label::numbered(n));
+        let mut goals = asm.fixups.iter().map(|fixup| (fixup.at, inside(fixup.goal))).peekable();
+        // A block begins where something goes to.
+        let mut wanted = vec![false; asm.labels.len()];
+        for fixup in &asm.fixups {
+            if let Goal::Label(label) = inside(fixup.goal) {
+                wanted[label.number()] = true;
             }
         }
+        let places = asm.labels.iter().zip(wanted).enumerate();
+        let mut bound: Vec<(usize, Label)> =
+            places.filter_map(|(n, (at, wanted))| Some((at.filter(|_| wanted)?, Label::numbered(n)))).collect();
+        bound.sort_unstable();
+        let mut bound = bound.into_iter().peekable();
         let mut code = Code {
             blocks: vec![Block::default()],
-            places: BTreeMap::new(),
+            places: Vec::new(),
             padding: Vec::new(),
             entries: asm.entries.clone(),
             labels: asm.labels.len(),
+            known: None,
+            ways: None,
         };
         let mut slot = None;
         for (at, (op, origin)) in asm.ops.iter().zip(&asm.origins).enumerate() {
-            if let Some(labels) = bound.remove(&at) {
-                code.blocks.push(Block { labels, insts: Vec::new() });
+            let mut labels = Vec::new();
+            while let Some((_, label)) = bound.next_if(|(place, _)| *place == at) {
+                labels.push(label);
             }
-            let mut inst = Inst::new(*op, *origin, goal(at));
+            if !labels.is_empty() {
+                code.blocks.push(Block::new(labels, Vec::new()));
+            }
+            let goal = goals.next_if(|(place, _)| *place == at).map(|(_, goal)| goal);
+            let mut inst = Inst::new(*op, *origin, goal);
             inst.first = slot.replace(*origin) != Some(*origin);
             match (origin, op) {
                 (Origin::Padding, _) => code.padding.push(inst),
@@ -213,7 +317,7 @@ impl Code {
                 _ => code.blocks.last_mut().expect("there is a first").insts.push(inst),
             }
         }
-        code.blocks.push(Block { labels: bound.into_values().flatten().collect(), insts: Vec::new() });
+        code.blocks.push(Block::new(bound.map(|(_, label)| label).collect(), Vec::new()));
         code.undefer();
         code.split();
         code
@@ -226,11 +330,10 @@ impl Code {
             while at < block.insts.len() {
                 let slots = usize::from(set_slots(&mut block.insts[at], 0));
                 for n in 0..slots {
-                    let mut moved = block.insts.remove(at + 1 + n);
                     if matches!(block.insts[at + n].op, Op::BrCond(_)) {
-                        keep_flags(&mut moved);
+                        keep_flags(&mut block.insts[at + 1 + n]);
                     }
-                    block.insts.insert(at + n, moved);
+                    block.insts.swap(at + n, at + 1 + n);
                 }
                 at += 1 + slots;
             }
@@ -240,14 +343,16 @@ impl Code {
     fn split(&mut self) {
         let mut blocks: Vec<Block> = Vec::new();
         for block in std::mem::take(&mut self.blocks) {
-            let mut now = Block { labels: block.labels, insts: Vec::new() };
-            for inst in block.insts {
-                now.insts.push(inst);
-                if !matches!(now.next(), Next::On) {
-                    blocks.push(std::mem::take(&mut now));
-                }
+            let Block { labels, mut insts, .. } = block;
+            // From the end on: what stands behind the last branch, behind the one before it, and so on.
+            let first = blocks.len();
+            let mut end = insts.len();
+            while let Some(branch) = insts[..end].iter().rposition(Inst::branches) {
+                blocks.push(Block::new(Vec::new(), insts.split_off(branch + 1)));
+                end = branch;
             }
-            blocks.push(now);
+            blocks.push(Block::new(labels, insts));
+            blocks[first..].reverse();
         }
         self.blocks = blocks;
         self.index();
@@ -255,19 +360,26 @@ impl Code {
 
     /// Notes where labels are.
     fn index(&mut self) {
-        let labels = self.blocks.iter().enumerate();
-        self.places = labels.flat_map(|(at, block)| block.labels.iter().map(move |label| (*label, at))).collect();
+        self.places.clear();
+        self.places.resize(self.labels, NOWHERE);
+        for (at, block) in self.blocks.iter().enumerate() {
+            for label in &block.labels {
+                self.places[label.number()] = at as u32;
+            }
+        }
     }
 
     fn place(&self, label: Label) -> usize {
-        *self.places.get(&label).expect("a label that is gone to is bound")
+        let at = self.places[label.number()];
+        assert!(at != NOWHERE, "a label that is gone to is bound");
+        at as usize
     }
 
     /// Blocks that return addresses name.
-    fn returns(&self) -> Vec<usize> {
+    fn returns(&self) -> Vec<u32> {
         let insts = self.blocks.iter().flat_map(|block| &block.insts);
         let taken = insts.filter_map(|inst| match (inst.goal, &inst.op) {
-            (Some(Goal::Label(label)), Op::Immed(_)) => Some(self.place(label)),
+            (Some(Goal::Label(label)), Op::Immed(_)) => Some(self.place(label) as u32),
             _ => None,
         });
         let mut taken: Vec<_> = taken.collect();
@@ -276,19 +388,44 @@ impl Code {
         taken
     }
 
-    /// For each block, those that control may go to.
-    fn successors(&self) -> Vec<Vec<usize>> {
-        let returns = self.returns();
-        let of = |(at, block): (usize, &Block)| match block.next() {
-            Next::On => vec![at + 1],
-            Next::To(label) | Next::Through(label) => vec![self.place(label)],
-            Next::Either(label) => vec![at + 1, self.place(label)],
-            Next::Return => returns.clone(),
-            Next::Out => Vec::new(),
+    /// Control goes other ways than before.
+    fn reroute(&mut self) {
+        (self.known, self.ways) = (None, None);
+    }
+
+    /// Where control may go from each block.
+    fn ways(&mut self) -> Rc<Ways> {
+        let ways = self.ways.take().unwrap_or_else(|| Rc::new(self.find_ways()));
+        self.ways.insert(ways).clone()
+    }
+
+    fn find_ways(&self) -> Ways {
+        let end = self.blocks.len() as u32;
+        let within = |to: usize| (to < end as usize).then_some(to as u32).into_iter();
+        let returns = self.blocks.iter().any(|block| matches!(block.next(), Next::Return));
+        let mut to = if returns { self.returns() } else { Vec::new() };
+        let returns = 0..to.len() as u32;
+        let of = |(at, block): (usize, &Block)| {
+            let start = to.len() as u32;
+            match block.next() {
+                Next::On => to.extend(within(at + 1)),
+                Next::To(label) | Next::Through(label) => to.extend(within(self.place(label))),
+                Next::Either(label) => to.extend(within(at + 1).chain(within(self.place(label)))),
+                Next::Return => return returns.clone(),
+                Next::Out => {}
+            }
+            start..to.len() as u32
         };
-        let end = self.blocks.len();
-        let of = self.blocks.iter().enumerate().map(of);
-        of.map(|to| to.into_iter().filter(|to| *to < end).collect()).collect()
+        let of = self.blocks.iter().enumerate().map(of).collect();
+        Ways { of, to }
+    }
+
+    /// What is known is asked for anew: other things are told of the program than before.
+    fn forget_known(&mut self) {
+        self.known = None;
+        for memo in self.blocks.iter_mut().map(|block| &mut block.memo) {
+            (memo.simple, memo.fused) = (None, None);
+        }
     }
 
     /// Instructions there are.
@@ -300,6 +437,7 @@ impl Code {
     pub(crate) fn optimise(&mut self, given: &Given) -> Gains {
         let mut gains = Gains::from_plain(self.body());
         for stage in STAGES {
+            self.forget_known();
             for _ in 0..stage.rounds {
                 let before = self.len();
                 for pass in stage.passes {
@@ -315,16 +453,19 @@ impl Code {
     }
 
     /// Instructions that come from the program's own.
-    fn body(&self) -> usize {
-        let insts = self.blocks.iter().flat_map(|block| &block.insts);
-        insts.filter(|inst| matches!(inst.origin, Origin::Slot(_))).count()
+    fn body(&mut self) -> usize {
+        let own = |inst: &&Inst| matches!(inst.origin, Origin::Slot(_));
+        let of = |Block { insts, memo, .. }: &mut Block| {
+            *memo.own.get_or_insert_with(|| insts.iter().filter(own).count() as u32) as usize
+        };
+        self.blocks.iter_mut().map(of).sum()
     }
 
     /// The instructions one behind the other again.
     pub(crate) fn assemble(self) -> Assembly {
         let mut asm = Assembly::default();
         asm.labels = vec![None; self.labels];
-        let blocks = self.blocks.into_iter().chain([Block { labels: Vec::new(), insts: self.padding }]);
+        let blocks = self.blocks.into_iter().chain([Block::new(Vec::new(), self.padding)]);
         for block in blocks {
             for label in block.labels {
                 asm.bind(label);

@@ -12,7 +12,7 @@ use nic_model::isa::{
 
 use super::dead::live_out;
 use super::known::{constant, is_open, takes_csr};
-use super::touch::{BANK, Places};
+use super::touch::{BANK, Places, register};
 use super::{Code, Inst};
 
 /// The address of the running function's frame, in bank A ([`crate::lower`]'s convention).
@@ -39,30 +39,20 @@ struct State {
 impl State {
     fn at_start() -> Self {
         let mut state = State { registers: [Value::Unknown; 2 * BANK as usize], pointers: [Value::Unknown; 4] };
-        state.registers[Self::at(Bank::A, STACK_BASE)] = Value::Frame(0);
+        state.registers[register(Bank::A, STACK_BASE)] = Value::Frame(0);
         state
-    }
-
-    fn at(bank: Bank, n: u8) -> usize {
-        usize::from(n % BANK as u8) + if bank == Bank::B { BANK as usize } else { 0 }
     }
 
     fn source(&self, source: Source) -> Value {
         match source {
             Source::Imm(value) => Value::Constant(value.into()),
-            Source::Reg(Reg::Gpr(bank, n)) => self.registers[Self::at(bank, n)],
+            Source::Reg(Reg::Gpr(bank, n)) => self.registers[register(bank, n)],
             Source::Reg(_) => Value::Unknown,
         }
     }
 
     fn forget(&mut self, places: Places) {
-        for n in 0..BANK as u8 {
-            for bank in [Bank::A, Bank::B] {
-                if places.meets(Places::gpr(bank, n)) {
-                    self.registers[Self::at(bank, n)] = Value::Unknown;
-                }
-            }
-        }
+        places.registers().for_each(|n| self.registers[n] = Value::Unknown);
         for (n, pointer) in (0..).zip(&mut self.pointers) {
             if places.meets(Places::pointer(n)) {
                 *pointer = Value::Unknown;
@@ -118,9 +108,9 @@ impl State {
         let pointer = set_pointer(inst).map(|(n, src)| (n, self.source(src.into())));
         self.forget(inst.defs);
         if let Some((Dst { reg: Some(Reg::Gpr(bank, n)), both }, value)) = result {
-            self.registers[Self::at(bank, n)] = value;
+            self.registers[register(bank, n)] = value;
             if both {
-                self.registers[Self::at(bank.other(), n)] = value;
+                self.registers[register(bank.other(), n)] = value;
             }
         }
         if let Some((n, value)) = pointer {
@@ -137,17 +127,19 @@ fn set_pointer(inst: &Inst) -> Option<(usize, Reg)> {
 }
 
 /// What is known where each block begins; nothing for what is not reached.
-fn solve(code: &Code) -> Vec<Option<State>> {
-    let successors = code.successors();
+fn solve(code: &mut Code) -> Vec<Option<State>> {
+    let ways = code.ways();
+    let mut waits = vec![false; code.blocks.len()];
     let mut known: Vec<Option<State>> = vec![None; code.blocks.len()];
     if let Some(first) = known.first_mut() {
         *first = Some(State::at_start());
     }
     let mut open = VecDeque::from([0]);
     while let Some(at) = open.pop_front() {
+        waits[at] = false;
         let Some(mut state) = known[at].clone() else { continue };
         walk(&code.blocks[at].insts, &mut state, |_, _| {});
-        for &to in &successors[at] {
+        for to in ways.of(at) {
             let changed = match &mut known[to] {
                 Some(there) => there.join(&state),
                 none => {
@@ -155,7 +147,7 @@ fn solve(code: &Code) -> Vec<Option<State>> {
                     true
                 }
             };
-            if changed && !open.contains(&to) {
+            if changed && !std::mem::replace(&mut waits[to], true) {
                 open.push_back(to);
             }
         }
@@ -174,6 +166,9 @@ fn walk(insts: &[Inst], state: &mut State, mut see: impl FnMut(usize, &State)) {
 /// Shares the frame's windows out between the pointers. Comes before anything that lets an access do without setting its
 /// pointer.
 pub(super) fn share(code: &mut Code) {
+    if !sets_any(code) {
+        return;
+    }
     let states = solve(code);
     let live = live_out(code);
     let mut groups: Vec<(usize, usize, u32)> = Vec::new();
@@ -195,6 +190,7 @@ pub(super) fn share(code: &mut Code) {
     for (block, at, window) in groups {
         if pointer_of(rank[&window]) == 2 && !live[block].meets(Places::pointer(3)) {
             move_over(&mut code.blocks[block].insts, at);
+            code.blocks[block].changed();
         }
     }
 }
@@ -244,8 +240,16 @@ fn by_second(inst: &Inst) -> Option<Inst> {
     (super::known::encodes(&now) && !now.uses.meets(Places::pointer(3))).then_some(now)
 }
 
+/// Whether any instruction sets a pointer.
+fn sets_any(code: &Code) -> bool {
+    code.blocks.iter().flat_map(|block| &block.insts).any(|inst| set_pointer(inst).is_some())
+}
+
 /// Drops what sets a pointer to where it stands.
 pub(super) fn drop_needless(code: &mut Code) {
+    if !sets_any(code) {
+        return;
+    }
     for (at, state) in solve(code).into_iter().enumerate() {
         let Some(mut state) = state else { continue };
         let mut needless = Vec::new();
@@ -257,13 +261,14 @@ pub(super) fn drop_needless(code: &mut Code) {
                 needless.push(n);
             }
         });
-        for n in needless.into_iter().rev() {
-            let gone = code.blocks[at].insts.remove(n);
+        let block = &mut code.blocks[at];
+        for &n in needless.iter().rev() {
             // What was known before the slot holds before the next of its instructions as well.
-            if let Some(next) = code.blocks[at].insts.get_mut(n).filter(|next| gone.first && next.origin == gone.origin)
-            {
+            let (first, origin) = (block.insts[n].first, block.insts[n].origin);
+            if let Some(next) = block.insts.get_mut(n + 1).filter(|next| first && next.origin == origin) {
                 next.first = true;
             }
         }
+        block.remove_all(needless);
     }
 }

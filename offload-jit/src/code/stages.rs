@@ -1,13 +1,11 @@
 //! Which pass runs when.
 
-use std::collections::BTreeMap;
-
-use super::{Code, Hint, banks, copies, dead, delay, early, flow, fuse, known, pointers, slots};
+use super::{Code, Hints, banks, copies, dead, delay, early, flow, fuse, known, pointers, slots};
 
 /// What the passes are told of the program.
 pub(crate) struct Given<'a> {
     /// What is known before slots, by slot.
-    pub hints: &'a BTreeMap<u32, Vec<Hint>>,
+    pub hints: &'a Hints,
     /// The firmware's word for a return code.
     pub verdict: &'a dyn Fn(u32) -> u32,
 }
@@ -64,9 +62,9 @@ pub(super) const STAGES: &[Stage] = &[
         passes: &[
             Pass { name: "copies", run: |code, _| copies::forward(code) },
             DEAD,
-            Pass { name: "known", run: |code, given| known::simplify(code, &BTreeMap::new(), given.verdict) },
+            Pass { name: "known", run: |code, given| known::simplify(code, &Hints::default(), given.verdict) },
             DEAD,
-            Pass { name: "fuse", run: |code, _| fuse::fuse(code, &BTreeMap::new()) },
+            Pass { name: "fuse", run: |code, _| fuse::fuse(code, &Hints::default()) },
             DEAD,
             FLOW,
         ],

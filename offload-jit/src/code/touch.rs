@@ -13,6 +13,8 @@ const POINTERS: u8 = 4;
 
 impl Places {
     pub(super) const NONE: Places = Places(0);
+    /// Every place there is.
+    pub(super) const ALL: Places = Places(u128::MAX);
     /// The general purpose registers of both banks.
     pub(super) const GPRS: Places = Places((1 << (2 * BANK)) - 1);
     pub(super) const FLAGS: Places = Places(1 << 64);
@@ -49,6 +51,10 @@ impl Places {
         Places(self.0 | other.0)
     }
 
+    pub(super) const fn and(self, other: Places) -> Places {
+        Places(self.0 & other.0)
+    }
+
     pub(super) const fn minus(self, other: Places) -> Places {
         Places(self.0 & !other.0)
     }
@@ -59,6 +65,20 @@ impl Places {
 
     pub(super) const fn within(self, other: Places) -> bool {
         self.0 & !other.0 == 0
+    }
+
+    /// The general purpose registers of a bank, a bit each.
+    pub(super) const fn bank(self, bank: Bank) -> u32 {
+        match bank {
+            Bank::A => self.0 as u32,
+            Bank::B => (self.0 >> BANK) as u32,
+        }
+    }
+
+    /// The general purpose registers, by their places in an array of both banks: those of bank B stand behind those of
+    /// bank A.
+    pub(super) fn registers(self) -> Registers {
+        Registers(self.0 as u64)
     }
 
     fn of(place: Place, written: bool) -> Places {
@@ -77,6 +97,37 @@ impl Places {
     }
 }
 
+/// The places of registers in an array of both banks, ascending.
+#[derive(Debug, Clone)]
+pub(super) struct Registers(u64);
+
+impl Registers {
+    /// Those of a set, a bit each.
+    pub(super) const fn of(set: u64) -> Self {
+        Registers(set)
+    }
+
+    /// A bit each.
+    pub(super) const fn mask(self) -> u64 {
+        self.0
+    }
+}
+
+impl Iterator for Registers {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let first = (self.0 != 0).then(|| self.0.trailing_zeros() as usize);
+        self.0 &= self.0.wrapping_sub(1);
+        first
+    }
+}
+
+/// The place of a register in an array of both banks.
+pub(super) fn register(bank: Bank, n: u8) -> usize {
+    usize::from(n % BANK as u8) + if bank == Bank::B { BANK as usize } else { 0 }
+}
+
 impl FromIterator<Places> for Places {
     fn from_iter<I: IntoIterator<Item = Places>>(places: I) -> Places {
         places.into_iter().fold(Places::NONE, Places::union)
@@ -85,8 +136,10 @@ impl FromIterator<Places> for Places {
 
 /// What an instruction reads, and what it writes.
 pub(super) fn touches(op: &Op) -> (Places, Places) {
-    let uses: Places = op.uses().into_iter().map(|place| Places::of(place, false)).collect();
-    let defs: Places = op.defs().into_iter().map(|place| Places::of(place, true)).collect();
+    let (mut uses, mut defs) = (Places::NONE, Places::NONE);
+    op.touch(&mut |place| uses = uses.union(Places::of(place, false)), &mut |place| {
+        defs = defs.union(Places::of(place, true))
+    });
     match op.effect() {
         // Commands move transfer registers and memory when they like.
         Effect::Command => (uses.union(Places::XFER_OUT), defs.union(Places::XFER_IN).union(Places::OTHER)),

@@ -227,8 +227,7 @@ impl Best<'_> {
     /// The memories that one access may go to, where they are several that addresses tell apart; values come first, then
     /// packets.
     fn split(&mut self, index: usize, base: Reg, off: i16) -> Option<(Vec<Among>, Vec<Reach>)> {
-        let access = self.facts.access(index, base, off);
-        let kinds = access.kinds.pointers();
+        let kinds = self.facts.before(index, base).readable().pointers();
         let packets = Kinds::PACKET.union(Kinds::PACKET_META);
         let all = packets.union(Kinds::STACK).union(Kinds::MAP_VALUE);
         let several =
@@ -236,6 +235,7 @@ impl Best<'_> {
         if !several || !kinds.minus(all).is_empty() || !self.visit.card.takes_every_helper() {
             return None;
         }
+        let access = self.facts.access(index, base, off);
         let (mut among, mut reaches) = (Vec::new(), Vec::new());
         if kinds.intersects(Kinds::MAP_VALUE) {
             // What is known of the distance is not of the value alone.
