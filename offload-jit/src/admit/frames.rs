@@ -81,7 +81,7 @@ fn names_saved_register(insn: &Insn) -> bool {
 impl Visit<'_> {
     /// Bytes of the deepest chain of calls, frames aligned.
     pub(super) fn check_stack(&mut self, program: &Program, frames: &[Frame]) -> u32 {
-        let deepest = if frames.is_empty() { 0 } else { deepest(program, frames, 0, MAX_FRAMES) };
+        let deepest = deepest(program, frames);
         let limit = self.card.stack.value.0;
         if u64::from(deepest) > limit {
             self.refusals.push(
@@ -95,20 +95,57 @@ impl Visit<'_> {
     }
 }
 
-/// Depth of `frames[function]` and the deepest of its callees.
-fn deepest(program: &Program, frames: &[Frame], function: usize, levels: usize) -> u32 {
-    let end = frames.get(function + 1).map_or(program.insns.len(), |next| next.start);
-    let own = frames[function].depth.next_multiple_of(FRAME_ALIGN);
-    if levels == 0 {
-        return own;
+/// Depth of the main function's frame and the deepest chain of calls below it. Each function is looked at once for each
+/// level at which it is called, however often it is.
+fn deepest(program: &Program, frames: &[Frame]) -> u32 {
+    let callees: Vec<Vec<usize>> = (0..frames.len()).map(|function| callees(program, frames, function)).collect();
+    let own = |function: usize| frames[function].depth.next_multiple_of(FRAME_ALIGN);
+    // From the deepest level that the verifier allows up.
+    let mut below: Vec<u32> = (0..frames.len()).map(own).collect();
+    for _ in 1..MAX_FRAMES {
+        let of = |function: usize| callees[function].iter().map(|callee| below[*callee]).max().unwrap_or(0);
+        below = (0..frames.len()).map(|function| own(function) + of(function)).collect();
     }
-    let callees = (frames[function].start..end).filter_map(|slot| match program.insns.get(slot) {
-        Some(insn @ Insn::Call { callee: Callee::Local(_) }) => insn.function(slot),
+    below.first().copied().unwrap_or(0)
+}
+
+/// Functions that a function calls, each once.
+fn callees(program: &Program, frames: &[Frame], function: usize) -> Vec<usize> {
+    let end = frames.get(function + 1).map_or(program.insns.len(), |next| next.start);
+    let called = (frames[function].start..end).filter_map(|slot| match program.insns.get(slot) {
+        Some(insn @ Insn::Call { callee: Callee::Local(_) }) => usize::try_from(insn.function(slot)?).ok(),
         _ => None,
     });
-    let below = callees
-        .filter_map(|start| frames.iter().position(|frame| i64::try_from(frame.start) == Ok(start)))
-        .map(|callee| deepest(program, frames, callee, levels - 1))
-        .max();
-    own + below.unwrap_or(0)
+    let mut callees: Vec<usize> =
+        called.filter_map(|start| frames.binary_search_by_key(&start, |frame| frame.start).ok()).collect();
+    callees.sort_unstable();
+    callees.dedup();
+    callees
+}
+
+#[cfg(test)]
+mod tests {
+    use bpf::insn::{Callee, Insn};
+    use bpf::program::{ProgType, Program};
+
+    use super::{Frame, deepest};
+
+    /// Functions that each call the next many times: as many chains as no machine walks.
+    #[test]
+    fn many_calls_are_looked_at_once() {
+        let (functions, calls) = (8, 100);
+        let mut insns = Vec::new();
+        let mut frames = Vec::new();
+        for function in 0..functions {
+            let start = function * (calls + 1);
+            frames.push(Frame { start, depth: 8 + function as u32, saves: false });
+            let next = (function + 1) % functions * (calls + 1);
+            let call = |slot: usize| Callee::Local(next as i32 - (start + slot) as i32 - 1);
+            let called = if function + 1 < functions { calls } else { 0 };
+            insns.extend((0..called).map(|slot| Insn::Call { callee: call(slot) }));
+            insns.resize(start + calls + 1, Insn::Exit);
+        }
+        let program = Program::from_insns("calls", ProgType::Xdp, insns, Vec::new());
+        assert_eq!(deepest(&program, &frames), 8 * 64);
+    }
 }
