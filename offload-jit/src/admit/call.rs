@@ -93,9 +93,13 @@ impl Visit<'_> {
 
     pub(super) fn firmware_lacks(&mut self, slot: usize, id: u32) -> Action {
         let limit = self.card.helpers.join(", ");
+        let reason = match driver_name(id).filter(|_| !self.best) {
+            Some(name) => format!("{name}: not supported by FW"),
+            None => "the card's firmware does not have this helper".to_owned(),
+        };
         self.refuse(
             slot,
-            Refusal::new(Rule::FirmwareHelper, "the card's firmware does not have this helper")
+            Refusal::new(Rule::FirmwareHelper, reason)
                 .limit(limit, helpers::call_text(id))
                 .help("use a card whose firmware has it, or do without"),
         )
@@ -213,6 +217,20 @@ impl Visit<'_> {
             steps[*slot].action = Action::AdjustHead { certain: true };
         }
     }
+}
+
+/// What the driver calls a helper when it says that the firmware lacks it.
+fn driver_name(id: u32) -> Option<&'static str> {
+    Some(match id {
+        1 => "map_lookup",
+        2 => "map_update",
+        3 => "map_delete",
+        7 => "get_prandom_u32",
+        25 => "event_output",
+        44 => "adjust_head",
+        65 => "adjust_tail",
+        _ => return None,
+    })
 }
 
 fn is_stack(kind: Kind) -> bool {

@@ -9,7 +9,7 @@ mod helpers;
 mod memory;
 
 use bpf::facts::Facts;
-use bpf::insn::{AtomicOp, Callee, Insn, Reg, Wide, Width};
+use bpf::insn::{AtomicOp, Callee, Insn, Operand, Reg, Wide, Width};
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Explored, VerifiedProgram};
 use nic_model::profile::Capabilities;
@@ -136,8 +136,9 @@ impl Best<'_> {
             Insn::Store { size, base, off, src } => self.store(index, size, base, off, src),
             Insn::LoadPacket { size, mode, imm } => self.visit.classic(slot, size, mode, imm, true),
             Insn::Atomic { op, fetch, size, base, off, src } => self.atomic(index, (op, fetch), size, base, off, src),
-            Insn::LoadAcquire { .. } => self.refuse(index, newer("load_acquire")),
-            Insn::StoreRelease { .. } => self.refuse(index, newer("store_release")),
+            // A context waits for each of its accesses before it goes on, so any load acquires and any store releases.
+            Insn::LoadAcquire { size, dst, base, off } => self.load(index, size, false, dst, base, off),
+            Insn::StoreRelease { size, base, off, src } => self.store(index, size, base, off, Operand::Reg(src)),
             Insn::AddrSpaceCast { .. } => self.refuse(index, newer("addr_space_cast")),
             Insn::MayGoto { .. } => self.refuse(index, newer("may_goto")),
             Insn::Jump { .. } => Action::Jump { to: self.target(index) },
