@@ -143,6 +143,46 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// What of a card lifts it, by the names of its capabilities ([`nic_model::profile::Capabilities`]): all of them together
+    /// at most, `rules` meaning this project's. None where no card does; and of some rules there are cases that none does.
+    pub const fn lifted_by(self) -> &'static [&'static str] {
+        match self {
+            Rule::ProgramType => &["program_types"],
+            Rule::Opcode
+            | Rule::SignExtension
+            | Rule::FramePointer
+            | Rule::PacketOffset
+            | Rule::EventFlags
+            | Rule::StoreImmediate
+            | Rule::Multiply
+            | Rule::Divide
+            | Rule::TcExit => &["rules"],
+            Rule::Helper
+            | Rule::HelperArgument
+            | Rule::PointerKind
+            | Rule::PointerChanges
+            | Rule::StackOffset
+            | Rule::Context => &["rules", "helpers"],
+            Rule::FirmwareHelper => &["helpers", "random", "adjust_head", "adjust_tail", "queue_select"],
+            Rule::KernelFunction | Rule::FunctionAddress => &[],
+            Rule::MapStore => &["rules", "map_stores"],
+            Rule::MapValueAddress => &["rules", "map_value_addresses"],
+            Rule::MapOffset | Rule::MapWordUse | Rule::AtomicInitial | Rule::Atomic => &["rules", "atomics"],
+            Rule::StackSize => &["stack"],
+            Rule::Length => &["max_instructions"],
+            Rule::PacketReach => &["packet_reach"],
+            Rule::MapType => &["rules", "map_types"],
+            Rule::MapFlags => &["map_flags"],
+            Rule::MapKey => &["max_key"],
+            Rule::MapValue => &["max_value"],
+            Rule::MapElement => &["max_element"],
+            Rule::MapEntries => &["max_elements"],
+            Rule::MapCount => &["max_maps"],
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())

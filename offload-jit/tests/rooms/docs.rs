@@ -11,11 +11,17 @@ fn page() -> String {
          A program is held against every rule at once. Each refusal has the code `offload-` and the rule's name, the place, \
          the\nlimit, the value that broke it, and what would lift it. What the limits are is in the card's profile; what the \
          translator\ncannot express is the same for every card in one mode. A refusal by size is lifted by a card with a \
-         larger number; one\nby feature needs other firmware, or another program.\n\n\
-         | rule | about | by |\n|---|---|---|\n",
+         larger number; one\nby feature needs other firmware, or another program. The last column names the capabilities of a \
+         card's profile\nthat lift it, `rules` standing for `rules: best`: a card that has them takes the program, but for \
+         what no card does\nat all (kernel functions, addresses of functions, helpers of the host's stack and sockets, \
+         memory of the host's,\n`may_goto`, verdicts that classify again). A test lifts every refusal that it meets.\n\n\
+         | rule | about | by | lifted by |\n|---|---|---|---|\n",
     );
     for rule in Rule::ALL {
-        let _ = writeln!(page, "| `{rule}` | {} | {} |", rule.meaning().trim_end_matches('.'), rule.cause().id());
+        let names: Vec<_> = rule.lifted_by().iter().map(|name| format!("`{name}`")).collect();
+        let lifted = if names.is_empty() { "no card".to_owned() } else { names.join(", ") };
+        let about = rule.meaning().trim_end_matches('.');
+        let _ = writeln!(page, "| `{rule}` | {about} | {} | {lifted} |", rule.cause().id());
     }
     page
 }

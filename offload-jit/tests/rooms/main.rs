@@ -8,6 +8,7 @@ mod differential;
 mod docs;
 mod driver_words;
 mod fuzz_corpora;
+mod lifted;
 mod link;
 mod passes;
 mod refusals;

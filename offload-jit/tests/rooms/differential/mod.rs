@@ -15,8 +15,9 @@ mod tail_calls;
 use std::path::Path;
 
 use bpf::facts::Facts;
+use bpf::insn::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Wide, Width};
 use bpf::object::Object;
-use bpf::program::Program;
+use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
 use bpf::verifier::{self, Options, Verdict};
 use nic_model::profile::{self, Capabilities};
 use offload_jit::{Fault, Image, Mode, compile};
@@ -29,6 +30,8 @@ pub use rng::Rng;
 const SCENARIO_PACKETS: u64 = 3000;
 /// Generated programs.
 const PROGRAMS: u64 = 600;
+/// Generated programs after which a long run says how far it is.
+const LONG: u64 = 5000;
 /// Words of the driver's that mode best may need, in percent, over all generated programs.
 const MOST_WORDS: usize = 85;
 /// Packets each generated program is run on.
@@ -111,6 +114,48 @@ fn generated_programs_of_what_the_driver_refuses_agree() {
     generated_programs_agree(Mode::Best, true, PROGRAMS, &|_| true);
 }
 
+/// Loads that acquire and stores that release, on the stack and in a map's value.
+#[test]
+fn ordered_accesses_agree() {
+    let store = |size, base, off, src| Insn::StoreRelease { size, base, off, src };
+    let load = |size, dst, base, off| Insn::LoadAcquire { size, dst, base, off };
+    let set = |dst, src| Insn::Mov { width: Width::W64, dst, src, sext: None };
+    let insns = vec![
+        Insn::LoadImm64 { dst: Reg::R6, value: Wide::Value(0x1122_3344_5566_7781) },
+        Insn::Pad,
+        store(Size::D, Reg::R10, -8, Reg::R6),
+        load(Size::W, Reg::R7, Reg::R10, -8),
+        Insn::Store { size: Size::W, base: Reg::R10, off: -16, src: Operand::Imm(1) },
+        set(Reg::R2, Operand::Reg(Reg::R10)),
+        Insn::Alu { width: Width::W64, op: AluOp::Add, dst: Reg::R2, src: Operand::Imm(-16) },
+        Insn::LoadImm64 { dst: Reg::R1, value: Wide::Map(MapIndex(0)) },
+        Insn::Pad,
+        Insn::Call { callee: Callee::Helper(1) },
+        Insn::Branch { width: Width::W64, cond: Cond::Eq, dst: Reg::R0, src: Operand::Imm(0), off: 5 },
+        load(Size::D, Reg::R8, Reg::R0, 0),
+        Insn::Alu { width: Width::W64, op: AluOp::Add, dst: Reg::R8, src: Operand::Reg(Reg::R7) },
+        store(Size::D, Reg::R0, 0, Reg::R8),
+        store(Size::H, Reg::R0, 8, Reg::R8),
+        load(Size::B, Reg::R7, Reg::R0, 8),
+        set(Reg::R0, Operand::Reg(Reg::R7)),
+        Insn::Alu { width: Width::W64, op: AluOp::And, dst: Reg::R0, src: Operand::Imm(3) },
+        Insn::Exit,
+    ];
+    let (ty, key_size, value_size, max_entries) = (MapType::ARRAY, 4, 16, 2);
+    let map = MapSpec { name: "values".to_owned(), ty, key_size, value_size, max_entries, ..MapSpec::default() };
+    let program = Program::from_insns("ordered", ProgType::Xdp, insns, vec![map]);
+    let verified = verifier::verify(program.clone(), &Options::default()).accepted().expect("the program is good");
+    let card = profile::builtin("open-npu").expect("it comes with the project").capabilities;
+    let image = compile(&verified, &Facts::of(&verified), &card, Mode::Best).unwrap_or_else(|why| panic!("{}", why[0]));
+    let mut pair = Pair::new(&program, &image, &[]).expect("maps that the card takes");
+    let codes: Vec<u64> = (0..4).map(|_| pair.compare(&[0; 60]).unwrap_or_else(|d| panic!("{d}"))).collect();
+    assert_eq!(codes, [1, 2, 3, 0]);
+    let card = profile::builtin("agilio-cx-2x40").expect("it comes with the project").capabilities;
+    let refusals = compile(&verified, &Facts::of(&verified), &card, Mode::Driver).expect_err("the driver is older");
+    let named = |name: &str| refusals.iter().any(|refusal| refusal.diagnostic.reason.contains(name));
+    assert!(named("load_acquire") && named("store_release"));
+}
+
 /// Programs of seeds from `PROGRAM_SEED` on, as many as `PROGRAMS` says in the environment.
 fn generated_programs_agree(mode: Mode, wide: bool, programs: u64, sound: &dyn Fn(&Image) -> bool) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -123,6 +168,9 @@ fn generated_programs_agree(mode: Mode, wide: bool, programs: u64, sound: &dyn F
     let (mut run, mut refused, mut faulty) = (0, 0, 0);
     let (mut words, mut drivers) = (0, 0);
     for seed in first..first + programs {
+        if seed > first && (seed - first).is_multiple_of(LONG) {
+            eprintln!("{mode:?}: {} of {programs} programs", seed - first);
+        }
         let program = generate::program(seed, wide);
         let text = || program.insns.iter().map(|insn| format!("{}\n", insn.objdump())).collect::<String>();
         let options = Options { device_bound: !wide, ..Options::default() };
