@@ -12,9 +12,10 @@ fn page() -> String {
          the\nlimit, the value that broke it, and what would lift it. What the limits are is in the card's profile; what the \
          translator\ncannot express is the same for every card in one mode. A refusal by size is lifted by a card with a \
          larger number; one\nby feature needs other firmware, or another program. The last column names the capabilities of a \
-         card's profile\nthat lift it, `rules` standing for `rules: best`: a card that has them takes the program, but for \
-         what no card does\nat all (kernel functions, addresses of functions, helpers of the host's stack and sockets, \
-         memory of the host's,\n`may_goto`, verdicts that classify again). A test lifts every refusal that it meets.\n\n\
+         card's profile\nthat lift it, `rules` standing for `rules: best`: a card that has them takes the program. Left is \
+         what no card does:\nkernel functions, functions called by address, helpers of the host's stack, sockets and tags, \
+         memory and maps of the\nhost's, fields that are known behind the program only, `may_goto`, verdicts that classify \
+         again, and more words than\nbranches can address. A test lifts every refusal that it meets.\n\n\
          | rule | about | by | lifted by |\n|---|---|---|---|\n",
     );
     for rule in Rule::ALL {
