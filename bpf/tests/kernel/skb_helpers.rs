@@ -2,6 +2,8 @@
 
 use crate::support;
 
+use std::cell::Cell;
+
 use bpf::env::FixedEnv;
 use bpf::insn::Size;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, IpSummed, RunInput, SkbFields};
@@ -293,13 +295,14 @@ fn sums_follow_as_in_linux() {
     ];
     let quiet = |steps: &Vec<Step>| !steps.iter().any(|step| matches!(step, Step::Call(34, _)));
     let steps = prop::collection::vec(step, 1..8).prop_filter("no hash", quiet);
-    let (mut runs, mut right) = (0, 0);
+    let (runs, right) = (Cell::new(0), Cell::new(0));
     proptest!(slice(500), |(steps in steps, inputs in inputs())| {
         let summed = |(frame, fields): (Frame, SkbFields)| (frame, SkbFields { summed: IpSummed::Complete, ..fields });
         let inputs: Vec<_> = inputs.into_iter().map(summed).collect();
-        right += agree(kernel, ProgType::SchedCls, &steps, &inputs)?;
-        runs += inputs.len() as u64;
+        right.set(right.get() + agree(kernel, ProgType::SchedCls, &steps, &inputs)?);
+        runs.set(runs.get() + inputs.len() as u64);
     });
+    let (runs, right) = (runs.get(), right.get());
     println!("{right} of {runs} sums were right at the end");
     assert!(right * 3 > runs && right < runs, "{right} of {runs}");
 }

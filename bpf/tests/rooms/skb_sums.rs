@@ -85,7 +85,7 @@ fn sums_hold_at_ingress() {
             let folded = ((sum & 0xffff) + (sum >> 16)) as u16;
             let afresh = rfc1071(&engine.packet()[state.network as usize..]);
             // Both stand for zero.
-            let same = folded == afresh || folded % 0xffff == 0 && afresh % 0xffff == 0;
+            let same = folded == afresh || folded.is_multiple_of(0xffff) && afresh.is_multiple_of(0xffff);
             prop_assert!(same, "{:?}: {:#06x}, not {:#06x}", steps, folded, afresh);
         }
     });

@@ -1,6 +1,7 @@
 //! The larger programs of `scenarios/programs`: what their scenarios give is what an independent count of the trace says, and
 //! every frame that leaves has right checksums in the eyes of tshark; the running kernel does the same packet by packet.
 
+mod fanout;
 mod linux;
 
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ fn checked(name: &str) {
         assert!(check.status.success(), "{}", text(&check));
     }
     if has("tshark", "REQUIRE_TSHARK", name) {
-        assert!(sound(at) > 1_000 || ["telemetry", "steer"].contains(&name), "{name}: frames have left");
+        assert!(sound(at) > 1_000 || ["telemetry", "steer", "guard"].contains(&name), "{name}: frames have left");
     }
 }
 
@@ -82,7 +83,7 @@ fn balancer() {
 fn balancer_in_linux() {
     // When a connection was seen last.
     let blank = &[("connections", 8..16)];
-    linux::agree(Case { scenario: "balancer", program: "xdp_balancer", blank, instead: &[] });
+    linux::agree(Case { scenario: "balancer", program: "xdp_balancer", behind: None, blank, instead: &[] });
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn stateful_in_linux() {
     let blank = &[("connections", 8..16), ("fragments", 0..8)];
     const AN_HOUR: &[u8] = &3_600_000_000_000u64.to_le_bytes();
     let instead = &[("lifetimes", AN_HOUR)];
-    linux::agree(Case { scenario: "stateful", program: "xdp_stateful", blank, instead });
+    linux::agree(Case { scenario: "stateful", program: "xdp_stateful", behind: None, blank, instead });
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn router() {
 
 #[test]
 fn router_in_linux() {
-    linux::agree(Case { scenario: "router", program: "xdp_router", blank: &[], instead: &[] });
+    linux::agree(Case { scenario: "router", program: "xdp_router", behind: None, blank: &[], instead: &[] });
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn tunnel() {
 #[test]
 fn tunnel_in_linux() {
     for program in ["tc_wrap", "xdp_unwrap"] {
-        linux::agree(Case { scenario: "tunnel", program, blank: &[], instead: &[] });
+        linux::agree(Case { scenario: "tunnel", program, behind: None, blank: &[], instead: &[] });
     }
 }
 
@@ -127,7 +128,7 @@ fn nat64() {
 
 #[test]
 fn nat64_in_linux() {
-    linux::agree(Case { scenario: "nat64", program: "tc_nat64", blank: &[], instead: &[] });
+    linux::agree(Case { scenario: "nat64", program: "tc_nat64", behind: None, blank: &[], instead: &[] });
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn telemetry() {
 fn telemetry_in_linux() {
     // When things were seen; the first bytes of a record are its time.
     let blank = &[("flows", 16..32), ("events", 0..8)];
-    linux::agree(Case { scenario: "telemetry", program: "xdp_telemetry", blank, instead: &[] });
+    linux::agree(Case { scenario: "telemetry", program: "xdp_telemetry", behind: None, blank, instead: &[] });
 }
 
 #[test]
@@ -149,12 +150,27 @@ fn steer() {
 
 #[test]
 fn steer_in_linux() {
-    linux::agree(Case { scenario: "steer", program: "tc_steer", blank: &[], instead: &[] });
+    linux::agree(Case { scenario: "steer", program: "tc_steer", behind: None, blank: &[], instead: &[] });
 }
 
-/// What Linux makes of redirects and the programs behind them is held by `kernel::redirects` of `bpf`: its test runs send
-/// nothing.
+#[test]
+fn guard() {
+    checked("guard");
+}
+
+#[test]
+fn guard_in_linux() {
+    let (program, behind) = ("xdp_gate", Some("tc_judge"));
+    linux::agree(Case { scenario: "guard", program, behind, blank: &[], instead: &[] });
+}
+
 #[test]
 fn fanout() {
     checked("fanout");
+}
+
+/// Test runs send nothing: here frames do go where the programs send them.
+#[test]
+fn fanout_in_linux() {
+    fanout::agree();
 }

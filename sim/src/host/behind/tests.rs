@@ -52,7 +52,7 @@ fn hooks(ty: MapType, flags: i32, verdict: i32, entries: &[(u32, u32, bool)]) ->
     let map = MapSpec { ty, key_size: 4, value_size: 8, max_entries: 8, ..MapSpec::default() };
     let attach = if ty == MapType::CPUMAP { Attach::XdpCpumap } else { Attach::XdpDevmap };
     let programs = vec![(sender(&map, flags), vec![0]), (behind(attach, verdict), vec![])];
-    let xdp = Attachment { maps: vec![map], programs };
+    let xdp = Attachment { maps: vec![map], programs, object: None };
     let mut network = network_of_ports(4);
     for device in network.devices.iter_mut().filter(|device| device.ifindex == FIRST_IFINDEX + 3) {
         device.up = false;

@@ -72,7 +72,7 @@ fn timers_tick_in_simulated_time() {
     let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
     let costs = from_value(value).expect("and is sound").costs();
     let program = ticking();
-    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])] };
+    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
     let network = Arc::new(network_of_ports(1));
     let around = Surroundings { byte_order: Endian::Little, network, seed: 1 };
     let mut hooks = Hooks::new(&costs, Some(&xdp), None, 1, 1, around).expect("the host takes the program");
@@ -92,4 +92,56 @@ fn timers_tick_in_simulated_time() {
     let seen = ticks(100);
     assert!((7..=9).contains(&seen), "{seen} ticks");
     assert_eq!(ticks(105), seen);
+}
+
+/// A program at tc that keeps what `bpf_csum_update` answers.
+fn asking() -> Program {
+    let mut insns = vec![mov(Reg::R2, Operand::Imm(0)), helper(40), mov(Reg::R6, Operand::Reg(Reg::R0))];
+    insns.push(Insn::Store { size: Size::W, base: Reg::R10, off: -4, src: Operand::Imm(0) });
+    insns.extend(wide(Reg::R1, Wide::Map(MapIndex(0))));
+    insns.extend([mov(Reg::R2, Operand::Reg(Reg::R10)), add(Reg::R2, -4), helper(1)]);
+    insns.push(Insn::Branch { width: Width::W64, cond: Cond::Eq, dst: Reg::R0, src: Operand::Imm(0), off: 1 });
+    insns.push(Insn::Store { size: Size::D, base: Reg::R0, off: 0, src: Operand::Reg(Reg::R6) });
+    insns.extend([mov(Reg::R0, Operand::Imm(0)), Insn::Exit]);
+    let spec = MapSpec { name: "said".into(), ty: MapType::ARRAY, key_size: 4, value_size: 8, ..MapSpec::default() };
+    Program::from_insns("asking", ProgType::SchedCls, insns, vec![MapSpec { max_entries: 1, ..spec }])
+}
+
+/// A device hands up the sum of what follows the Ethernet header, a tag aside, unless its driver has run an XDP program.
+#[test]
+fn sums_are_handed_up() {
+    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
+    let costs = from_value(value).expect("and is sound").costs();
+    let program = asking();
+    let tc = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
+    let pass = vec![mov(Reg::R0, Operand::Imm(2)), Insn::Exit];
+    let pass = Program::from_insns("pass", ProgType::Xdp, pass, vec![]);
+    let pass = Attachment { programs: vec![(pass, vec![])], ..Attachment::default() };
+    let mut frame = vec![2; 12];
+    frame.extend([0x81, 0, 0, 5, 8, 0]);
+    frame.extend((0..61).map(|byte| byte * 7));
+    let folded = |mut sum: u64| {
+        while sum >> 16 != 0 {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum
+    };
+    let words = frame[18..].chunks(2).map(|word| u64::from(word[0]) | u64::from(*word.get(1).unwrap_or(&0)) << 8);
+    let expected = folded(words.sum());
+    for (sums, xdp, answer) in [(true, None, Some(expected)), (true, Some(&pass), None), (false, None, None)] {
+        let mut network = network_of_ports(1);
+        let port = network.devices.iter_mut().find(|device| device.ifindex == FIRST_IFINDEX).expect("there is a port");
+        port.sums = sums;
+        let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network), seed: 1 };
+        let mut hooks = Hooks::new(&costs, xdp, Some(&tc), 1, 1, around).expect("the host takes the programs");
+        let mut frame = Frame { id: PacketId(0), bytes: frame.clone() };
+        let meta = RxMeta { port: PortId(0), hash: None, timestamp: Time::ZERO };
+        hooks.process(Time::ZERO, QueueId(0), &mut frame, &meta, &costs);
+        let said = hooks.look_up(Place::Tc, 0, &[0; 4]).expect("the value is there");
+        let said = i64::from_le_bytes(said.try_into().expect("eight bytes"));
+        match answer {
+            Some(sum) => assert_eq!(folded(said as u64), sum),
+            None => assert_eq!(said, -i64::from(Errno::ENOTSUPP.0)),
+        }
+    }
 }

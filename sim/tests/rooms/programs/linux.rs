@@ -5,13 +5,15 @@ use std::ops::Range;
 use std::process::Command;
 
 use bpf::env::FixedEnv;
+use bpf::insn::{Insn, Wide};
+use bpf::interp::Code;
 use bpf::maps::MapId;
 use bpf::network::{Network, Route, RouteKind, Transport};
-use bpf::program::MapType;
-use sim::scenario::Scenario;
+use bpf::program::{MapIndex, MapSpec, MapType, Program};
+use sim::scenario::{LoadedProgram, Scenario};
 use sim::traffic::{Record, TraceReader};
 
-use crate::support::both::Both;
+use crate::support::both::{self, Both};
 use crate::support::context;
 use crate::support::kernel::{self, Kernel, kernel};
 
@@ -19,6 +21,8 @@ use crate::support::kernel::{self, Kernel, kernel};
 pub struct Case {
     pub scenario: &'static str,
     pub program: &'static str,
+    /// One of the same object that gets at tc what the first passes, and shares its maps.
+    pub behind: Option<&'static str>,
     /// What of its maps depends on the time: bytes of a value.
     pub blank: &'static [(&'static str, Range<usize>)],
     /// Maps whose entries all get another value than the scenario's: the kernel's time is not that of the trace.
@@ -38,7 +42,7 @@ fn ip(line: &str) {
 }
 
 /// Builds a scenario's network in a network namespace of this thread's own; `false` where that is not allowed.
-fn build(network: &Network) -> bool {
+pub fn build(network: &Network) -> bool {
     if !kernel::enter_new_network() || Command::new("ip").arg("-V").output().is_err() {
         assert!(std::env::var_os("REQUIRE_BPF").is_none(), "no network namespace");
         return false;
@@ -144,6 +148,30 @@ pub fn agree(case: Case) {
     }
 }
 
+/// What goes on to tc.
+const XDP_PASS: u32 = 2;
+
+/// A program on the maps of another of its object, to which those are added that it alone has.
+pub fn on_maps(program: &Program, maps: &mut Vec<MapSpec>) -> Program {
+    let mut program = program.clone();
+    let places: Vec<u32> = program.maps.iter().map(|spec| place_of(maps, spec)).collect();
+    for insn in &mut program.insns {
+        if let Insn::LoadImm64 { value: Wide::Map(map) | Wide::MapValue { map, .. }, .. } = insn {
+            *map = MapIndex(places[map.0 as usize]);
+        }
+    }
+    program.maps.clone_from(maps);
+    program
+}
+
+fn place_of(maps: &mut Vec<MapSpec>, spec: &MapSpec) -> u32 {
+    let known = maps.iter().position(|map| map.name == spec.name);
+    known.unwrap_or_else(|| {
+        maps.push(spec.clone());
+        maps.len() - 1
+    }) as u32
+}
+
 fn hold(case: &Case, kernel: Kernel) {
     kernel::stay_on_cpu_0();
     let path = super::scenarios().join(format!("{}.yaml", case.scenario));
@@ -154,20 +182,33 @@ fn hold(case: &Case, kernel: Kernel) {
         return;
     }
     let _sockets = open(&network);
-    let named = |p: &&sim::scenario::LoadedProgram| p.verified.program().name == case.program;
+    let named = |p: &&LoadedProgram| p.verified.program().name == case.program;
     let loaded = scenario.programs.values().find(named).expect("the scenario has the program");
     let program = loaded.verified.program().clone();
     let insns = program.insns.clone();
     let sockets = network.sockets.len() as u32;
-    let both = Both::load_among(sockets, kernel, program.ty, insns, &program.maps);
+    let mut maps = program.maps.clone();
+    let behind = case.behind.map(|name| {
+        let named = |p: &&LoadedProgram| p.verified.program().name == name;
+        let behind = scenario.programs.values().find(named).expect("the scenario has that program, too");
+        (behind, on_maps(behind.verified.program(), &mut maps))
+    });
+    let both = Both::load_among(sockets, kernel, program.ty, insns, &maps);
     let mut both = both.unwrap_or_else(|error| panic!("{}", error.log));
     both.env = FixedEnv { network, ..FixedEnv::default() };
-    for (map, entries) in (0..).zip(&loaded.preload) {
-        let other = case.instead.iter().find(|(name, _)| *name == program.maps[map as usize].name);
-        for (key, value) in entries {
-            both.write_at(map, key, other.map_or(value, |(_, value)| *value));
+    for of in std::iter::once(loaded).chain(behind.as_ref().map(|(behind, _)| *behind)) {
+        for (spec, entries) in of.maps.iter().zip(&of.preload) {
+            let other = case.instead.iter().find(|(name, _)| *name == spec.name);
+            for (key, value) in entries {
+                both.write(&spec.name, key, other.map_or(value, |(_, value)| *value));
+            }
         }
     }
+    let mut behind = behind.map(|(_, program)| {
+        let theirs = both::load(kernel, program.ty, &program.insns, &both.kernel_maps);
+        let theirs = theirs.unwrap_or_else(|error| panic!("{}", error.log));
+        (theirs, Code::new(&program).expect("it was verified"), program.ty)
+    });
     let mut frames = Vec::new();
     for play in &scenario.plays {
         let mut reader = TraceReader::open(&play.path).unwrap_or_else(|why| panic!("{why}"));
@@ -184,8 +225,17 @@ fn hold(case: &Case, kernel: Kernel) {
         let (outcome, ours) = both.ours(frame);
         assert_eq!(outcome.fault, None, "packet {number}");
         assert_eq!(ours, both.kernel(frame), "packet {number}");
+        let Some((theirs, code, ty)) = behind.as_mut().filter(|_| ours.retval == XDP_PASS) else { continue };
+        std::mem::swap(&mut both.program, theirs);
+        std::mem::swap(&mut both.code, code);
+        both.context = context::of(*ty, &ours.packet, None);
+        let (outcome, seen) = both.ours(&ours.packet);
+        assert_eq!(outcome.fault, None, "packet {number} behind");
+        assert_eq!(seen, both.kernel(&ours.packet), "packet {number} behind");
+        std::mem::swap(&mut both.program, theirs);
+        std::mem::swap(&mut both.code, code);
     }
-    for (at, spec) in program.maps.iter().enumerate() {
+    for (at, spec) in maps.iter().enumerate() {
         if spec.ty == MapType::RINGBUF {
             let theirs = both.kernel_maps[at].ring_records(spec.max_entries as usize);
             let mut map = both.engine.map(MapId(at as u32)).expect("the map is there");
