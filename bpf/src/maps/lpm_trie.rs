@@ -133,6 +133,11 @@ struct Node {
 }
 
 impl Node {
+    /// The link to a child. A choice of two: as an index it would take the node's way through memory, which walks wait for.
+    fn below(&self, bit: usize) -> u32 {
+        if bit == 0 { self.child[0] } else { self.child[1] }
+    }
+
     /// Whether the node's prefix is one of the key's, and not the key's own.
     fn is_above(&self, key: &Prefix<'_>) -> bool {
         self.common == self.len && self.len != key.len
@@ -144,6 +149,7 @@ fn offset(map: &Map, link: u32) -> Option<u32> {
 }
 
 /// Reads the node a link names and holds it against a key, in one access.
+#[inline(always)]
 fn node(map: &Map, tape: &mut Tape<'_>, link: u32, key: &Prefix<'_>) -> Option<Node> {
     let off = offset(map, link)?;
     let ([left, right, len, kind], same) = tape.follow_common(off, key.data, key.lead);
@@ -164,8 +170,19 @@ struct Way {
     slot: Slot,
     /// The node it names, which differs from the prefix, equals it, or is longer; `None` for an empty place.
     node: Option<Node>,
-    /// The node above, where its own link is kept, and which child was taken.
-    parent: Option<(Node, Slot, usize)>,
+    /// What is above.
+    parent: Option<Parent>,
+}
+
+/// What is left of a node once its child was taken.
+#[derive(Clone, Copy)]
+struct Parent {
+    link: u32,
+    has_value: bool,
+    /// Where its own link is kept.
+    slot: Slot,
+    /// The other child.
+    sibling: u32,
 }
 
 /// Goes down as far as nodes are prefixes of `key`. A trie that a guest has bent into a ring ends after as many steps as a
@@ -180,8 +197,8 @@ fn descend(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Way {
         }
         let bit = key.bit(at.len);
         let below = Slot { off: at.off + 4 * bit as u32, dependent: true };
-        link = at.child[bit];
-        parent = Some((at, slot, bit));
+        link = at.below(bit);
+        parent = Some(Parent { link: at.link, has_value: at.has_value, slot, sibling: at.below(1 - bit) });
         slot = below;
     }
     Way { slot, node: None, parent }
@@ -291,8 +308,8 @@ fn remove(map: &Map, tape: &mut Tape<'_>, key: &Prefix<'_>) -> Result<(), Errno>
             return Ok(());
         }
         // A joint above a leaf that goes has but one subtree left.
-        ([0, 0], Some((parent, slot, bit))) if !parent.has_value => {
-            set(tape, slot, parent.child[1 - bit]);
+        ([0, 0], Some(parent)) if !parent.has_value => {
+            set(tape, parent.slot, parent.sibling);
             give(map, tape, parent.link);
         }
         ([left, right], _) => set(tape, way.slot, left | right),
@@ -367,7 +384,7 @@ impl MapOps for LpmTrie {
             if at.has_value {
                 found = Some(at.off);
             }
-            link = at.child[key.bit(at.len)];
+            link = at.below(key.bit(at.len));
         }
         found.map(|off| off + value_off(map.spec()))
     }
