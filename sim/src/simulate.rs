@@ -1,5 +1,6 @@
 //! From a checked scenario to its results: a world for each placement, side by side.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bpf::diag::Diagnostic;
@@ -102,6 +103,7 @@ fn variant(
     }
 
     let on_host = [(Place::Xdp, xdp), (Place::Tc, tc)];
+    let on_host: Vec<_> = on_host.into_iter().filter_map(|(place, program)| Some((place, program?))).collect();
     let [xdp_attachment, tc_attachment] = [xdp, tc].map(|program| program.map(attachment));
     let costs = scenario.host.costs();
     let ports = *scenario.nic.mac.ports;
@@ -109,9 +111,8 @@ fn variant(
     let surroundings = Surroundings { byte_order: order, network: scenario.network.clone(), seed: scenario.seed };
     let mut hooks = Hooks::new(&costs, xdp_attachment.as_ref(), tc_attachment.as_ref(), v.queues, ports, surroundings)?;
     let mut space = UserSpace::default();
-    for (place, program) in on_host {
-        let Some(program) = program else { continue };
-        preload(&mut hooks, place, program)?;
+    preload(&mut hooks, &on_host)?;
+    for &(place, program) in &on_host {
         let named = |action: &Action| (place, action.clone(), program.maps[action.act.map()].name.clone());
         space.actions.extend(program.actions.iter().map(named));
         let reader = |reader: &Reader| (place, *reader, program.maps[reader.map].name.clone());
@@ -137,10 +138,7 @@ fn variant(
     })?;
     world.tracker().audit().map_err(|what| Trouble::Internal(format!("variant {}: {what}", v.name)))?;
     let mut maps = loaded.map_or(Vec::new(), |loaded| card::maps(world.device_mut(), &loaded));
-    for (place, program) in on_host {
-        let Some(program) = program else { continue };
-        maps.extend(host_maps(world.host_mut().hooks(), place, program));
-    }
+    maps.extend(host_maps(world.host_mut().hooks(), &on_host));
     result.measured = Some(measured(scenario, v, &mut world, maps));
     Ok(result)
 }
@@ -165,32 +163,52 @@ fn attached(scenario: &Scenario, v: &Variant) -> Vec<Attached> {
 fn attachment(program: &LoadedProgram) -> Attachment {
     let own = (program.verified.xlated().clone(), (0..program.verified.program().maps.len()).collect());
     let parts = program.parts.iter().map(|part| (part.verified.xlated().clone(), part.maps.clone()));
-    Attachment { programs: [own].into_iter().chain(parts).collect(), maps: program.maps.clone() }
+    Attachment {
+        programs: [own].into_iter().chain(parts).collect(),
+        maps: program.maps.clone(),
+        object: Some(program.object.clone()),
+    }
 }
 
-fn preload(hooks: &mut Hooks, place: Place, program: &LoadedProgram) -> Result<(), Diagnostic> {
-    let entries = program.preload.iter().enumerate().flat_map(|(map, entries)| {
+/// What is in maps before the first packet: first what objects put into slots, then, hook by hook, what the scenario says.
+/// So it is its word that counts in a map that two hooks share.
+fn preload(hooks: &mut Hooks, on_host: &[(Place, &LoadedProgram)]) -> Result<(), Diagnostic> {
+    let mut write = |place, program: &LoadedProgram, write: &Write| {
+        let refused = |errno: Errno| preload_refused(&program.maps[write.map].name, &write.key, &errno.to_string());
+        hooks.write(place, write).map_err(refused)
+    };
+    for &(place, program) in on_host {
+        program.slots[..program.slots_of_object].iter().try_for_each(|slot| write(place, program, slot))?;
+    }
+    for &(place, program) in on_host {
+        entries(program).try_for_each(|entry| write(place, program, &entry))?;
+        program.slots[program.slots_of_object..].iter().try_for_each(|slot| write(place, program, slot))?;
+    }
+    Ok(())
+}
+
+fn entries(program: &LoadedProgram) -> impl Iterator<Item = Write> {
+    program.preload.iter().enumerate().flat_map(|(map, entries)| {
         entries.iter().map(move |(key, value)| Write {
             map,
             key: key.clone(),
             content: Some(Content::Bytes(value.clone())),
         })
-    });
-    for write in entries.chain(program.slots.iter().cloned()) {
-        let refused = |errno: Errno| preload_refused(&program.maps[write.map].name, &write.key, &errno.to_string());
-        hooks.write(place, &write).map_err(refused)?;
-    }
-    Ok(())
+    })
 }
 
-fn host_maps(hooks: &mut Hooks, place: Place, program: &LoadedProgram) -> Vec<MapResult> {
-    let ids = hooks.maps(place).to_vec();
-    let both = program.maps.iter().zip(ids);
-    both.map(|(spec, id)| {
-        let entries = hooks.engine_mut().map(id).expect("the engine was made with the program's maps").entries();
-        map_result(spec, entries)
-    })
-    .collect()
+/// What the maps at the hooks hold, a map that two of them share once.
+fn host_maps(hooks: &mut Hooks, on_host: &[(Place, &LoadedProgram)]) -> Vec<MapResult> {
+    let mut shown = BTreeSet::new();
+    let mut results = Vec::new();
+    for &(place, program) in on_host {
+        let ids = hooks.maps(place).to_vec();
+        for (spec, id) in program.maps.iter().zip(ids).filter(|(_, id)| shown.insert(id.0)) {
+            let entries = hooks.engine_mut().map(id).expect("the engine was made with the program's maps").entries();
+            results.push(map_result(spec, entries));
+        }
+    }
+    results
 }
 
 fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapResult>) -> Measured {

@@ -1,12 +1,15 @@
 //! The hooks a received packet meets: XDP in the driver, tc ingress on the skb, then the stack.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bpf::diag::Diagnostic;
 use bpf::errno::Errno;
 use bpf::helpers::Redirect;
 use bpf::insn::Endian;
-use bpf::interp::{Code, ContextInput, Engine, EngineConfig, NoObserver, Outcome, RunInput, SkbFields, XdpFields};
+use bpf::interp::{
+    Code, ContextInput, Engine, EngineConfig, IpSummed, NoObserver, Outcome, RunInput, SkbFields, XdpFields,
+};
 use bpf::maps::{BPF_ANY, MapId};
 use bpf::network::Network;
 use bpf::program::{MapSpec, ProgId, Program};
@@ -105,6 +108,25 @@ pub struct Attachment {
     pub programs: Vec<(Program, Vec<usize>)>,
     /// Maps, those of the first program first.
     pub maps: Vec<MapSpec>,
+    /// The object all of it comes from: programs of one object share its maps. Those of none share nothing.
+    pub object: Option<PathBuf>,
+}
+
+/// Numbers of an attachment's maps. New ones go to `specs`; those that the attachment before it has of the same object are
+/// that one's.
+fn numbered(attachment: &Attachment, before: Option<(&Attachment, &[MapId])>, specs: &mut Vec<MapSpec>) -> Vec<MapId> {
+    let sibling = before.filter(|(other, _)| attachment.object.is_some() && other.object == attachment.object);
+    let number = |spec: &MapSpec| {
+        let shared = sibling.and_then(|(other, ids)| {
+            let place = other.maps.iter().position(|map| map.name == spec.name)?;
+            ids.get(place).copied()
+        });
+        shared.unwrap_or_else(|| {
+            specs.push(spec.clone());
+            MapId(specs.len() as u32 - 1)
+        })
+    };
+    attachment.maps.iter().map(number).collect()
 }
 
 /// Programs at a hook.
@@ -223,15 +245,16 @@ impl Hooks {
         surroundings: Surroundings,
     ) -> Result<Self, Diagnostic> {
         let Surroundings { byte_order, network, seed } = surroundings;
-        let specs: Vec<_> = [xdp, tc].into_iter().flatten().flat_map(|a| a.maps.iter().cloned()).collect();
+        let mut specs = Vec::new();
+        let xdp = xdp.map(|xdp| (xdp, numbered(xdp, None, &mut specs)));
+        let before = xdp.as_ref().map(|(xdp, ids)| (*xdp, &ids[..]));
+        let tc = tc.map(|tc| (tc, numbered(tc, before, &mut specs)));
         let sockets = network.sockets.len() as u32;
         let config = EngineConfig { cpus: u32::from(cores), byte_order, sockets, ..EngineConfig::default() };
         let mut engine = Engine::new(config, &specs)?;
-        let (mut next, mut weights) = (0, Vec::new());
-        let mut hook = |attachment: Option<&Attachment>| -> Result<Option<Hook>, Diagnostic> {
-            let Some(attachment) = attachment else { return Ok(None) };
-            let maps: Vec<_> = (next..next + attachment.maps.len() as u32).map(MapId).collect();
-            next += attachment.maps.len() as u32;
+        let mut weights = Vec::new();
+        let mut hook = |attachment: Option<(&Attachment, Vec<MapId>)>| -> Result<Option<Hook>, Diagnostic> {
+            let Some((attachment, maps)) = attachment else { return Ok(None) };
             let (mut first, mut programs) = (None, Vec::new());
             for (program, places) in &attachment.programs {
                 let own: Vec<_> = places.iter().map(|&place| maps[place]).collect();
@@ -267,7 +290,7 @@ impl Hooks {
         &mut self.engine
     }
 
-    /// Ids of the maps of a hook, by place; none where nothing is attached.
+    /// Ids of the maps of a hook, by place; none where nothing is attached. Hooks share maps of one object.
     pub fn maps(&self, place: Place) -> &[MapId] {
         self.hook(place).map_or(&[], |hook| &hook.maps)
     }
@@ -429,7 +452,10 @@ impl Hooks {
             let fields = skb_fields(order, &frame.bytes, tag, core, &rx);
             // What comes from another processor remembers no queue.
             let queue_mapping = if delivered == Fate::ToCpu { 0 } else { fields.queue_mapping };
-            let context = ContextInput::Skb(SkbFields { meta: metadata.len() as u32, queue_mapping, ..fields });
+            // A driver with an XDP program lets the device's sum go: the program may have changed the packet.
+            let sums = self.network.device(fields.ingress_ifindex).is_some_and(|device| device.sums);
+            let summed = if sums && self.xdp.is_none() { IpSummed::Complete } else { IpSummed::None };
+            let context = ContextInput::Skb(SkbFields { meta: metadata.len() as u32, queue_mapping, summed, ..fields });
             metadata.extend_from_slice(&frame.bytes);
             let (code, first) = (Arc::clone(&hook.code), hook.programs[0]);
             let run = Run { now: now + done.cost, queue: core, context, costs };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bpf::diag::Diagnostic;
 use bpf::insn::Endian;
 use bpf::network::Network;
-use bpf::program::ProgType;
+use bpf::program::{MapType, ProgType};
 use indexmap::IndexMap;
 use nic_model::device::PortId;
 use nic_model::profile::CardProfile;
@@ -236,6 +236,7 @@ impl Checker {
                 let Some(program) = program else { continue };
                 self.hook(&format!("variants.{name}.attach.{hook}"), hook, program, programs)?;
             }
+            self.sharing(name, &v.attach, programs)?;
             let queues = v.queues.unwrap_or(1);
             if queues == 0 || queues > cores {
                 return Err(self
@@ -249,6 +250,37 @@ impl Checker {
             variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode, control });
         }
         Ok(variants)
+    }
+
+    /// What two hooks of the host may not do with the maps that they share.
+    fn sharing(
+        &self,
+        variant: &str,
+        attach: &written::Attach,
+        programs: &IndexMap<String, LoadedProgram>,
+    ) -> Result<(), Diagnostic> {
+        let (Some(xdp), Some(tc)) = (&attach.xdp_native, &attach.tc_ingress) else { return Ok(()) };
+        let (first, second) = (&programs[xdp], &programs[tc]);
+        let at = format!("variants.{variant}.attach.tc-ingress");
+        let shared = |name: &str| first.shares(second) && second.maps.iter().any(|map| map.name == name);
+        if let Some(map) = first.maps.iter().find(|map| map.ty == MapType::PROG_ARRAY && shared(&map.name)) {
+            let (ty, other) = (first.verified.program().ty, second.verified.program().ty);
+            return Err(self
+                .wrong("scenario-shared-map", &at, format!("`{xdp}` and `{tc}` share program array `{}`", map.name))
+                .limit(format!("programs of one type, {ty}"), other)
+                .help("Linux refuses it, too: give each type an array of its own"));
+        }
+        let read = |program: &LoadedProgram| -> Vec<String> {
+            program.readers.iter().map(|reader| program.maps[reader.map].name.clone()).collect()
+        };
+        let also = read(second);
+        if let Some(map) = read(first).into_iter().find(|map| shared(map) && also.contains(map)) {
+            return Err(self
+                .wrong("scenario-shared-map", &at, format!("ring `{map}` of `{xdp}` and `{tc}` has two readers"))
+                .limit("one reader", 2)
+                .help("they share the ring: leave one of the readers out"));
+        }
+        Ok(())
     }
 
     fn hook(
@@ -283,5 +315,62 @@ impl Checker {
         Err(self
             .wrong("scenario-hook", at, format!("a program of this type does not attach to {hook}"))
             .limit(wanted, ty))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bpf::insn::{Insn, Operand, Reg, Width};
+    use bpf::program::{MapSpec, Program};
+    use bpf::verifier::{self, Verdict};
+    use nic_model::des::Time;
+
+    use super::*;
+    use crate::host::user::Reader;
+
+    /// A program of that type whose object has one map, which somebody reads.
+    fn loaded(ty: ProgType, kind: MapType, object: &str) -> LoadedProgram {
+        let spec = MapSpec { name: "map".into(), ty: kind, key_size: 4, value_size: 4, ..MapSpec::default() };
+        let zero = Insn::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0), sext: None };
+        let pass = [zero, Insn::Exit];
+        let program = Program::from_insns("pass", ty, pass.to_vec(), vec![]);
+        let Verdict::Accepted(verified) = verifier::verify(program, &verifier::Options::default()) else {
+            panic!("every verifier takes it")
+        };
+        LoadedProgram {
+            verified,
+            object: object.into(),
+            device_bound: false,
+            parts: vec![],
+            maps: vec![spec],
+            preload: vec![],
+            slots: vec![],
+            slots_of_object: 0,
+            actions: vec![],
+            readers: vec![Reader { map: 0, every: Time::from_ns(10_000) }],
+        }
+    }
+
+    #[test]
+    fn what_two_hooks_may_not_share() {
+        let (_, positions) = yaml::parse::<serde_yaml::Value>("case", "a: 1").expect("it is YAML");
+        let checker = Checker { directory: PathBuf::new(), positions };
+        let attach = written::Attach {
+            xdp_native: Some("gate".into()),
+            tc_ingress: Some("judge".into()),
+            ..written::Attach::default()
+        };
+        for (kind, other, part) in [
+            (MapType::PROG_ARRAY, "a.o", Some("share program array `map`")),
+            (MapType::RINGBUF, "a.o", Some("has two readers")),
+            (MapType::RINGBUF, "b.o", None),
+            (MapType::PROG_ARRAY, "b.o", None),
+        ] {
+            let both = [("gate", ProgType::Xdp, "a.o"), ("judge", ProgType::SchedCls, other)];
+            let programs = both.map(|(name, ty, object)| (name.to_owned(), loaded(ty, kind, object))).into();
+            let refusal = checker.sharing("native", &attach, &programs).err();
+            assert_eq!(refusal.is_some(), part.is_some(), "{kind} of {other}");
+            assert!(refusal.is_none_or(|why| why.code == "scenario-shared-map" && why.reason.contains(part.unwrap())));
+        }
     }
 }

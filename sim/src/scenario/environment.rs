@@ -129,6 +129,7 @@ fn device(d: &written::Device, ifindex: u32) -> Result<Device, String> {
         mac: d.mac.as_deref().map_or(Ok(usual.mac), mac)?,
         mtu: d.mtu.unwrap_or(usual.mtu),
         up: d.up.unwrap_or(true),
+        sums: d.receive_checksum == Some(written::ReceiveChecksum::Complete),
         forwarding: [d.forwarding.unwrap_or(true); 2],
         addresses: d.addresses.iter().map(|text| prefix(text)).collect::<Result<_, _>>()?,
         ..usual

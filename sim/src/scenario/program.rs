@@ -4,6 +4,8 @@
 //! Programs that are put into slots are of the same object, and share its maps, as those of one object do that is loaded
 //! as a whole.
 
+use std::path::PathBuf;
+
 use bpf::diag::{At, Diagnostic};
 use bpf::insn::Endian;
 use bpf::maps::{Holds, Map};
@@ -26,6 +28,8 @@ pub type Preload = Vec<Vec<(Vec<u8>, Vec<u8>)>>;
 pub struct LoadedProgram {
     /// The program.
     pub verified: VerifiedProgram,
+    /// The object's file: programs of one object share its maps where they run on the host together.
+    pub object: PathBuf,
     /// Whether it is only good for a card: it, or one of the others, chooses the receive queue.
     pub device_bound: bool,
     /// Others of its object that slots name, or may at some time.
@@ -37,10 +41,19 @@ pub struct LoadedProgram {
     /// What slots hold at first: what the object puts there, then what the scenario does. Program 0 is the program
     /// itself, the others follow.
     pub slots: Vec<Write>,
+    /// How many of `slots` the object fills; they come first.
+    pub slots_of_object: usize,
     /// What user space does while packets flow, by time; of one time in the order written.
     pub actions: Vec<Action>,
     /// Who reads its ring buffers meanwhile.
     pub readers: Vec<Reader>,
+}
+
+impl LoadedProgram {
+    /// Whether it shares maps of one name with `other` where both run on the host.
+    pub fn shares(&self, other: &LoadedProgram) -> bool {
+        self.object == other.object
+    }
 }
 
 /// A program that may be tail-called.
@@ -280,7 +293,7 @@ impl Checker {
         };
         group.take(main)?;
         let mut slots = group.initial(order).map_err(|d| self.place(d, &at("object")))?;
-        let mut preload = Vec::new();
+        let (mut preload, mut slots_of_object) = (Vec::new(), slots.len());
         for (map, contents) in &p.maps {
             self.contents(&mut group, &at(&format!("maps.{map}")), map, contents, &mut preload, &mut slots)?;
         }
@@ -288,13 +301,27 @@ impl Checker {
         let readers = self.readers(&mut group, &at("readers"), &p.readers)?;
         // What user space names has slots of its own.
         let more = group.initial(order).map_err(|d| self.place(d, &at("object")))?;
-        slots.splice(..0, more.into_iter().filter(|write| !slots.contains(write)).collect::<Vec<_>>());
+        let more: Vec<_> = more.into_iter().filter(|write| !slots.contains(write)).collect();
+        slots_of_object += more.len();
+        slots.splice(..0, more);
         preload.resize(group.maps.len(), Vec::new());
         let device_bound = group.device_bound;
         let mut programs = group.programs.into_iter();
         let (verified, _) = programs.next().expect("the main program was taken in first");
         let parts = programs.map(|(verified, maps)| Part { verified, maps }).collect();
-        Ok(LoadedProgram { verified, device_bound, parts, maps: group.maps, preload, slots, actions, readers })
+        let (object, maps) = (path, group.maps);
+        Ok(LoadedProgram {
+            verified,
+            object,
+            device_bound,
+            parts,
+            maps,
+            preload,
+            slots,
+            slots_of_object,
+            actions,
+            readers,
+        })
     }
 
     fn map(&self, group: &Group<'_>, at: &str, name: &str) -> Result<usize, Diagnostic> {

@@ -179,6 +179,16 @@ pub struct Environment {
     pub sockets: Vec<Socket>,
 }
 
+/// What a device says of the checksums of packets it receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveDeserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReceiveChecksum {
+    /// Nothing: the stack computes them (`CHECKSUM_NONE`).
+    None,
+    /// The sum of all that follows the link-layer header (`CHECKSUM_COMPLETE`).
+    Complete,
+}
+
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +207,9 @@ pub struct Device {
     /// Longest packet in bytes.
     #[serde(default)]
     pub mtu: Option<u32>,
+    /// What it says of the checksums of packets it receives; nothing if nothing is said.
+    #[serde(default)]
+    pub receive_checksum: Option<ReceiveChecksum>,
     /// Whether it is up, which it is if nothing is said.
     #[serde(default)]
     pub up: Option<bool>,

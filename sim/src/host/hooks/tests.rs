@@ -119,7 +119,7 @@ fn sums_are_handed_up() {
     let pass = Attachment { programs: vec![(pass, vec![])], ..Attachment::default() };
     let mut frame = vec![2; 12];
     frame.extend([0x81, 0, 0, 5, 8, 0]);
-    frame.extend((0..61).map(|byte| byte * 7));
+    frame.extend((0..61u8).map(|byte| byte.wrapping_mul(7)));
     let folded = |mut sum: u64| {
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);
@@ -137,7 +137,8 @@ fn sums_are_handed_up() {
         let mut frame = Frame { id: PacketId(0), bytes: frame.clone() };
         let meta = RxMeta { port: PortId(0), hash: None, timestamp: Time::ZERO };
         hooks.process(Time::ZERO, QueueId(0), &mut frame, &meta, &costs);
-        let said = hooks.look_up(Place::Tc, 0, &[0; 4]).expect("the value is there");
+        let map = hooks.maps(Place::Tc)[0];
+        let said = hooks.engine_mut().map(map).expect("the map is there").lookup(&[0; 4]).expect("as is its value");
         let said = i64::from_le_bytes(said.try_into().expect("eight bytes"));
         match answer {
             Some(sum) => assert_eq!(folded(said as u64), sum),
