@@ -185,14 +185,22 @@ fn is_section(btf: &Btf, ty: &crate::btf::Type) -> bool {
 fn holds(btf: &Btf, ty: TypeId) -> Option<Holds> {
     let id = btf.resolve(ty)?;
     match &btf.get(id).kind {
+        // An array of arrays holds no text, so that no element is looked into further.
+        Kind::Array { element, len, .. } if *len > 0 => {
+            (one(btf, btf.resolve(*element)?)? == Holds::Char).then_some(Holds::Text)
+        }
+        _ => one(btf, id),
+    }
+}
+
+/// The same, of what is no array.
+fn one(btf: &Btf, id: TypeId) -> Option<Holds> {
+    match &btf.get(id).kind {
         Kind::Int { size: 1, encoding: Encoding::Bool, .. } => Some(Holds::Bool),
         Kind::Int { encoding: Encoding::Bool, .. } => None,
         Kind::Int { size: 1, .. } => Some(Holds::Char),
         Kind::Int { size: 2 | 4 | 8, encoding, .. } => Some(Holds::Int { signed: *encoding == Encoding::Signed }),
         Kind::Enum { size: 4 | 8, .. } if btf.type_name(id) == "libbpf_tristate" => Some(Holds::Tristate),
-        Kind::Array { element, len, .. } if *len > 0 => {
-            (holds(btf, *element) == Some(Holds::Char)).then_some(Holds::Text)
-        }
         _ => None,
     }
 }
