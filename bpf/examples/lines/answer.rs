@@ -9,6 +9,7 @@ use super::case::{Case, Expect, RunCase};
 use super::context::{self, ETH_HLEN};
 use super::json::to_hex;
 
+const EINVAL: u16 = 22;
 /// `BPF_F_STRICT_ALIGNMENT`.
 const STRICT_ALIGNMENT: u32 = 1;
 
@@ -46,8 +47,7 @@ pub fn verify(case: &Case, log_level: u8, options: &Options) -> (Map<String, Val
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
     let program = match &case.program {
         Err(refused) => {
-            let verdict = if refused.unsupported { "UNSUPPORTED" } else { "REJECT" };
-            put("verdict", json!(verdict));
+            put("verdict", json!("REJECT"));
             put("errno", json!(refused.errno));
             put("errline", json!(refused.line));
             return (out, None);
@@ -57,6 +57,15 @@ pub fn verify(case: &Case, log_level: u8, options: &Options) -> (Map<String, Val
     let privileges = if case.unprivileged { Privileges::NONE } else { Privileges::ALL };
     let strict_alignment = case.flags & STRICT_ALIGNMENT != 0;
     let options = Options { strict_alignment, privileges, log_level, ..options.clone() };
+    if let Some((line, log)) = malformed(case, &program, &options) {
+        if log_level > 0 {
+            put("log", json!(log));
+        }
+        put("verdict", json!("REJECT"));
+        put("errno", json!(EINVAL));
+        put("errline", json!(line));
+        return (out, None);
+    }
     let (verdict, log) = verify_logged(program, &options);
     if log_level > 0 {
         put("log", json!(log));
@@ -80,6 +89,24 @@ pub fn verify(case: &Case, log_level: u8, options: &Options) -> (Map<String, Val
         }
     }
     (out, None)
+}
+
+/// What Linux says of the first malformed instruction that a path comes to, and the log up to it. The program has another
+/// instruction there, and nothing behind it was walked before.
+fn malformed(case: &Case, program: &Program, options: &Options) -> Option<(String, String)> {
+    if case.malformed.is_empty() {
+        return None;
+    }
+    let (_, log) = verify_logged(program.clone(), &Options { log_level: 2, ..options.clone() });
+    let mut end = 0;
+    for line in log.split_inclusive('\n') {
+        let slot = line.split_once(": (").and_then(|(slot, _)| slot.parse::<usize>().ok());
+        if let Some(said) = slot.and_then(|slot| case.malformed.get(&slot)) {
+            return Some((said.clone(), format!("{}{said}\n", &log[..end])));
+        }
+        end += line.len();
+    }
+    None
 }
 
 fn run(case: &Case, main: &Program, engine: &mut dyn Runner) -> Result<(Value, Value), String> {

@@ -1,14 +1,16 @@
 //! One case: a program, its maps, what it runs on and what is expected.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bpf::btf::{Btf, TypeId};
+use bpf::btf::info::ProgramInfo;
+use bpf::btf::{Btf, FuncInfo, TypeId};
 use bpf::engines::{Entry, Link, ProgramSet};
-use bpf::insn::{Callee, DecodeError, DecodeReason, Insn, Operand, RawInsn, Reg, Wide, Width, decode};
+use bpf::insn::{Callee, Insn, Operand, RawInsn, Reg, Wide, Width};
 use bpf::program::{Attach, Function, MapIndex, MapSpec, MapType, ProgType, Program};
 use serde_json::Value;
 
-use super::json;
+use super::{encoding, json};
 
 /// A case that could be read.
 #[derive(Debug)]
@@ -16,6 +18,9 @@ pub struct Case {
     pub name: String,
     /// The program with its maps, or what Linux would say before it verifies.
     pub program: Result<Program, Refused>,
+    /// By slot, what Linux says of instructions that it does not take, where a path comes to them; the program has others
+    /// in their place.
+    pub malformed: BTreeMap<usize, String>,
     pub parts: Vec<Program>,
     pub entries: Vec<Entry>,
     pub links: Vec<Link>,
@@ -31,8 +36,6 @@ pub struct Case {
 pub struct Refused {
     pub errno: u16,
     pub line: String,
-    /// It means something that is not done here.
-    pub unsupported: bool,
 }
 
 /// One packet.
@@ -51,6 +54,10 @@ pub struct Expect {
     pub errline: Option<String>,
     pub retvals: Option<Vec<u64>>,
 }
+
+const EINVAL: u16 = 22;
+/// Flags of a load that there are (`BPF_F_STRICT_ALIGNMENT` to `BPF_F_TEST_REG_INVARIANTS`, and `BPF_F_TOKEN_FD`).
+const LOAD_FLAGS: u32 = 0xff | 1 << 16;
 
 /// Bytes of a packet where a case names none.
 const PACKET: usize = 64;
@@ -75,7 +82,13 @@ pub fn parse(line: &Value) -> Result<Case, String> {
     for (at, fixup) in json::list(line, "fixups")?.iter().enumerate() {
         fix(&mut slots, &mut fixed, fixup, maps.specs.len()).map_err(|why| format!("fixups[{at}].{why}"))?;
     }
-    let mut program = decoded(&slots, &fixed).map(|insns| Program::from_insns(&name, ty, insns, maps.specs.clone()));
+    let flags = json::word(line, "prog_flags", 0)?;
+    let decoded = match flags & !LOAD_FLAGS {
+        0 => encoding::decoded(&slots, &fixed),
+        _ => Err(Refused { errno: EINVAL, line: String::new() }),
+    };
+    let malformed = decoded.as_ref().map_or_else(|_| BTreeMap::new(), |decoded| decoded.malformed.clone());
+    let mut program = decoded.map(|decoded| Program::from_insns(&name, ty, decoded.insns, maps.specs.clone()));
     if let Ok(program) = &mut program {
         json::text(line, "license")?.unwrap_or("GPL").clone_into(&mut program.license);
         program.attach = attach(json::word(line, "expected_attach_type", 0)?);
@@ -91,10 +104,11 @@ pub fn parse(line: &Value) -> Result<Case, String> {
     Ok(Case {
         name,
         program,
+        malformed,
         parts: maps.parts,
         entries: maps.entries,
         links: maps.links,
-        flags: json::word(line, "prog_flags", 0)?,
+        flags,
         unprivileged: json::truth(line, "unpriv"),
         runs,
         expect: json::get(line, "expect").map(expect).transpose()?,
@@ -165,30 +179,6 @@ fn fix(slots: &mut [RawInsn], fixed: &mut [bool], fixup: &Value, maps: usize) ->
     Ok(())
 }
 
-/// The instructions, or how Linux refuses them before it looks at a path.
-fn decoded(slots: &[RawInsn], fixed: &[bool]) -> Result<Vec<Insn>, Refused> {
-    const EBADF: u16 = 9;
-    const EINVAL: u16 = 22;
-    let mut wide = false;
-    for (slot, insn) in slots.iter().enumerate() {
-        // A map that nobody has named is a descriptor that nobody has opened.
-        if !wide && insn.opcode == 0x18 && matches!(insn.src, 1 | 2 | 5 | 6) && !fixed[slot] {
-            let line = format!("fd {} is not pointing to valid bpf_map", insn.imm);
-            return Err(Refused { errno: EBADF, line, unsupported: false });
-        }
-        wide = !wide && insn.opcode == 0x18;
-    }
-    decode(slots).map_err(|error: DecodeError| {
-        let line = match error.reason {
-            DecodeReason::UnknownOpcode | DecodeReason::StrayPad => format!("unknown opcode {:02x}", error.opcode),
-            DecodeReason::MissingPad | DecodeReason::BadPad { .. } => "invalid bpf_ld_imm64 insn".to_owned(),
-            _ => error.to_string(),
-        };
-        let unsupported = matches!(error.reason, DecodeReason::Unsupported(_));
-        Refused { errno: EINVAL, line, unsupported }
-    })
-}
-
 /// Type information and which type each function has.
 fn types(program: &mut Program, line: &Value) -> Result<(), String> {
     let Some(bytes) = json::bytes(line, "btf")? else { return Ok(()) };
@@ -203,9 +193,14 @@ fn types(program: &mut Program, line: &Value) -> Result<(), String> {
     let mut functions = Vec::new();
     for value in json::list(line, "func_info")? {
         let (start, id) = pair(value).ok_or("func_info: neither [slot, type] nor {insn_off, type_id}")?;
-        let name = if start == 0 { program.name.clone() } else { format!("function {start}") };
+        let of_type = |btf: &Arc<Btf>| btf.name(btf.get(TypeId(id)).name).into_owned();
+        let name = program.btf.as_ref().filter(|_| start > 0).map_or_else(|| program.name.clone(), of_type);
         functions.push(Function { btf: Some(TypeId(id)), ..Function::new(name, start) });
     }
+    let mut told = ProgramInfo::default();
+    let record = |f: &Function| FuncInfo { offset: f.start as u32, ty: f.btf.unwrap_or(TypeId(0)) };
+    told.functions.list.extend(functions.iter().map(record));
+    program.info = Some(Arc::new(told));
     functions.sort_by_key(|function| function.start);
     if functions.first().is_some_and(|first| first.start == 0) {
         program.functions = functions;

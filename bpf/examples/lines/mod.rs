@@ -6,4 +6,5 @@ pub mod answer;
 pub mod case;
 pub mod context;
 pub mod door;
+pub mod encoding;
 pub mod json;

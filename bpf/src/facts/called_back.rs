@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::state::{Frame, State};
 use super::transfer::Transfer;
 use super::value::{Kinds, Maps, RegFacts};
-use crate::helpers::signature::LOOP;
+use crate::helpers::signature::{LOOP, USER_RINGBUF_DRAIN};
 use crate::insn::{Callee, Insn, Reg};
 use crate::verifier::Bounds;
 
@@ -18,12 +18,19 @@ impl Transfer<'_> {
         let mut out = state.clone();
         let mut callee = Frame::new(state.depth() + 1);
         let context = *state.reg(Reg::R3);
-        if let Insn::Call { callee: Callee::Helper(LOOP) } = call {
-            callee.regs[Reg::R1.index()] = RegFacts::number(turn(state.reg(Reg::R1)));
-            callee.regs[Reg::R2.index()] = context;
-        } else {
-            self.entry_arguments(&mut callee, state.reg(Reg::R1).maps);
-            callee.regs[Reg::R4.index()] = context;
+        match call {
+            Insn::Call { callee: Callee::Helper(LOOP) } => {
+                callee.regs[Reg::R1.index()] = RegFacts::number(turn(state.reg(Reg::R1)));
+                callee.regs[Reg::R2.index()] = context;
+            }
+            Insn::Call { callee: Callee::Helper(USER_RINGBUF_DRAIN) } => {
+                callee.regs[Reg::R1.index()] = RegFacts::of(Kinds::OTHER);
+                callee.regs[Reg::R2.index()] = context;
+            }
+            _ => {
+                self.entry_arguments(&mut callee, state.reg(Reg::R1).maps);
+                callee.regs[Reg::R4.index()] = context;
+            }
         }
         out.frames.push(Rc::new(callee));
         out

@@ -6,7 +6,7 @@
 use super::value::Kinds;
 use crate::helpers::signature::signature;
 use crate::insn::{Insn, Reg};
-use crate::verifier::{Detail, Kind, PointerSeen, VerifiedProgram};
+use crate::verifier::{Detail, Kind, Lender, PointerSeen, VerifiedProgram};
 
 /// By slot of the program that runs, the registers that hold pointers of certain kinds there.
 pub(super) fn kinds(verified: &VerifiedProgram) -> Vec<Vec<(Reg, Kinds)>> {
@@ -49,7 +49,10 @@ fn of_kind(kind: Kind) -> Kinds {
         Kind::MapPtr(_) => Kinds::MAP,
         Kind::MapValue(_) => Kinds::MAP_VALUE,
         Kind::MapValueOrNull(_) => Kinds::MAP_VALUE.union(Kinds::NUMBER),
-        Kind::MapKey(_) | Kind::Mem { .. } | Kind::Sock(_) | Kind::Dynptr(_) => Kinds::OTHER,
+        // What the caller of a function lends may lie anywhere.
+        Kind::Mem { lender: Lender::Caller, .. } | Kind::Dynptr(_) => Kinds::POINTERS,
+        Kind::MemOrNull { lender: Lender::Caller, .. } => Kinds::POINTERS.union(Kinds::NUMBER),
+        Kind::MapKey(_) | Kind::Mem { .. } | Kind::Sock(_) => Kinds::OTHER,
         Kind::Func(_) => Kinds::FUNCTION,
         Kind::MemOrNull { .. } | Kind::SockOrNull(_) => Kinds::OTHER.union(Kinds::NUMBER),
     }

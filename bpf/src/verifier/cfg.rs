@@ -1,5 +1,7 @@
 //! What is checked without walking: functions, jumps, reachability; and where walked paths may meet.
 
+use std::collections::BTreeSet;
+
 use super::class::Class;
 use super::privileges::Privileges;
 use super::prove::is_static;
@@ -12,6 +14,9 @@ use crate::program::{Function, MapSpec, MapType, Program};
 
 /// Most instructions a program may have, in slots (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub(super) const MAX_SLOTS: usize = 1_000_000;
+
+/// Most maps a program may name (`MAX_USED_MAPS`).
+const MAX_MAPS: usize = 64;
 
 /// What is known of a slot from the shape of the program.
 #[derive(Debug, Clone, Copy, Default)]
@@ -178,6 +183,7 @@ pub(super) fn type_info_early(program: &Program) -> Proof {
 
 /// Wide loads are whole and name maps that are there.
 fn references(program: &Program) -> Proof {
+    let mut named = BTreeSet::new();
     let mut slot = 0;
     while let Some(insn) = program.insns.get(slot) {
         if let Insn::LoadImm64 { value, .. } = *insn {
@@ -192,6 +198,12 @@ fn references(program: &Program) -> Proof {
                 if spec.ty == MapType(0) || spec.ty.name().is_none() || !template_is_sound(spec) {
                     let line = format!("fd {} is not pointing to valid bpf_map", map.0);
                     return Err(Stop::refused(Class::MapReference, Errno(9), line));
+                }
+                named.insert(map);
+                if named.len() > MAX_MAPS {
+                    let line = format!("The total number of maps per program has reached the limit of {MAX_MAPS}");
+                    let stop = Stop::refused(Class::Limit, Errno::E2BIG, line);
+                    return Err(stop.limit(format!("{MAX_MAPS} maps"), "one more"));
                 }
                 if let Wide::MapValue { off, .. } = value {
                     direct_value(spec.ty, spec.max_entries, spec.value_size, off)?;

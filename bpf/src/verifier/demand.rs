@@ -278,13 +278,11 @@ fn helper(program: &Program, privileges: Privileges, id: u32) -> Vec<Demand> {
         out.push(Demand::Unlocked);
     }
     let name = helpers::name(id);
-    let Some(signature) =
-        signature::signature(id, program.ty).filter(|s| s.allows(program.ty) && permitted(s, privileges))
-    else {
+    let Some(signature) = helper_for(id, program.ty, privileges) else {
         let line = match name {
             Some(name) => format!("program of this type cannot use helper {name}#{id}"),
             None if id == 0 => "program of this type cannot use helper bpf_unspec#0".to_owned(),
-            None => format!("invalid func unknown#{id}"),
+            None => format!("invalid func unknown#{}", id as i32),
         };
         out.push(Demand::Never(Class::NotAvailable, Errno::EINVAL, line));
         return out;
@@ -301,11 +299,12 @@ fn helper(program: &Program, privileges: Privileges, id: u32) -> Vec<Demand> {
         ));
     }
     out.push(Demand::Call(signature));
-    if id == signature::USER_RINGBUF_DRAIN {
-        let reason = "bpf_user_ringbuf_drain gives a dynamic pointer, and those are not modelled";
-        out.push(Demand::Unmodelled("verifier-dynptr", reason.to_owned()));
-    }
     out
+}
+
+/// The helper of a number, if the loader's programs of a type may call it.
+pub(super) fn helper_for(id: u32, ty: ProgType, privileges: Privileges) -> Option<&'static Signature> {
+    signature::signature(id, ty).filter(|s| s.allows(ty) && permitted(s, privileges))
 }
 
 /// Whether the loader is allowed what a helper takes.

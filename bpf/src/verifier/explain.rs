@@ -87,7 +87,8 @@ fn walked(setting: Setting<'_>, tree: &Tree) -> Vec<usize> {
 fn again(setting: Setting<'_>, slots: &[usize], mut state: State) -> Option<(VecDeque<Seen>, State)> {
     let program = setting.program;
     let postorder = scc::postorder(program);
-    let (live, regs) = (LiveStack::new(program, &postorder), live_regs(program, &postorder));
+    let (live, regs) =
+        (LiveStack::new(program, &postorder), live_regs(program, setting.options.privileges, &postorder));
     let mut walk = Walk::new(setting, live, regs);
     walk.is_again = true;
     let function = state.frame().function;

@@ -16,7 +16,7 @@ use super::live_regs::{LiveRegs, live_regs};
 use super::live_stack::LiveStack;
 use super::log::{self, Log};
 use super::observe::Observer;
-use super::prove::{Setting, ValueFields, prove};
+use super::prove::{ArgTags, Setting, ValueFields, prove};
 use super::prune::Compare;
 use super::scc;
 use super::stack_depth;
@@ -74,10 +74,15 @@ pub(super) struct Walked {
 /// Walks a program whose functions are complete.
 pub(super) fn explore(program: &Program, options: &Options) -> Result<Walked, Ended> {
     let fields = ValueFields::of(program);
-    let setting = Setting { program, options, fields: &fields };
-    let points = cfg::check(program, options.privileges).map_err(Ended::early)?;
+    let tags = ArgTags::of(program);
+    let setting = Setting { program, options, fields: &fields, tags: &tags };
+    let points = cfg::check(program, options.privileges).map_err(|stop| {
+        let mut log = Log::new(options.log_level);
+        log.functions(program);
+        Ended { log: log.into_text(), ..Ended::early(stop) }
+    })?;
     let postorder = scc::postorder(program);
-    let live = live_regs(program, &postorder);
+    let live = live_regs(program, options.privileges, &postorder);
     let live_stack = LiveStack::new(program, &postorder);
     let cycles = scc::cycles(program);
     let mut explorer = Explorer {

@@ -1,6 +1,8 @@
 //! Which registers may be read after an instruction before they are written, in its own function: states need only
 //! agree on those. As in Linux it follows the shape of the program alone, not the paths that were walked.
 
+use super::demand;
+use super::privileges::Privileges;
 use crate::helpers::signature;
 use crate::insn::{Callee, Insn, Operand, Reg, RegSet, Size, Width};
 use crate::program::{ProgType, Program};
@@ -22,9 +24,9 @@ pub(super) fn successors(insn: &Insn, slot: usize) -> impl Iterator<Item = usize
 }
 
 /// By slot, what may be read from it on.
-pub(super) fn live_regs(program: &Program, postorder: &[usize]) -> Vec<LiveRegs> {
+pub(super) fn live_regs(program: &Program, privileges: Privileges, postorder: &[usize]) -> Vec<LiveRegs> {
     let mut live = vec![LiveRegs::default(); program.insns.len() + 1];
-    let effects: Vec<_> = program.insns.iter().map(|insn| effect(insn, program.ty)).collect();
+    let effects: Vec<_> = program.insns.iter().map(|insn| effect(insn, program.ty, privileges)).collect();
     let mut changed = true;
     while changed {
         changed = false;
@@ -53,19 +55,19 @@ struct Effect {
 /// R0 to R9.
 const EVERY: u16 = (1 << 10) - 1;
 
-/// The registers in which a call passes arguments.
-fn arguments(callee: Callee, ty: ProgType) -> RegSet {
+/// The registers in which a call passes arguments; all where the loader may not call it.
+fn arguments(callee: Callee, ty: ProgType, privileges: Privileges) -> RegSet {
     match callee {
-        Callee::Helper(id) => signature::arguments(id, ty),
+        Callee::Helper(id) if demand::helper_for(id, ty, privileges).is_some() => signature::arguments(id, ty),
         _ => RegSet::ARGS,
     }
 }
 
-fn effect(insn: &Insn, ty: ProgType) -> Effect {
+fn effect(insn: &Insn, ty: ProgType, privileges: Privileges) -> Effect {
     let bits = |o: Operand| o.reg().map_or(0, |r| RegSet::of(r).bits());
     let one = |r: Reg| RegSet::of(r).bits();
     let uses = match *insn {
-        Insn::Call { callee } => arguments(callee, ty).bits(),
+        Insn::Call { callee } => arguments(callee, ty, privileges).bits(),
         // Linux takes it that packet loads of classic heritage read all there are.
         Insn::LoadPacket { .. } => EVERY,
         _ => insn.uses().bits(),

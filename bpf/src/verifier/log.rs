@@ -153,6 +153,9 @@ pub(super) fn value(v: &Value, depth: usize, setting: Setting<'_>) -> String {
     if let Kind::Mem { size, .. } | Kind::MemOrNull { size, .. } = v.kind {
         parts.push(format!("sz={}", unsigned(u64::from(size))));
     }
+    if let Kind::Dynptr(kind) = v.kind {
+        parts.push(format!("type={}", kind.name()));
+    }
     match v.var.constant() {
         Some(0) => {}
         Some(c) => parts.push(format!("imm={}", signed(c as i64))),
@@ -316,15 +319,22 @@ impl Log {
         }
     }
 
+    /// Where functions start.
+    pub(super) fn functions(&mut self, program: &Program) {
+        if self.has_everything() {
+            for (i, function) in program.functions.iter().enumerate() {
+                self.line(&format!("func#{i} @{}", function.start));
+            }
+        }
+    }
+
     /// What is known before the walk: where functions start, which registers are alive where, and the cycles there are.
     pub(super) fn header(&mut self, setting: Setting<'_>, live: &[LiveRegs], cycles: &[u32], opcodes: &[u8]) {
         if !self.has_everything() {
             return;
         }
         let program = setting.program;
-        for (i, function) in program.functions.iter().enumerate() {
-            self.line(&format!("func#{i} @{}", function.start));
-        }
+        self.functions(program);
         self.line("Live regs before insn:");
         let mut slot = 0;
         while let Some(i) = program.insns.get(slot) {

@@ -27,7 +27,7 @@ pub(super) fn math<'a>(
     leaks: bool,
 ) -> Result<Math<'a>, Stop> {
     let r = dst_reg.index();
-    let (ptr, by, reversed) = match (dst.is_pointer(), src.is_pointer()) {
+    let (ptr, number, reversed) = match (dst.is_pointer(), src.is_pointer()) {
         (true, true) if op == AluOp::Sub && leaks => return Ok(Math::Number),
         (true, true) => {
             return Err(Stop::denied(
@@ -35,9 +35,10 @@ pub(super) fn math<'a>(
                 format!("R{r} pointer {} pointer prohibited", op_sign(op)),
             ));
         }
-        (true, false) => (dst, &src.var, false),
-        _ => (src, &dst.var, true),
+        (true, false) => (dst, src, false),
+        _ => (src, dst, true),
     };
+    let by = &number.var;
     let name = kind_name(ptr.kind);
     if by.constant().is_some() && !by.is_consistent() || !by.wide.is_consistent() {
         return Ok(Math::Number);
@@ -56,7 +57,15 @@ pub(super) fn math<'a>(
         ));
     }
     match ptr.kind {
-        Kind::Ctx | Kind::MapValue(_) | Kind::Stack { .. } | Kind::Packet | Kind::PacketMeta | Kind::Mem { .. } => {}
+        Kind::Ctx
+        | Kind::MapValue(_)
+        | Kind::MapKey(_)
+        | Kind::Stack { .. }
+        | Kind::Packet
+        | Kind::PacketMeta
+        | Kind::Mem { .. }
+        | Kind::Func(_)
+        | Kind::Dynptr(_) => {}
         Kind::MapPtr(_) if by.constant() == Some(0) && op == AluOp::Add => {}
         _ => {
             return Err(Stop::denied(
@@ -65,7 +74,7 @@ pub(super) fn math<'a>(
             ));
         }
     }
-    sane(by, 0, name)?;
+    sane(by, number.off, name)?;
     sane(&ptr.var, ptr.off, name)?;
     Ok(Math::Moves { ptr, by, reversed })
 }

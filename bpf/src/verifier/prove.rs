@@ -8,7 +8,7 @@ mod sock;
 mod value_fields;
 
 pub(super) use argument::{Given, constant_key, given, register};
-pub(super) use callee::{GlobalArg, global_args, is_static};
+pub(super) use callee::{ArgTags, GlobalArg, dynptr_args, global_args, is_static, unlike_prototype};
 pub(super) use memory::byte_of_value;
 pub(super) use value_fields::ValueFields;
 
@@ -34,6 +34,8 @@ pub(super) struct Setting<'a> {
     pub options: &'a Options,
     /// By map, those found in maps behind the program's.
     pub fields: &'a [ValueFields],
+    /// Of parameters.
+    pub tags: &'a ArgTags,
 }
 
 impl<'a> Setting<'a> {

@@ -218,9 +218,11 @@ impl Compare {
     }
 }
 
-/// Numbers of `new` that differ from those of an earlier turn of a loop, and mattered in neither, may be any.
+/// Numbers of `new` that differ from those of an earlier turn of a loop, or are tied to others than there, and mattered in
+/// neither, may be any.
 pub(super) fn widen(old: &State, new: &mut State) {
-    for depth in 0..old.frames.len().min(new.frames.len()) {
+    let mut ids = Ids::default();
+    for depth in (0..old.frames.len().min(new.frames.len())).rev() {
         let olds: Vec<_> = old.frames[depth].numbers(depth).map(|(home, value)| (home, *value)).collect();
         for (home, old) in olds {
             let is_there = !home.is_slot || new.frames[depth].slot(usize::from(home.index)).is_number_spill();
@@ -228,7 +230,10 @@ pub(super) fn widen(old: &State, new: &mut State) {
                 continue;
             }
             let value = new.at_home(home);
-            if value.is_number() && !value.precise && value.var != old.var {
+            let same = |ids: &mut Ids| {
+                (old.var, old.added, old.off) == (value.var, value.added, value.off) && ids.agree(old.id, value.id)
+            };
+            if value.is_number() && !value.precise && !same(&mut ids) {
                 *value = Value { def32: value.def32, ..Value::ANY_NUMBER };
             }
         }

@@ -144,6 +144,18 @@ pub(super) struct LoopKey {
     cycle: u32,
 }
 
+impl fmt::Display for LoopKey {
+    /// As Linux's log shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        // Linux takes the call at slot 0 for none.
+        for call in self.calls.iter().take_while(|call| **call != 0) {
+            write!(f, "{call},")?;
+        }
+        write!(f, "{})", self.cycle)
+    }
+}
+
 /// The loop that a state at `at` is in, if it is in one.
 pub(super) fn loop_of(state: &State, at: usize, cycles: &[u32]) -> Option<LoopKey> {
     let mut calls = Vec::new();
@@ -217,13 +229,13 @@ impl Tree {
         }
     }
 
-    /// Forgets all states: another function is walked on its own.
+    /// Forgets all states: another function is walked on its own. Linux goes on counting them.
     pub(super) fn restart(&mut self) {
         self.nodes.clear();
         self.free.clear();
         self.done.clear();
         self.places.iter_mut().for_each(Vec::clear);
-        (self.kept, self.evicted, self.backedges) = (0, 0, 0);
+        self.backedges = 0;
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {

@@ -47,6 +47,8 @@ pub(super) struct Walk<'a> {
     pub max_packet_offset: u32,
     /// By function, whether one that is verified on its own was called.
     pub called: Vec<bool>,
+    /// By function, whether one was called with other than its prototype has.
+    pub unreliable: Vec<bool>,
     /// By function, whether calling it may change the packet.
     pub changes_packet: Vec<bool>,
     /// What keeps a processor's speculation in bounds.
@@ -141,6 +143,7 @@ impl<'a> Walk<'a> {
             depths: vec![0; program.functions.len()],
             asynchronous: vec![false; program.functions.len()],
             called: vec![false; program.functions.len()],
+            unreliable: vec![false; program.functions.len()],
             changes_packet: cfg::changes_packet(program),
             max_packet_offset: 0,
             guards: Guards::new(program.insns.len(), setting.options),

@@ -1,4 +1,5 @@
-//! Verdicts agree with those of the running kernel on generated programs and mutations of them.
+//! Verdicts agree with those of the running kernel on generated programs and mutations of them. `SHOW="xdp 7 mutation 2"`
+//! shows both logs of one of them.
 
 use crate::support;
 
@@ -6,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Verdict, verify};
+use bpf::verifier::{Options, Verdict, verify, verify_logged};
 use support::kernel::{Kernel, KernelMap};
 use support::{both, generate, kernel, seeds};
 
@@ -47,9 +48,15 @@ impl Tally {
             Err(_) => String::new(),
             Ok(_) => kernel.verify(program.ty.number(), &bytes, 4, 0).1,
         };
+        let options = Options { processors: Some(kernel::possible_cpus() as u32), ..Options::default() };
         let start = Instant::now();
-        let verdict = verify(program, &Options::default());
+        let verdict = verify(program.clone(), &options);
         self.our_time += start.elapsed();
+        if std::env::var("SHOW").is_ok_and(|wanted| wanted == name) {
+            let theirs = kernel.verify(program.ty.number(), &bytes, 2, 0).1;
+            let ours = verify_logged(program, &Options { log_level: 2, ..options }).1;
+            println!("{name}, kernel:\n{theirs}\n{name}, here:\n{ours}");
+        }
         let ours = match &verdict {
             Verdict::Accepted(_) => "accepted",
             Verdict::Rejected(_) => "rejected",

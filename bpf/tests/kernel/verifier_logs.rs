@@ -76,17 +76,21 @@ fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/logs")
 }
 
+/// Holds a log against the file of that name.
+pub fn golden(name: &str, log: &str) {
+    let path = directory().join(format!("{name}.log"));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(directory()).and_then(|()| std::fs::write(&path, log)).expect("it can be written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}; BLESS=1 writes it"));
+    assert_eq!(golden, log, "{name}; BLESS=1 writes it anew");
+}
+
 #[test]
 fn logs_are_as_they_were() {
-    let bless = std::env::var_os("BLESS").is_some();
     let mut count = 0;
     for (name, _, log) in KINDS.iter().flat_map(logs) {
-        let path = directory().join(format!("{name}.log"));
-        if bless {
-            std::fs::create_dir_all(directory()).and_then(|()| std::fs::write(&path, &log)).expect("it can be written");
-        }
-        let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}; BLESS=1 writes it"));
-        assert_eq!(golden, log, "{name}; BLESS=1 writes it anew");
+        golden(&name, &log);
         count += 1;
     }
     assert!(count >= 40, "only {count} logs");

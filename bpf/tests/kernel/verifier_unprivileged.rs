@@ -25,7 +25,7 @@ fn reason(log: &str) -> &str {
 }
 
 fn options(privileges: Privileges) -> Options {
-    Options { privileges, ..Options::default() }
+    Options { privileges, processors: Some(kernel::possible_cpus() as u32), ..Options::default() }
 }
 
 fn maps(kernel: Kernel, specs: &[MapSpec]) -> Vec<KernelMap> {

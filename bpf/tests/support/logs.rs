@@ -2,8 +2,9 @@
 
 /// What need not agree: addresses of maps, how long it took, and what Linux says of the stack's liveness on the way.
 pub fn plain(log: &str) -> Vec<String> {
-    let of_liveness =
-        |l: &&str| l.starts_with('(') && (l.contains("live stack") || l.contains("+live") || l.contains("+written"));
+    let of_liveness = |l: &&str| {
+        l.starts_with('(') && [" live stack", "+live", "-live", "+written", "-written"].iter().any(|of| l.contains(of))
+    };
     let wide = |line: &str| {
         let Some(at) = line.find("(18) r") else { return line.trim_end().to_owned() };
         let (before, rest) = line.split_at(at);

@@ -7,4 +7,5 @@ mod raw;
 
 pub use c::c;
 pub use offsets::{Offsets, Piece, offsets, offsets_text};
+pub(crate) use raw::kind_name;
 pub use raw::raw;

@@ -19,7 +19,7 @@ fn name(btf: &Btf, name: NameOff) -> Cow<'_, str> {
     if name.is_empty() { Cow::Borrowed("(anon)") } else { name }
 }
 
-fn kind_name(kind: &Kind) -> &'static str {
+pub(crate) fn kind_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Void => "UNKNOWN",
         Kind::Int { .. } => "INT",

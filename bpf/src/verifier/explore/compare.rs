@@ -106,6 +106,9 @@ impl Explorer<'_> {
         kept.set_precise(false);
         let id = self.walk.tree.remember(place, kept);
         if let Some(key) = trail::loop_of(state, slot, &self.cycles) {
+            if self.walk.log.has_everything() && self.visits.get(&key).is_none_or(|visit| visit.entry.is_none()) {
+                self.walk.log.line(&format!("SCC enter {key}"));
+            }
             self.visits.entry(key).or_default().entry.get_or_insert(id);
         }
         Ok(false)
@@ -156,6 +159,9 @@ impl Explorer<'_> {
         let trail = self.walk.tree.trail.clone();
         let node = self.walk.tree.node(id);
         if let Some(key) = trail::loop_of(&node.state, node.trail.at, &self.cycles) {
+            if self.walk.log.has_everything() {
+                self.walk.log.line(&format!("SCC backedge {key}"));
+            }
             let edge = Backedge { equal: id, depth: state.depth(), trail };
             self.visits.entry(key).or_default().backedges.push(edge);
             self.walk.tree.backedges += 1;

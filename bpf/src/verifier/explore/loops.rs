@@ -64,15 +64,21 @@ impl Explorer<'_> {
         }
         visit.entry = None;
         let backedges = std::mem::take(&mut visit.backedges);
+        if self.walk.log.has_everything() {
+            self.walk.log.line(&format!("SCC exit {key}"));
+        }
         for round in 0.. {
             if round > MAX_ROUNDS {
+                if self.walk.log.has_everything() {
+                    self.walk.log.line("propagate_backedges: too many iterations");
+                }
                 for edge in &backedges {
                     self.walk.tree.all_matter(edge.trail.parent);
                 }
                 break;
             }
             let mut changed = false;
-            for edge in &backedges {
+            for edge in backedges.iter().rev() {
                 changed |= self.pass_on(edge.equal, edge.depth, Some(&edge.trail));
             }
             if !changed {

@@ -14,6 +14,7 @@ use crate::verifier::demand::Direction;
 use crate::verifier::explored::{Kind, Lender};
 use crate::verifier::log::kind_name;
 use crate::verifier::state::{MAX_OFFSET, StackByte, StackPlace, State, Value};
+use crate::verifier::trail::Home;
 use crate::verifier::verdict::{Proof, Stop};
 
 /// The register of an argument, counted from 0.
@@ -192,6 +193,9 @@ fn contents(
         Arg::ConstStr => const_str(setting, value, r),
         Arg::Dynptr => dynptr::initialised(state, index, value).map(drop),
         Arg::DynptrOut(_) => dynptr::may_be_made(setting, state, reg, value),
+        Arg::DynptrReleased if matches!(value.kind, Kind::Dynptr(_)) => {
+            Err(Stop::invalid(Class::Argument, "cannot release unowned const bpf_dynptr"))
+        }
         Arg::DynptrReleased => {
             so_far.reference = dynptr::held(state, index, value)?;
             Ok(())
@@ -243,7 +247,9 @@ fn of_kind(setting: Setting<'_>, reg: Reg, value: &Value, arg: Arg, nullable: bo
         Arg::Timer | Arg::ConstStr => (matches!(kind, Kind::MapValue(_)), "map_value"),
         Arg::Func => (matches!(kind, Kind::Func(_)), "func"),
         Arg::StackOrNull => (matches!(kind, Kind::Stack { .. }), "fp"),
-        Arg::Dynptr | Arg::DynptrOut(_) | Arg::DynptrReleased => (matches!(kind, Kind::Stack { .. }), "fp, dynptr_ptr"),
+        Arg::Dynptr | Arg::DynptrOut(_) | Arg::DynptrReleased => {
+            (matches!(kind, Kind::Stack { .. } | Kind::Dynptr(_)), "fp, dynptr_ptr")
+        }
         Arg::Any | Arg::Unmodelled => (true, ""),
     };
     if fits {
@@ -530,9 +536,13 @@ fn map_fits(setting: Setting<'_>, helper: u32, map: MapIndex) -> Proof {
     Err(Stop::invalid(Class::NotAvailable, format!("cannot pass map_type {ty} into func {name}#{helper}")))
 }
 
-/// The key that a lookup in an array is given, if it is a constant on the stack. Linux then knows whether there is such
-/// an entry.
-pub(crate) fn constant_key(setting: Setting<'_>, state: &State, map: MapIndex) -> Option<u64> {
+/// The key that a lookup in an array is given, if it is a constant on the stack, and where it is spilled, if it is. Linux
+/// then knows whether there is such an entry.
+pub(in crate::verifier) fn constant_key(
+    setting: Setting<'_>,
+    state: &State,
+    map: MapIndex,
+) -> Option<(u64, Option<Home>)> {
     let spec = setting.map(map);
     if spec.ty != MapType::ARRAY && spec.ty != MapType::PERCPU_ARRAY {
         return None;
@@ -544,8 +554,9 @@ pub(crate) fn constant_key(setting: Setting<'_>, state: &State, map: MapIndex) -
     let size = spec.key_size as usize;
     let run = |what| slot.bytes[place.byte..].iter().take_while(|b| **b == what).count();
     if run(StackByte::Zero) >= size {
-        return Some(0);
+        return Some((0, None));
     }
     let whole = place.byte == 0 && run(StackByte::Spill) == size;
-    if slot.is_number_spill() && whole { slot.spilled.constant() } else { None }
+    let key = slot.spilled.constant().filter(|_| slot.is_number_spill() && whole)?;
+    Some((key, Some(Home { frame, is_slot: true, index: place.slot as u8 })))
 }

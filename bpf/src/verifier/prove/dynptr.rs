@@ -29,8 +29,11 @@ pub(in crate::verifier) fn place(ptr: &Value) -> Result<Place, String> {
     Ok(Place { frame: usize::from(frame), slot: ((-off - 1) / SLOT_BYTES) as usize })
 }
 
-/// The lower half of the dynamic pointer that an argument, counted from 0, points to.
-pub(in crate::verifier) fn initialised<'a>(state: &'a State, index: usize, ptr: &Value) -> Result<&'a Value, Stop> {
+/// The dynamic pointer that an argument, counted from 0, points to: its lower half, or what was handed to the function.
+pub(in crate::verifier) fn initialised<'a>(state: &'a State, index: usize, ptr: &'a Value) -> Result<&'a Value, Stop> {
+    if matches!(ptr.kind, Kind::Dynptr(_)) {
+        return Ok(ptr);
+    }
     let refused = || Stop::invalid(Class::Argument, format!("Expected an initialized dynptr as arg #{index}"));
     let Place { frame, slot } = place(ptr).map_err(|line| refused().after(vec![line]))?;
     let frame = &state.frames[frame];

@@ -440,7 +440,8 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
         let readable = match byte {
             StackByte::Misc | StackByte::Zero => true,
             // A privileged program may read what it never wrote.
-            StackByte::Invalid => privileged,
+            // Linux asks nothing of bytes beside a spilled number.
+            StackByte::Invalid => privileged || slot.is_number_spill(),
             StackByte::Spill => slot.is_spill(),
             StackByte::Dynptr => false,
         };

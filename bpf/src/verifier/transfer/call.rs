@@ -13,9 +13,10 @@ use crate::verifier::class::Class;
 use crate::verifier::explored::{Kind, Lender, SockKind};
 use crate::verifier::precision::Marks;
 use crate::verifier::prove::in_range;
-use crate::verifier::prove::{Given, GlobalArg, constant_key, given, global_args, register};
+use crate::verifier::prove::{
+    Given, GlobalArg, constant_key, dynptr_args, given, global_args, register, unlike_prototype,
+};
 use crate::verifier::state::{Callback, Frame, Lock, Reference, StackPlace, State, Value};
-use crate::verifier::trail::Home;
 use crate::verifier::verdict::Stop;
 
 /// `bpf_get_smp_processor_id`.
@@ -164,9 +165,12 @@ impl Walk<'_> {
                 let (map, map_id) = given.map.expect("such helpers take a map first, which was proved");
                 let array = signature.id == 1 && setting.options.constant_array_keys && setting.options.privileges.bpf;
                 let key = array.then(|| constant_key(setting, state, map)).flatten();
-                let present = key.is_some_and(|key| key < u64::from(setting.map(map).max_entries));
-                if key.is_some() {
-                    self.key_matters(state, map);
+                let present = key.is_some_and(|(key, _)| key < u64::from(setting.map(map).max_entries));
+                if let Some((_, Some(home))) = key {
+                    // It decides whether there is an entry.
+                    let mut marks = Marks::new(state.depth());
+                    marks.add(home);
+                    self.mark(marks, None);
                 }
                 let lookup_in_sockets = matches!(setting.map(map).ty.0, 15 | 18) && signature.id == 1;
                 let mut value = Value { owner: map_id, ..Value::pointer(Kind::MapValueOrNull(map)) };
@@ -216,6 +220,27 @@ impl Walk<'_> {
         Value::number(var)
     }
 
+    /// Says once of a static function if it is called with other than its prototype has.
+    fn look_at_prototype(&mut self, state: &State, function: usize) {
+        if self.unreliable[function] {
+            return;
+        }
+        match unlike_prototype(self.setting, state, function) {
+            Some(lines) => {
+                self.unreliable[function] = true;
+                lines.iter().for_each(|line| self.log.line(line));
+            }
+            None => self.hand_dynptrs(state, function),
+        }
+    }
+
+    /// A function uses the dynamic pointers that its prototype has.
+    fn hand_dynptrs(&mut self, state: &State, function: usize) {
+        for reg in dynptr_args(self.setting, function) {
+            self.read_dynptr(state, reg);
+        }
+    }
+
     /// The frame of a function that a helper calls back.
     fn callee(&mut self, state: &State, slot: usize, function: u32, depth: usize) -> Frame {
         let outer = (depth > 0).then(|| state.frame().instance);
@@ -245,6 +270,7 @@ impl Walk<'_> {
                 return None;
             }
         }
+        self.look_at_prototype(state, function as usize);
         let depth = state.frames.len();
         let mut inside = Box::new(state.clone());
         let mut callee = self.callee(state, slot, function, depth);
@@ -252,6 +278,9 @@ impl Walk<'_> {
         let context = *state.reg(Reg::R3);
         if id == signature::LOOP {
             callee.regs[1] = Value::ANY_NUMBER;
+            callee.regs[2] = context;
+        } else if id == signature::USER_RINGBUF_DRAIN {
+            callee.regs[1] = self.dynptr_lent();
             callee.regs[2] = context;
         } else {
             let (map, map_id) = given.map.expect("all others that are proved take a map first");
@@ -290,6 +319,7 @@ impl Walk<'_> {
     /// A timer will call a function: it is walked on its own.
     fn later(&mut self, state: &State, slot: usize, given: &Given) -> Next {
         let (Some(function), Some((map, map_id))) = (given.function, given.map) else { return Next::Goto(slot + 1) };
+        self.look_at_prototype(state, function as usize);
         self.asynchronous[function as usize] = true;
         let mut callee = self.callee(state, slot, function, 0);
         callee.callback = Some(Callback { min: 0, max: 0 });
@@ -298,22 +328,6 @@ impl Walk<'_> {
         self.entry_arguments(&mut callee, map, map_id);
         let start = self.setting.program.functions[function as usize].start;
         Next::Later { slot: start, state: Box::new(State::of(callee)) }
-    }
-
-    /// The key a lookup in an array is given decides whether it finds an entry: a spilled one matters.
-    fn key_matters(&mut self, state: &State, map: MapIndex) {
-        if constant_key(self.setting, state, map).is_none() {
-            return;
-        }
-        let key = state.reg(Reg::R2);
-        let (Kind::Stack { frame }, Some(off)) = (key.kind, key.fixed_offset()) else { return };
-        let slot = StackPlace::of(off).slot;
-        if !state.frames[usize::from(frame)].slot(slot).is_number_spill() {
-            return;
-        }
-        let mut marks = Marks::new(state.depth());
-        marks.add(Home { frame, is_slot: true, index: slot as u8 });
-        self.mark(marks, None);
     }
 
     /// A helper reads or writes `size` bytes at `reg`; `exact` if no fewer.
@@ -348,10 +362,11 @@ impl Walk<'_> {
     /// The state at the start of a function that is verified on its own.
     pub(in crate::verifier) fn global_entry(&mut self, function: usize) -> Result<State, Stop> {
         let mut frame = Frame::new(0, function, 0);
-        for (index, arg) in global_args(self.setting.program, function)?.into_iter().enumerate() {
+        for (index, arg) in global_args(self.setting, function)?.into_iter().enumerate() {
             frame.regs[index + 1] = match arg {
                 GlobalArg::Number => Value::ANY_NUMBER,
                 GlobalArg::Context => Value::pointer(Kind::Ctx),
+                GlobalArg::Dynptr => self.dynptr_lent(),
                 GlobalArg::Memory { size, never_null: true } => {
                     Value::pointer(Kind::Mem { size, lender: Lender::Caller })
                 }
@@ -367,6 +382,7 @@ impl Walk<'_> {
     /// A function that is verified on its own may do anything its types allow.
     pub(super) fn call_global(&mut self, state: &mut State, slot: usize, function: usize) -> Next {
         self.called[function] = true;
+        self.hand_dynptrs(state, function);
         if self.changes_packet[function] {
             self.packet_changed(state);
         }
@@ -384,6 +400,7 @@ impl Walk<'_> {
         if cfg::is_global_call(self.setting.program, slot) {
             return self.call_global(state, slot, function);
         }
+        self.look_at_prototype(state, function);
         let depth = state.frames.len();
         let mut callee = self.callee(state, slot, function as u32, depth);
         callee.regs[1..=5].copy_from_slice(&state.frame().regs[1..=5]);

@@ -32,6 +32,11 @@ impl Walk<'_> {
         }
     }
 
+    /// What a function gets that is handed a dynamic pointer: an address of one that it may not change.
+    pub(super) fn dynptr_lent(&mut self) -> Value {
+        Value { id: self.fresh_id(), ..Value::pointer(Kind::Dynptr(DynptrKind::Local)) }
+    }
+
     /// A helper uses the dynamic pointer that a register points to.
     pub(super) fn read_dynptr(&mut self, state: &State, reg: Reg) {
         let Ok(Place { frame, slot }) = dynptr::place(state.reg(reg)) else { return };
