@@ -3,6 +3,7 @@
 use bpf::facts::Facts;
 use bpf::insn::Reg;
 use bpf::verifier::VerifiedProgram;
+use nic_model::memory::MemoryKind;
 use nic_model::profile::Capabilities;
 
 use crate::admit::{self, Admission};
@@ -153,10 +154,18 @@ fn translate(
         return Judgement { image: Err(refusals), budget, gains };
     }
     let placed = place::place(assembly);
+    let mut on_card = vec![false; source.maps.len()];
+    for used in &maps {
+        if let Some(on_card) = on_card.get_mut(used.map.0 as usize) {
+            *on_card = used.on_card;
+        }
+    }
+    let memories = place::maps(program, facts, &on_card, card.imem_maps.value.0);
     let maps = maps.into_iter().map(|used| MapPlacement {
         table: lower::table(tables, used.map),
         map: used.map,
         on_card: used.on_card,
+        memory: memories.get(used.map.0 as usize).copied().unwrap_or(MemoryKind::Emem),
         atomic_words: used.atomic_words,
     });
     let image = Image {

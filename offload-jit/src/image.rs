@@ -6,8 +6,9 @@ use bpf::diag::At;
 use bpf::insn::Reg;
 use bpf::program::{MapIndex, Program};
 use nic_model::isa::Op;
+use nic_model::memory::MemoryKind;
 
-pub use crate::asm::{External, Origin, ValueHalf};
+pub use crate::asm::{AddressBits, External, Origin, ValuePart};
 use crate::refusal;
 
 /// A translated program: instructions for a code store, with what the loader has to fill in.
@@ -46,7 +47,7 @@ pub enum RelocationKind {
     /// A return address as a constant: the program's place is added.
     Address,
     /// Half of the address of a map's value; mode best alone has them.
-    Value(ValueHalf),
+    Value(ValuePart),
 }
 
 impl RelocationKind {
@@ -75,6 +76,9 @@ pub struct MapPlacement {
     pub table: u32,
     /// It lives on the card; other maps stay on the host and are only named.
     pub on_card: bool,
+    /// In which memory of the card it should lie ([`crate::place`]'s policy); where that has no room left, it lies in
+    /// external memory.
+    pub memory: MemoryKind,
     /// Words (4 bytes each) of a value that the program adds to atomically. The card keeps them big endian, so the host
     /// swaps them on its way in and out.
     pub atomic_words: Vec<u32>,

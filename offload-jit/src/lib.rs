@@ -43,7 +43,9 @@ mod refusal;
 pub use budget::Budget;
 pub use code::Gains;
 pub use compile::{Judgement, compile, compile_for_tables, compile_unoptimised, judge};
-pub use image::{External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind, ValueHalf};
+pub use image::{
+    AddressBits, External, Fault, Image, MapPlacement, Note, Origin, Relocation, RelocationKind, ValuePart,
+};
 pub use link::Firmware;
 pub use listing::Listing;
 pub use mode::Mode;

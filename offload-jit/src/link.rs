@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bpf::diag::{At, Diagnostic};
 use nic_model::isa;
 
-use crate::image::{External, Image, RelocationKind, ValueHalf};
+use crate::image::{AddressBits, External, Image, RelocationKind, ValuePart};
 use crate::place::set_address;
 
 /// Code addresses that an image is linked against, counted in words from the code store's start.
@@ -21,8 +21,9 @@ pub struct Firmware {
     pub routines: BTreeMap<u32, u16>,
     /// The routine for atomic operations, where the firmware has one.
     pub atomic: Option<u16>,
-    /// Where in external memory the first value of a map lies, by the card's number of the map.
-    pub values: BTreeMap<u32, u32>,
+    /// The address of the first value of a map as programs hold it ([`nic_model::memory::MapPlace::pointer`]), by the card's
+    /// number of the map.
+    pub values: BTreeMap<u32, u64>,
 }
 
 /// Addresses have 14 bits.
@@ -49,7 +50,7 @@ impl Image {
         for relocation in &self.relocations {
             let address = match relocation.kind {
                 RelocationKind::Branch | RelocationKind::Address => firmware.start + relocation.address,
-                RelocationKind::Value(half) => self.value(firmware, half)?,
+                RelocationKind::Value(part) => self.value(firmware, part)?,
                 RelocationKind::External(External::Done) => firmware.done,
                 RelocationKind::External(External::Helper(id)) => self.helper(&firmware.helpers, id)?,
                 RelocationKind::External(External::Routine(id)) => self.helper(&firmware.routines, id)?,
@@ -73,14 +74,18 @@ impl Image {
         })
     }
 
-    fn value(&self, firmware: &Firmware, half: ValueHalf) -> Result<u16, Diagnostic> {
-        let first = firmware.values.get(&half.table).ok_or_else(|| {
-            Diagnostic::new("link-value", format!("the values of map {} have no place on the card", half.table))
+    fn value(&self, firmware: &Firmware, part: ValuePart) -> Result<u16, Diagnostic> {
+        let first = firmware.values.get(&part.table).ok_or_else(|| {
+            Diagnostic::new("link-value", format!("the values of map {} have no place on the card", part.table))
                 .at(At::Named(self.program.name.clone()))
                 .help("create the program's maps before it is loaded")
         })?;
-        let address = first.wrapping_add(half.offset);
-        Ok(if half.upper { (address >> 16) as u16 } else { address as u16 })
+        let address = first.wrapping_add(part.offset.into());
+        Ok(match part.bits {
+            AddressBits::Low => address as u16,
+            AddressBits::Middle => (address >> 16) as u16,
+            AddressBits::Memory => (address >> 48) as u16,
+        })
     }
 
     fn entry(&self, part: External) -> u16 {

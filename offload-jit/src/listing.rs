@@ -67,7 +67,7 @@ fn goal(kind: RelocationKind, address: u16) -> String {
     match kind {
         RelocationKind::Branch => format!("to {address}"),
         RelocationKind::Address => format!("address of {address}"),
-        RelocationKind::Value(half) => format!("value of map {}, byte {}", half.table, half.offset),
+        RelocationKind::Value(part) => format!("value of map {}, byte {}", part.table, part.offset),
         RelocationKind::External(External::Out) => "to the epilogue".into(),
         RelocationKind::External(External::Abort) => "to the abort".into(),
         RelocationKind::External(External::Save) => "saves r6 to r9".into(),

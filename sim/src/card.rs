@@ -10,7 +10,7 @@ use bpf::verifier::VerifiedProgram;
 use nic_model::des::Source;
 use nic_model::device::{Device, HostSetup, Measure, PortId};
 use nic_model::firmware::Entry;
-use nic_model::memory::TableId;
+use nic_model::memory::{CardMap, MemoryKind, TableId};
 use nic_model::profile::CardProfile;
 use nic_model::quantity::{Bytes, Duration};
 use offload_jit::{Firmware, Image, MapPlacement, Mode, Note};
@@ -280,12 +280,16 @@ fn create_maps(
     let mut tables = BTreeMap::new();
     for &place in &named.on_card {
         let spec = &program.maps[place];
-        let placed = images.iter().zip(group).flat_map(|(image, (_, maps, _))| {
-            image.maps().iter().filter(|placed| maps[placed.map.0 as usize] == place)
-        });
-        let atomic: BTreeSet<u32> = placed.flat_map(|placed| placed.atomic_words.iter().map(|word| word * 4)).collect();
+        let placed = || {
+            images.iter().zip(group).flat_map(|(image, (_, maps, _))| {
+                image.maps().iter().filter(|placed| maps[placed.map.0 as usize] == place)
+            })
+        };
+        let atomic: BTreeSet<u32> = placed().flat_map(|placed| placed.atomic_words.iter().map(|w| w * 4)).collect();
         let atomic: Vec<u32> = atomic.into_iter().collect();
-        let table = device.memories().create_map(spec.clone(), &atomic)?;
+        // Where programs want it in different memories, in the nearest.
+        let memory = placed().map(|placed| placed.memory).min().unwrap_or(MemoryKind::Emem);
+        let table = device.memories().create_map_in(memory, spec.clone(), &atomic)?;
         tables.insert(place, table);
         for (key, value) in program.preload.get(place).into_iter().flatten() {
             let updated = device.memories().user_update(table, key, value, 0);
@@ -315,7 +319,7 @@ fn create_maps(
 /// The firmware's doors as the linker wants them.
 fn doors(device: &mut Device, maps: &[(MapSpec, TableId)]) -> Firmware {
     let tables = device.memories().maps();
-    let value = |table: TableId| tables.get(table).map(|map| map.base() as u32 + map.map().elements().first);
+    let value = |table: TableId| tables.get(table).map(CardMap::first_value);
     let values = maps.iter().filter_map(|(_, table)| Some((table.0, value(*table)?))).collect();
     let layout = device.code_layout();
     let helper = |id: u32| Some((id, layout.address(Entry::of_helper(id)?)?));
@@ -332,7 +336,10 @@ fn doors(device: &mut Device, maps: &[(MapSpec, TableId)]) -> Firmware {
 
 /// Contents of the card's maps.
 pub fn maps(device: &mut Device, offloaded: &Offloaded) -> Vec<MapResult> {
-    let entries = |(spec, table): &(MapSpec, TableId)| map_result(spec, device.memories().user_entries(*table));
+    let entries = |(spec, table): &(MapSpec, TableId)| {
+        let memory = device.memories().maps().get(*table).map(|map| map.place().memory.name());
+        MapResult { memory, ..map_result(spec, device.memories().user_entries(*table)) }
+    };
     offloaded.maps.iter().map(entries).collect()
 }
 

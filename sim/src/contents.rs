@@ -26,6 +26,7 @@ pub fn map_result(spec: &MapSpec, entries: Vec<(Vec<u8>, Vec<u8>)>) -> MapResult
     MapResult {
         name: spec.name.clone(),
         ty: spec.ty.to_string(),
+        memory: None,
         contents: shown.map(|(key, value)| MapEntry { key: hex(key), value: hex(value) }).collect(),
         entries: entries.len(),
     }

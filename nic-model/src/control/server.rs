@@ -11,7 +11,7 @@ use super::message::{Body, EntryOp, EntryRequest, Header, Kind, Malformed, NewTa
 use super::status::Status;
 use crate::des::{Frequency, Time};
 use crate::firmware::{ControlRoutine, MapRoutine, Place, Routine, Step as RoutineStep};
-use crate::memory::{EngineId, HostOp, MAX_WORDS, Memories, MemoryKind, TableId, TouchKind};
+use crate::memory::{EngineId, HostOp, MAX_WORDS, MapPlace, Memories, TableId, TouchKind};
 use crate::profile::{Capabilities, CardProfile};
 
 /// What the core does next.
@@ -323,8 +323,8 @@ impl MapServer {
         self.counters.operations += 1;
         let Some(job) = &mut self.job else { return };
         let table = TableId(request.table);
-        let (base, sizes) = memories.maps().get(table).map_or((0, (0, 0)), |table| {
-            (table.base(), (table.map().spec().key_size, table.map().user_value_size() as u32))
+        let (place, sizes) = memories.maps().get(table).map_or((MapPlace::default(), (0, 0)), |table| {
+            (table.place(), (table.map().spec().key_size, table.map().user_value_size() as u32))
         });
         let value = request.parts(job.slots, sizes.0, sizes.1).map_or(&[][..], |(_, value)| value);
         let op = match job.op {
@@ -352,7 +352,7 @@ impl MapServer {
         }
         let enter = self.map.enter.clone();
         self.plan(&enter, memories);
-        self.plan_accesses(&accesses, base, memories);
+        self.plan_accesses(&accesses, place, memories);
         let (after, entry) = (self.map.after.clone(), self.routine.entry.clone());
         self.plan(&after, memories);
         self.plan(&entry, memories);
@@ -360,8 +360,8 @@ impl MapServer {
 
     /// What the operation accessed, as a map helper's accesses go on: one whose address depends on an answer waits for it,
     /// writes are posted.
-    fn plan_accesses(&mut self, accesses: &[Access], base: u64, memories: &Memories) {
-        let engine = memories.addresses().engine(MemoryKind::Emem, 0);
+    fn plan_accesses(&mut self, accesses: &[Access], place: MapPlace, memories: &Memories) {
+        let engine = memories.addresses().engine(place.memory, 0);
         let Some(job) = &mut self.job else { return };
         for access in accesses {
             if access.dependent {
@@ -375,7 +375,7 @@ impl MapServer {
             let most = 4 * MAX_WORDS as u32;
             for done in (0..access.len).step_by(most as usize) {
                 let bytes = (access.len - done).min(most);
-                let offset = base + u64::from(access.off) + u64::from(done);
+                let offset = place.base + u64::from(access.off) + u64::from(done);
                 job.pieces.push_back(Piece::Send(Command { engine, offset, bytes, kind, wait: false, acts: false }));
             }
             job.pieces.push_back(Piece::Run(self.map.per_access.into()));

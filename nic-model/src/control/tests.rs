@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::des::Time;
-use crate::memory::{Memories, TableId};
+use crate::memory::{Memories, MemoryKind, TableId};
 use crate::profile::{CardProfile, builtin};
 
 fn hex(bytes: &[u8]) -> String {
@@ -214,11 +214,11 @@ fn what_is_no_request_is_answered_as_far_as_it_says_whose_it_is() {
 #[test]
 fn a_table_that_is_given_up_is_gone_and_its_room_is_used_again() {
     let mut bench = Bench::new(agilio());
-    let free = bench.memories.maps().free_bytes();
+    let free = bench.memories.maps().free_bytes(MemoryKind::Emem);
     let first = bench.alloc(MapType::HASH, 4, 4, 64);
     bench.entry(EntryOp::Update, first, 1, 0, &[1; 4], &[1; 4]);
     assert_eq!(bench.ask(Body::Free(first)), Answer::Free(Status::SUCCESS, 1));
-    assert_eq!(bench.memories.maps().free_bytes(), free);
+    assert_eq!(bench.memories.maps().free_bytes(MemoryKind::Emem), free);
     assert_eq!(bench.entry(EntryOp::Lookup, first, 1, 0, &[1; 4], &[]).status, Status::NO_TABLE);
     let second = bench.alloc(MapType::HASH, 4, 4, 64);
     assert_ne!(first, second, "numbers are not used again");

@@ -3,7 +3,7 @@
 use super::alu::Flags;
 use super::{ContextId, Outcome, PacketId, Task, TaskKind, TrapKind};
 use crate::firmware::{MapRoutine, PacketVector, Verdict};
-use crate::memory::{HelperCall, MapCall};
+use crate::memory::{HelperCall, MapCall, MapPlace};
 
 /// Instructions between a write of a pointer CSR and the first that sees it (driver: three `nop`).
 const POINTER_SLOTS: u64 = 3;
@@ -144,8 +144,8 @@ pub(super) enum Activity {
 pub(super) struct Call {
     /// Arguments and results.
     pub call: MapCall,
-    /// First byte of the map's region in external memory.
-    pub base: u64,
+    /// Where the map's region begins.
+    pub place: MapPlace,
     /// Where the program goes on.
     pub resume: u16,
 }

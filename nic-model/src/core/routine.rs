@@ -12,7 +12,7 @@ use crate::firmware::{
     STACK_BASE_REGISTER, Step, VECTOR_PORT, VECTOR_PROTOCOL, VECTOR_WORDS, Verdict,
 };
 use crate::isa::Bank;
-use crate::memory::{Action, AddressMap, Location, MAX_WORDS, MapOp, MemoryKind, TableId, TouchKind};
+use crate::memory::{Action, Location, MAX_WORDS, MapOp, MemoryKind, TableId, TouchKind};
 
 /// Registers that a map helper may change: R0 to R5 (CoreNIC reserves 12 to 22 of both banks).
 pub(super) const CLOBBERED: u8 = 12;
@@ -248,7 +248,7 @@ impl Machine {
         let flags = u64::from(self.read_gpr(Bank::A, 9)) << 32 | u64::from(self.read_gpr(Bank::A, 8));
         let cpu = u32::from(self.config.id.0) * u32::from(self.config.contexts) + self.current as u32;
         let mut call = std::mem::take(&mut self.context().call);
-        call.base = shape.base;
+        call.place = shape.place;
         call.resume = resume;
         call.call.table = TableId(table);
         call.call.cpu = cpu;
@@ -307,7 +307,7 @@ impl Machine {
             let context = self.context();
             context.activity = Activity::MapAccess { index, done };
             let access = context.call.call.log.accesses().get(index as usize).copied();
-            let base = context.call.base;
+            let place = context.call.place;
             if context.unwaited && access.is_none_or(|access| access.dependent && done == 0) {
                 return self.firmware_wait();
             }
@@ -324,8 +324,8 @@ impl Machine {
                 bpf::maps::AccessKind::Write => TouchKind::Write,
                 bpf::maps::AccessKind::Atomic => TouchKind::Atomic,
             };
-            let offset = base + u64::from(access.off) + u64::from(done);
-            let at = self.place(MemoryKind::Emem, Place::Shared { offset }, bytes as u16);
+            let offset = place.base + u64::from(access.off) + u64::from(done);
+            let at = self.place(place.memory, Place::Shared { offset }, bytes as u16);
             self.firmware_command(at, bytes as u16, Action::Touch(kind), kind != TouchKind::Write);
             self.spend(1);
             done += bytes;
@@ -339,12 +339,9 @@ impl Machine {
     /// R0 gets the result, and the program goes on at the address it left in B0.
     fn return_from_map(&mut self) {
         let call = &self.context().call;
-        let (resume, base) = (call.resume, call.base);
+        let (resume, place) = (call.resume, call.place);
         let result = match call.call.op {
-            MapOp::Lookup => call
-                .call
-                .found
-                .map_or(0, |offset| AddressMap::register_pair(AddressMap::emem_address(base + u64::from(offset)))),
+            MapOp::Lookup => call.call.found.map_or(0, |offset| place.pointer(offset)),
             MapOp::Update | MapOp::Delete => call.call.result.map_or_else(bpf::errno::Errno::as_return, |()| 0),
         };
         for n in 0..CLOBBERED {

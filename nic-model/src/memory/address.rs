@@ -129,8 +129,12 @@ impl AddressMap {
         (address >> 32 & 0xff) << 56 | address & 0xffff_ffff
     }
 
-    /// The 40-bit address of a byte of EMEM.
-    pub const fn emem_address(offset: u64) -> u64 {
-        EMEM_ISLAND << 32 | offset & 0xffff_ffff
+    /// The 40-bit address of a byte of a memory that all islands share: IMEM, or else EMEM.
+    pub const fn shared_address(memory: MemoryKind, offset: u64) -> u64 {
+        let island = match memory {
+            MemoryKind::Imem => IMEM_ISLAND,
+            _ => EMEM_ISLAND,
+        };
+        island << 32 | offset & 0xffff_ffff
     }
 }

@@ -88,6 +88,8 @@ pub struct MemoriesConfig {
     pub imem: MemoryConfig,
     /// External memory.
     pub emem: MemoryConfig,
+    /// First byte of IMEM in which maps may be kept; what lies before is the firmware's.
+    pub imem_map_base: u64,
     /// First byte of EMEM in which maps are kept; what lies before is the firmware's.
     pub map_base: u64,
 }

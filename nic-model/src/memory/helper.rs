@@ -13,10 +13,10 @@ use bpf::memory::{Fault, FaultKind};
 use bpf::network::Network;
 use bpf::program::ProgType;
 
-use super::maps::Region;
+use super::maps::{Region, Stores};
 use super::record::{Actor, Event, Record};
 use super::store::Store;
-use super::{AddressMap, CardMaps, Location, MapOp, MemoryKind, TableId, TouchKind};
+use super::{AddressMap, CardMaps, Location, MapOp, MapPlace, MemoryKind, TableId, TouchKind};
 use crate::packet_pointer::POINTER_VALID;
 use crate::packet_vector::{PacketVector, VECTOR_WORDS};
 
@@ -330,24 +330,23 @@ impl<'a> CardCx<'a> {
         &mut self,
         table: u64,
         act: impl FnOnce(&Map, &mut Region<'_>, &mut AccessLog) -> T,
-    ) -> Result<(T, u64), Fault> {
+    ) -> Result<(T, MapPlace), Fault> {
         let world = self.world()?;
         let bad = Fault::of(FaultKind::BadMap);
         let card_map = u32::try_from(table).ok().and_then(|n| world.maps.get(TableId(n))).ok_or(bad)?;
-        let emem = usize::from(world.addresses.engine(MemoryKind::Emem, 0).0);
-        let (map, base) = (card_map.map(), card_map.base());
+        let place = card_map.place();
         let mut log = AccessLog::new();
-        let mut region = Region { store: &mut world.stores[emem], base, bytes: map.region_size() };
-        let done = act(map, &mut region, &mut log);
+        let mut region = Stores { stores: &mut *world.stores, addresses: world.addresses }.region(card_map);
+        let done = act(card_map.map(), &mut region, &mut log);
         for access in log.accesses() {
             let kind = match access.kind {
                 AccessKind::Read => TouchKind::Read,
                 AccessKind::Write => TouchKind::Write,
                 AccessKind::Atomic => TouchKind::Atomic,
             };
-            self.touch(MemoryKind::Emem, base + u64::from(access.off), access.len, kind, access.dependent);
+            self.touch(place.memory, place.base + u64::from(access.off), access.len, kind, access.dependent);
         }
-        Ok((done, base))
+        Ok((done, place))
     }
 
     /// Bytes of guest memory of the length that a map's key or value has.
@@ -366,20 +365,16 @@ impl<'a> CardCx<'a> {
         }
     }
 
-    fn value_address(base: u64, offset: u32) -> u64 {
-        AddressMap::register_pair(AddressMap::emem_address(base + u64::from(offset)))
-    }
-
     /// Looks up; the answer is an address, or in a map of maps the number of the inner map.
     fn look_up(&mut self, table: u64, key: Vec<u8>, cpu: u32) -> Result<u64, Fault> {
-        let (found, base) = self.with_map(table, |map, region, log| {
+        let (found, place) = self.with_map(table, |map, region, log| {
             let found = map.lookup(region, log, cpu, &key);
             let holds = map.kind().holds;
             found.map(|off| if holds == Holds::Maps { Err(map.reference_at(region, off)) } else { Ok(off) })
         })?;
         let (offset, answer) = match found {
             None => (None, 0),
-            Some(Ok(off)) => (Some(off), Self::value_address(base, off)),
+            Some(Ok(off)) => (Some(off), place.pointer(off)),
             Some(Err(reference)) => (None, reference.into()),
         };
         let table = TableId(table as u32);

@@ -1,4 +1,6 @@
-//! The maps of a card, in external memory.
+//! The maps of a card, in internal and external memory.
+
+use std::collections::BTreeMap;
 
 use bpf::diag::{At, Diagnostic};
 use bpf::errno::Errno;
@@ -6,15 +8,38 @@ use bpf::maps::{Access, AccessKind, AccessLog, Map, MapId, MapMemory, References
 use bpf::program::MapSpec;
 
 use super::store::Store;
+use super::{AddressMap, MemoriesConfig, MemoryKind};
 
 /// What the card's firmware calls a map; programs carry it in place of a map pointer. 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId(pub u32);
 
 /// Bytes to a multiple of which every map's region starts, so that no two share a cache line.
-const REGION_ALIGN: u64 = 4096;
+pub const REGION_ALIGN: u64 = 4096;
 
-/// A map and the place of its region in external memory.
+/// Where a map's region begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapPlace {
+    /// Internal or external memory.
+    pub memory: MemoryKind,
+    /// First byte there.
+    pub base: u64,
+}
+
+impl Default for MapPlace {
+    fn default() -> Self {
+        MapPlace { memory: MemoryKind::Emem, base: 0 }
+    }
+}
+
+impl MapPlace {
+    /// The address of a byte of the region as programs hold it.
+    pub const fn pointer(self, offset: u32) -> u64 {
+        AddressMap::register_pair(AddressMap::shared_address(self.memory, self.base + offset as u64))
+    }
+}
+
+/// A map and the place of its region.
 ///
 /// The region's layout is the map's own ([`bpf::maps`]), the same as on the host: a map and an offset name the same byte
 /// everywhere. There is one difference in what the bytes mean: words that programs use with atomic commands lie big-endian
@@ -22,7 +47,7 @@ const REGION_ALIGN: u64 = 4096;
 #[derive(Debug, Clone)]
 pub struct CardMap {
     map: Map,
-    base: u64,
+    place: MapPlace,
     atomic_words: Vec<u32>,
     /// The host has given it up: its number names nothing.
     freed: bool,
@@ -34,9 +59,14 @@ impl CardMap {
         &self.map
     }
 
-    /// First byte of its region in external memory.
-    pub fn base(&self) -> u64 {
-        self.base
+    /// Where its region begins.
+    pub fn place(&self) -> MapPlace {
+        self.place
+    }
+
+    /// The address of its first value as programs hold it, for maps that are one region of values.
+    pub fn first_value(&self) -> u64 {
+        self.place.pointer(self.map.elements().first)
     }
 
     /// Byte offsets in a value of the 32-bit words that programs change by atomic commands, ascending.
@@ -62,9 +92,27 @@ impl CardMap {
 #[derive(Debug, Clone)]
 pub struct CardMaps {
     maps: Vec<CardMap>,
+    places: BTreeMap<MapPlace, TableId>,
+    imem: Room,
+    emem: Room,
+    cpus: u32,
+}
+
+/// What of a memory is left for maps.
+#[derive(Debug, Clone, Copy)]
+struct Room {
     next: u64,
     end: u64,
-    cpus: u32,
+}
+
+impl Room {
+    const fn new(base: u64, end: u64) -> Self {
+        Room { next: base.next_multiple_of(REGION_ALIGN), end }
+    }
+
+    const fn free(self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
 }
 
 /// A map refers to another by its table id, which is the number that references have.
@@ -79,6 +127,28 @@ pub(super) struct Region<'a> {
     pub store: &'a mut Store,
     pub base: u64,
     pub bytes: u32,
+}
+
+/// The contents of the memories that hold maps.
+pub(super) struct Stores<'a> {
+    pub stores: &'a mut [Store],
+    pub addresses: AddressMap,
+}
+
+impl<'a> Stores<'a> {
+    /// The same for a shorter time.
+    fn lend(&mut self) -> Stores<'_> {
+        Stores { stores: &mut *self.stores, addresses: self.addresses }
+    }
+
+    fn of(self, place: MapPlace) -> &'a mut Store {
+        &mut self.stores[usize::from(self.addresses.engine(place.memory, 0).0)]
+    }
+
+    /// A map's region.
+    pub fn region(self, map: &CardMap) -> Region<'a> {
+        Region { store: self.of(map.place), base: map.place.base, bytes: map.map.region_size() }
+    }
 }
 
 impl Region<'_> {
@@ -114,8 +184,8 @@ pub struct MapShape {
     pub key: u32,
     /// Bytes of a value.
     pub value: u32,
-    /// First byte of the map's region in external memory.
-    pub base: u64,
+    /// Where the map's region begins.
+    pub place: MapPlace,
 }
 
 /// An operation of the host's on a card's map, by control message.
@@ -184,14 +254,25 @@ impl Default for MapCall {
 }
 
 impl CardMaps {
-    /// No maps yet, room for them from `base` to `end` of external memory; `cpus` contexts have per-CPU slots.
-    pub fn new(base: u64, end: u64, cpus: u32) -> Self {
-        CardMaps { maps: Vec::new(), next: base.next_multiple_of(REGION_ALIGN), end, cpus }
+    /// No maps yet, in memories of these sizes; `cpus` contexts have per-CPU slots.
+    pub fn new(config: &MemoriesConfig, cpus: u32) -> Self {
+        CardMaps {
+            maps: Vec::new(),
+            places: BTreeMap::new(),
+            imem: Room::new(config.imem_map_base, config.imem.bytes),
+            // 40-bit addresses have 32 bits of offset.
+            emem: Room::new(config.map_base, config.emem.bytes.min(1 << 32)),
+            cpus,
+        }
     }
 
-    /// Room that is left, in bytes.
-    pub fn free_bytes(&self) -> u64 {
-        self.end.saturating_sub(self.next)
+    /// Bytes of a memory that are left for maps; none of memories that hold no maps.
+    pub fn free_bytes(&self, memory: MemoryKind) -> u64 {
+        match memory {
+            MemoryKind::Imem => self.imem.free(),
+            MemoryKind::Emem => self.emem.free(),
+            MemoryKind::Cls | MemoryKind::Ctm => 0,
+        }
     }
 
     /// The map of a table id.
@@ -208,49 +289,60 @@ impl CardMaps {
     pub fn shapes(&self) -> Vec<MapShape> {
         let shape = |map: &CardMap| {
             let spec = map.map.spec();
-            MapShape { key: spec.key_size, value: spec.value_size, base: map.base }
+            MapShape { key: spec.key_size, value: spec.value_size, place: map.place }
         };
         self.maps.iter().map(shape).collect()
     }
 
-    /// The map that a byte of external memory belongs to, and the offset in its region.
-    pub fn at(&self, offset: u64) -> Option<(TableId, u32)> {
-        let after = self.maps.partition_point(|map| map.base <= offset);
-        let map = &self.maps[after.checked_sub(1)?];
-        let within = offset - map.base;
-        (within < u64::from(map.map.region_size())).then_some((TableId(after as u32), within as u32))
+    /// The map that a byte of a memory belongs to, and the offset in its region.
+    pub fn at(&self, memory: MemoryKind, offset: u64) -> Option<(TableId, u32)> {
+        let (place, table) = self.places.range(..=MapPlace { memory, base: offset }).next_back()?;
+        let within = offset.checked_sub(place.base).filter(|_| place.memory == memory)?;
+        (within < u64::from(self.get(*table)?.map.region_size())).then_some((*table, within as u32))
+    }
+
+    /// Where a map would lie: in internal memory if that is wanted and has room for it, else in external memory.
+    fn find(&self, spec: &MapSpec, bytes: u64, wanted: MemoryKind) -> Result<MapPlace, Diagnostic> {
+        if wanted == MemoryKind::Imem && bytes <= self.imem.free() {
+            return Ok(MapPlace { memory: MemoryKind::Imem, base: self.imem.next });
+        }
+        if bytes > self.emem.free() {
+            return Err(Diagnostic::new("card-memory-full", "the map does not fit the card's external memory")
+                .at(At::Named(spec.name.clone()))
+                .limit(format!("{} bytes left for maps", self.emem.free()), format!("{bytes} bytes"))
+                .help("lower max_entries or the value size, or use a card with more external memory"));
+        }
+        Ok(MapPlace { memory: MemoryKind::Emem, base: self.emem.next })
     }
 
     pub(super) fn create(
         &mut self,
-        store: &mut Store,
+        stores: Stores<'_>,
         spec: MapSpec,
         atomic_words: &[u32],
+        wanted: MemoryKind,
     ) -> Result<TableId, Diagnostic> {
         let map = Map::new(spec, self.cpus)?;
         let bytes = u64::from(map.region_size());
-        if bytes > self.free_bytes() {
-            return Err(Diagnostic::new("card-memory-full", "the map does not fit the card's external memory")
-                .at(At::Named(map.spec().name.clone()))
-                .limit(format!("{} bytes left for maps", self.free_bytes()), format!("{bytes} bytes"))
-                .help("lower max_entries or the value size, or use a card with more external memory"));
-        }
-        let base = self.next;
-        self.next = (base + bytes).next_multiple_of(REGION_ALIGN);
-        map.initialise(&mut Region { store, base, bytes: map.region_size() });
+        let place = self.find(map.spec(), bytes, wanted)?;
+        let room = if place.memory == MemoryKind::Imem { &mut self.imem } else { &mut self.emem };
+        room.next = (place.base + bytes).next_multiple_of(REGION_ALIGN);
+        map.initialise(&mut Region { store: stores.of(place), base: place.base, bytes: map.region_size() });
         let mut atomic_words = atomic_words.to_vec();
         atomic_words.sort_unstable();
         atomic_words.dedup();
-        self.maps.push(CardMap { map, base, atomic_words, freed: false });
-        Ok(TableId(self.maps.len() as u32))
+        self.maps.push(CardMap { map, place, atomic_words, freed: false });
+        let table = TableId(self.maps.len() as u32);
+        self.places.insert(place, table);
+        Ok(table)
     }
 
     /// Carries out a call; `false` where there is no such map.
-    pub(super) fn call(&self, store: &mut Store, call: &mut MapCall) -> bool {
+    pub(super) fn call(&self, stores: Stores<'_>, call: &mut MapCall) -> bool {
         call.log.clear();
         let Some(card_map) = self.get(call.table) else { return false };
         let map = &card_map.map;
-        let mut region = Region { store, base: card_map.base, bytes: map.region_size() };
+        let mut region = stores.region(card_map);
         call.found = None;
         call.result = Ok(());
         let MapCall { op, cpu, key, value, flags, found, result, log, .. } = call;
@@ -263,9 +355,9 @@ impl CardMaps {
     }
 
     /// `BPF_MAP_LOOKUP_ELEM` as the host's control plane does it.
-    pub(super) fn user_lookup(&self, store: &mut Store, table: TableId, key: &[u8]) -> Result<Vec<u8>, Errno> {
+    pub(super) fn user_lookup(&self, stores: Stores<'_>, table: TableId, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
-        let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
+        let mut region = stores.region(card_map);
         let mut value = card_map.map.user_lookup(&mut region, &mut AccessLog::new(), key, 0)?;
         card_map.swap_atomic_words(&mut value);
         Ok(value)
@@ -274,23 +366,23 @@ impl CardMaps {
     /// `BPF_MAP_UPDATE_ELEM` as the host's control plane does it.
     pub(super) fn user_update(
         &self,
-        store: &mut Store,
+        stores: Stores<'_>,
         table: TableId,
         key: &[u8],
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
-        let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
+        let mut region = stores.region(card_map);
         let mut value = value.to_vec();
         card_map.swap_atomic_words(&mut value);
         card_map.map.user_update(&mut region, &mut AccessLog::new(), self, key, &value, flags)
     }
 
     /// `BPF_MAP_DELETE_ELEM` as the host's control plane does it.
-    pub(super) fn user_delete(&self, store: &mut Store, table: TableId, key: &[u8]) -> Result<(), Errno> {
+    pub(super) fn user_delete(&self, stores: Stores<'_>, table: TableId, key: &[u8]) -> Result<(), Errno> {
         let card_map = self.get(table).ok_or(Errno::ENOENT)?;
-        let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
+        let mut region = stores.region(card_map);
         card_map.map.user_delete(&mut region, &mut AccessLog::new(), key)
     }
 
@@ -298,7 +390,7 @@ impl CardMaps {
     /// adds what was accessed to `accesses`.
     pub(super) fn host_operation(
         &self,
-        store: &mut Store,
+        stores: Stores<'_>,
         table: TableId,
         op: HostOp<'_>,
         key: &[u8],
@@ -306,7 +398,7 @@ impl CardMaps {
     ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
         let card_map = self.get(table).ok_or(Errno::EBADFD)?;
         let map = &card_map.map;
-        let mut region = Region { store, base: card_map.base, bytes: map.region_size() };
+        let mut region = stores.region(card_map);
         let (mut log, mut found) = (AccessLog::new(), key.to_vec());
         let done = match op {
             HostOp::Lookup => Ok(None),
@@ -335,23 +427,25 @@ impl CardMaps {
     }
 
     /// Gives up a map, and the number of entries that went with it. Its memory is used again where it was the last.
-    pub(super) fn free(&mut self, store: &mut Store, table: TableId) -> Result<u32, Errno> {
-        let entries = self.get(table).map(|_| self.user_entries(store, table).len()).ok_or(Errno::EBADFD)?;
+    pub(super) fn free(&mut self, mut stores: Stores<'_>, table: TableId) -> Result<u32, Errno> {
+        let entries = self.get(table).map(|_| self.user_entries(stores.lend(), table).len()).ok_or(Errno::EBADFD)?;
         let card_map = self.maps.get_mut((table.0 - 1) as usize).ok_or(Errno::EBADFD)?;
         card_map.freed = true;
-        let (base, bytes) = (card_map.base, u64::from(card_map.map.region_size()));
-        if self.next == (base + bytes).next_multiple_of(REGION_ALIGN) {
-            self.next = base;
+        let (place, bytes) = (card_map.place, u64::from(card_map.map.region_size()));
+        self.places.remove(&place);
+        let room = if place.memory == MemoryKind::Imem { &mut self.imem } else { &mut self.emem };
+        if room.next == (place.base + bytes).next_multiple_of(REGION_ALIGN) {
+            room.next = place.base;
         }
         // Nobody may find the old entries in a map that lies here next.
-        store.clear(base, bytes);
+        stores.of(place).clear(place.base, bytes);
         Ok(entries as u32)
     }
 
     /// All entries in the map's order, values in the host's byte order.
-    pub(super) fn user_entries(&self, store: &mut Store, table: TableId) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn user_entries(&self, stores: Stores<'_>, table: TableId) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(card_map) = self.get(table) else { return Vec::new() };
-        let mut region = Region { store, base: card_map.base, bytes: card_map.map.region_size() };
+        let mut region = stores.region(card_map);
         let mut entries = card_map.map.user_entries(&mut region);
         for (_, value) in &mut entries {
             card_map.swap_atomic_words(value);

@@ -8,6 +8,7 @@ use bpf::program::MapSpec;
 
 use super::engine::{Engine, EngineCounters};
 use super::helper::{self, CardEvent, HelperCall, World};
+use super::maps::Stores;
 use super::record::{Actor, Event, Record};
 use super::store::Store;
 use super::words::{self, MAX_WORDS};
@@ -61,8 +62,7 @@ impl Memories {
         Memories {
             engines: (0..addresses.engines()).map(|engine| Engine::new(of(engine))).collect(),
             stores: (0..addresses.engines()).map(|engine| Store::new(of(engine).bytes)).collect(),
-            // 40-bit addresses have 32 bits of offset.
-            maps: CardMaps::new(config.map_base, config.emem.bytes.min(1 << 32), cpus),
+            maps: CardMaps::new(config, cpus),
             addresses,
             log: None,
             network: Network::EMPTY,
@@ -185,8 +185,7 @@ impl Memories {
     }
 
     fn call(&mut self, command: &MemCommand, call: &mut MapCall) {
-        let emem = usize::from(self.addresses.engine(MemoryKind::Emem, 0).0);
-        self.maps.call(&mut self.stores[emem], call);
+        self.maps.call(Stores { stores: &mut self.stores, addresses: self.addresses }, call);
         if let Some(log) = &mut self.log {
             let MapCall { op, table, cpu, found, result, .. } = *call;
             let update = op == super::MapOp::Update;
@@ -206,8 +205,7 @@ impl Memories {
 
     fn record(&mut self, command: &MemCommand, offset: u64, event: impl FnOnce(TableId, u32) -> Event) {
         if let Some(log) = &mut self.log
-            && self.addresses.memory(command.engine).0 == MemoryKind::Emem
-            && let Some((table, offset)) = self.maps.at(offset)
+            && let Some((table, offset)) = self.maps.at(self.addresses.memory(command.engine).0, offset)
         {
             log.push(Record { actor: actor(command), event: event(table, offset) });
         }
@@ -248,13 +246,27 @@ impl Memories {
         &self.maps
     }
 
-    /// Creates a map. `atomic_words` are the byte offsets in a value of the words that programs use atomically.
+    /// Creates a map in external memory. `atomic_words` are the byte offsets in a value of the words that programs use
+    /// atomically.
     ///
     /// # Errors
     /// What [`bpf::maps::Map::new`] refuses, and `card-memory-full`.
     pub fn create_map(&mut self, spec: MapSpec, atomic_words: &[u32]) -> Result<TableId, Diagnostic> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.create(&mut self.stores[usize::from(emem.0)], spec, atomic_words)
+        self.create_map_in(MemoryKind::Emem, spec, atomic_words)
+    }
+
+    /// As [`Memories::create_map`], in another memory that holds maps, if it has room for this one.
+    ///
+    /// # Errors
+    /// As [`Memories::create_map`].
+    pub fn create_map_in(
+        &mut self,
+        memory: MemoryKind,
+        spec: MapSpec,
+        atomic_words: &[u32],
+    ) -> Result<TableId, Diagnostic> {
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.create(stores, spec, atomic_words, memory)
     }
 
     /// `BPF_MAP_LOOKUP_ELEM` of the host, at this instant; atomic words come in the host's byte order.
@@ -262,8 +274,8 @@ impl Memories {
     /// # Errors
     /// Linux's number; `ENOENT` also where there is no such map.
     pub fn user_lookup(&mut self, table: TableId, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.user_lookup(&mut self.stores[usize::from(emem.0)], table, key)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.user_lookup(stores, table, key)
     }
 
     /// `BPF_MAP_UPDATE_ELEM` of the host, at this instant.
@@ -271,8 +283,8 @@ impl Memories {
     /// # Errors
     /// As [`Memories::user_lookup`].
     pub fn user_update(&mut self, table: TableId, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.user_update(&mut self.stores[usize::from(emem.0)], table, key, value, flags)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.user_update(stores, table, key, value, flags)
     }
 
     /// `BPF_MAP_DELETE_ELEM` of the host, at this instant.
@@ -280,8 +292,8 @@ impl Memories {
     /// # Errors
     /// As [`Memories::user_lookup`].
     pub fn user_delete(&mut self, table: TableId, key: &[u8]) -> Result<(), Errno> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.user_delete(&mut self.stores[usize::from(emem.0)], table, key)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.user_delete(stores, table, key)
     }
 
     /// An operation of the host's by control message, at this instant, in the card's byte order: the entry; what was
@@ -296,8 +308,8 @@ impl Memories {
         key: &[u8],
         accesses: &mut Vec<Access>,
     ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.host_operation(&mut self.stores[usize::from(emem.0)], table, op, key, accesses)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.host_operation(stores, table, op, key, accesses)
     }
 
     /// Gives up a map; how many entries went with it. Programs that still name it find nothing there.
@@ -305,8 +317,8 @@ impl Memories {
     /// # Errors
     /// `EBADFD` where there is no such map.
     pub fn free_map(&mut self, table: TableId) -> Result<u32, Errno> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.free(&mut self.stores[usize::from(emem.0)], table)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.free(stores, table)
     }
 
     /// Takes a command of the card's own that only takes time, and reaches its engine now.
@@ -316,8 +328,8 @@ impl Memories {
 
     /// All entries of a map in its order, as the host reads them.
     pub fn user_entries(&mut self, table: TableId) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let emem = self.addresses.engine(MemoryKind::Emem, 0);
-        self.maps.user_entries(&mut self.stores[usize::from(emem.0)], table)
+        let stores = Stores { stores: &mut self.stores, addresses: self.addresses };
+        self.maps.user_entries(stores, table)
     }
 }
 

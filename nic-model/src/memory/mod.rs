@@ -4,7 +4,7 @@
 //!  core ──MemCommand──▶ (request time) ──▶ Memories::serve ──Answer──▶ core
 //!                                           │ engine: when      take in arrival order, bank by bank; cache of EMEM
 //!                                           │ store:  what      bytes read, written, changed at arrival
-//!                                           └ maps:   bpf::maps over regions of EMEM
+//!                                           └ maps:   bpf::maps over regions of IMEM and EMEM
 //! ```
 //!
 //! A command acts at the instant it reaches its engine, in the order of arrival, and is answered later. Its words lie with
@@ -31,7 +31,7 @@ pub use command::{Action, Answer, AtomicOp, ByteOrder, EngineId, MemCommand, Mem
 pub use config::{CacheConfig, EngineTiming, MemoriesConfig, MemoryConfig};
 pub use engine::EngineCounters;
 pub use helper::{CardEvent, HelperCall, Operation, Touch, call_locally, is_local};
-pub use maps::{CardMap, CardMaps, HostOp, MapCall, MapOp, MapShape, TableId};
+pub use maps::{CardMap, CardMaps, HostOp, MapCall, MapOp, MapPlace, MapShape, REGION_ALIGN, TableId};
 pub use memories::{Cargo, Memories, Routine};
 pub use record::{Actor, Event, Record};
 pub use store::Store;

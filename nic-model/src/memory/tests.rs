@@ -15,6 +15,7 @@ fn memories() -> Memories {
             packet_granule: 256,
             imem: memory(4 << 20),
             emem: memory(1 << 30),
+            imem_map_base: 1 << 20,
             map_base: 1 << 20,
         },
         2,
@@ -79,8 +80,9 @@ fn what_one_order_writes_another_reads() {
 fn the_host_reads_atomic_words_in_its_own_order() {
     let mut memories = memories();
     let table = memories.create_map(spec(MapType::ARRAY, 4, 16, 4), &[8, 12]).unwrap();
-    let base = memories.maps().get(table).unwrap().base();
-    let at = memories.addresses().resolve40(AddressMap::emem_address(base + 2 * 16 + 8), 8).unwrap();
+    let base = memories.maps().get(table).unwrap().place().base;
+    let at =
+        memories.addresses().resolve40(AddressMap::shared_address(MemoryKind::Emem, base + 2 * 16 + 8), 8).unwrap();
     let mut words = [0; MAX_WORDS];
     (words[0], words[1]) = (0xffff_ffff, 1);
     let add = Action::Atomic { op: AtomicOp::Add, wide: true, fetch: false };
@@ -113,8 +115,11 @@ fn a_call_acts_at_once_and_leaves_its_accesses() {
     call.op = MapOp::Lookup;
     memories.serve(Time::ZERO, &command, Cargo { words: &mut words, call: Some(Routine::Map(&mut call)) });
     let offset = call.found.expect("the key was just put there");
-    let base = memories.maps().get(table).unwrap().base();
-    let at = memories.addresses().resolve40(AddressMap::emem_address(base + u64::from(offset)), 4).unwrap();
+    let base = memories.maps().get(table).unwrap().place().base;
+    let at = memories
+        .addresses()
+        .resolve40(AddressMap::shared_address(MemoryKind::Emem, base + u64::from(offset)), 4)
+        .unwrap();
     serve(&mut memories, at, 4, Action::Read(ByteOrder::SWAP), &mut words);
     assert_eq!(words[0], 0x0403_0201);
     let log = memories.take_log();
@@ -140,9 +145,45 @@ fn map_bytes_are_found_by_address() {
     let first = memories.create_map(spec(MapType::ARRAY, 4, 8, 3), &[]).unwrap();
     let second = memories.create_map(spec(MapType::ARRAY, 4, 8, 3), &[]).unwrap();
     let maps = memories.maps();
-    let base = |table| maps.get(table).unwrap().base();
-    assert_eq!(maps.at(base(first) + 23), Some((first, 23)));
-    assert_eq!(maps.at(base(first) + 24), None);
-    assert_eq!(maps.at(base(second)), Some((second, 0)));
-    assert_eq!(maps.at(0), None);
+    let base = |table| maps.get(table).unwrap().place().base;
+    let at = |offset| maps.at(MemoryKind::Emem, offset);
+    assert_eq!(at(base(first) + 23), Some((first, 23)));
+    assert_eq!(at(base(first) + 24), None);
+    assert_eq!(at(base(second)), Some((second, 0)));
+    assert_eq!(at(0), None);
+    assert_eq!(maps.at(MemoryKind::Imem, base(second)), None);
+}
+
+/// Random maps, half of them wanted in internal memory: none overlaps another or leaves what maps may take, and what does
+/// not fit inside lies outside.
+#[test]
+fn no_memory_is_overfilled() {
+    let mut memories = memories();
+    let imem = memories.addresses().bytes(MemoryKind::Imem);
+    let room = memories.maps().free_bytes(MemoryKind::Imem);
+    let mut seed = 1u32;
+    for n in 0..200 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let wanted = if n % 2 == 0 { MemoryKind::Imem } else { MemoryKind::Emem };
+        let entries = 1 + (seed >> 16) % 4096;
+        let before = memories.maps().free_bytes(MemoryKind::Imem);
+        let table = memories.create_map_in(wanted, spec(MapType::ARRAY, 4, 64, entries), &[]).unwrap();
+        let map = memories.maps().get(table).unwrap();
+        let fits = wanted == MemoryKind::Imem && u64::from(map.map().region_size()) <= before;
+        assert_eq!(map.place().memory == MemoryKind::Imem, fits);
+        memories.user_update(table, &0u32.to_le_bytes(), &[n as u8; 64], 0).unwrap();
+    }
+    let maps = memories.maps();
+    let mut regions: Vec<_> = maps.iter().map(|(_, map)| (map.place(), u64::from(map.map().region_size()))).collect();
+    regions.sort_unstable();
+    for pair in regions.windows(2) {
+        assert!(pair[0].0.memory != pair[1].0.memory || pair[0].0.base + pair[0].1 <= pair[1].0.base, "{pair:?}");
+    }
+    let inside = regions.iter().filter(|(place, _)| place.memory == MemoryKind::Imem);
+    assert!(inside.clone().all(|(place, bytes)| place.base >= 1 << 20 && place.base + bytes <= imem));
+    assert!(inside.map(|(_, bytes)| bytes).sum::<u64>() <= room);
+    for (n, table) in (0..200u8).zip(1..) {
+        let value = memories.user_lookup(TableId(table), &0u32.to_le_bytes()).unwrap();
+        assert_eq!(value, [n; 64]);
+    }
 }

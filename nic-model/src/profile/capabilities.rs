@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub max_value: Sourced<Bytes>,
     /// Bytes of key and value together, each rounded up to 8.
     pub max_element: Sourced<Bytes>,
+    /// Bytes of internal memory, at its end, that the firmware keeps maps in; the others lie in external memory. Nothing of a
+    /// program's reaches the islands' local scratch by address, and packets fill their other memory, so no map lies there.
+    pub imem_maps: Sourced<Bytes>,
     /// Address of a program's first instruction in the code store; the firmware's lie before it.
     pub code_start: Sourced<u16>,
     /// Longest program, in instructions of the card.

@@ -315,6 +315,12 @@ impl CardProfile {
         core % *self.islands
     }
 
+    /// First byte of IMEM in which maps may be kept: behind the maps' descriptors, if those are there, and at most so far
+    /// before its end as programs' maps may take.
+    pub fn imem_map_base(&self) -> u64 {
+        self.memories.imem.size.0.saturating_sub(self.capabilities.imem_maps.value.0)
+    }
+
     /// Sizes and times of the memories, for their engines.
     pub fn memories(&self) -> MemoriesConfig {
         let m = &self.memories;
@@ -326,6 +332,7 @@ impl CardProfile {
             packet_granule: self.packet_buffers.granule.0 as u32,
             imem: m.imem.config(),
             emem: m.emem.config(),
+            imem_map_base: self.imem_map_base(),
             map_base: m.map_base.0,
         }
     }

@@ -6,6 +6,7 @@ use bpf::program::{MapType, ProgType};
 
 use super::capabilities::ANY;
 use super::{CardProfile, Memory};
+use crate::memory::MemoryKind;
 use crate::packet_pointer::NUMBERS;
 use crate::yaml::{ValueError, nearest};
 
@@ -99,6 +100,12 @@ pub(super) fn check(card: &CardProfile) -> Result<(), ValueError> {
         check_memory(r, &format!("memories.{name}"), memory);
     }
     r.within("memories.map_base", m.map_base.0, 0, m.emem.size.0);
+    // The firmware's counters and the maps' descriptors come first.
+    let map = &card.firmware.map;
+    let slots = u64::from(*card.capabilities.max_maps).saturating_add(1);
+    let descriptors = slots.saturating_mul(map.descriptor_bytes.into()).saturating_add(map.descriptor_offset);
+    let room = m.imem.size.0.saturating_sub(if map.descriptors == MemoryKind::Imem { descriptors } else { 4096 });
+    r.within("capabilities.imem_maps", card.capabilities.imem_maps.value.0, 0, room);
     check_buffers(r, card);
     r.within("mac.ports", u64::from(*card.mac.ports), 1, 16);
     r.within("mac.rate", card.mac.rate.0, 1_000_000, MAX_RATE);

@@ -35,6 +35,7 @@ pub fn memories_config(timing: EngineTiming) -> MemoriesConfig {
         packet_granule: GRANULE,
         imem: memory(4 << 20),
         emem: memory(1 << 30),
+        imem_map_base: 1 << 20,
         map_base: 1 << 20,
     }
 }

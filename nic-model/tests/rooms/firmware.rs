@@ -233,10 +233,11 @@ fn accesses(bench: &Bench, table: TableId, key: &[u8]) -> (u64, Vec<bpf::maps::A
     let card_map = bench.memories.maps().get(table).expect("it was created");
     let map: &Map = card_map.map();
     let mut region = vec![0; map.region_size() as usize];
-    bench.memories.store(MemoryKind::Emem, 0).read(card_map.base(), &mut region);
+    let place = card_map.place();
+    bench.memories.store(place.memory, 0).read(place.base, &mut region);
     let mut log = AccessLog::new();
     map.lookup(&mut bpf::maps::Linear(&mut region), &mut log, 0, key).expect("the key is there");
-    (card_map.base(), log.accesses().to_vec())
+    (place.base, log.accesses().to_vec())
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn regions(case: &Case, memories: &Memories) -> Vec<Vec<u8>> {
     let region = |table: &TableId| {
         let map = memories.maps().get(*table).expect("it was created");
         let mut bytes = vec![0; map.map().region_size() as usize];
-        memories.store(MemoryKind::Emem, 0).read(map.base(), &mut bytes);
+        memories.store(map.place().memory, 0).read(map.place().base, &mut bytes);
         bytes
     };
     case.tables.iter().map(region).collect()

@@ -8,7 +8,7 @@ use bpf::facts::Facts;
 use bpf::program::MapType;
 use bpf::verifier::{self, Options, Verdict, VerifiedProgram};
 use nic_model::firmware;
-use nic_model::memory::TableId;
+use nic_model::memory::{MemoryKind, TableId};
 use nic_model::profile::{Capabilities, CardProfile};
 use offload_jit::{Firmware, Image, Mode, Refusal, compile_for_tables, compile_unoptimised};
 
@@ -112,7 +112,9 @@ impl Loaded {
             }
             let words: BTreeSet<u32> = placed().flat_map(|placed| placed.atomic_words.iter().map(|w| w * 4)).collect();
             let words: Vec<u32> = words.into_iter().collect();
-            tables[map] = Some(bench.memories.create_map(specs[map].clone(), &words).map_err(headline)?);
+            let memory = placed().find(|placed| placed.on_card).map_or(MemoryKind::Emem, |placed| placed.memory);
+            let table = bench.memories.create_map_in(memory, specs[map].clone(), &words).map_err(headline)?;
+            tables[map] = Some(table);
         }
         let mut write = |map: usize, key: &[u8], value: &[u8]| {
             let Some(table) = tables.get(map).copied().flatten() else { return Ok(()) };
@@ -147,7 +149,7 @@ fn doors(bench: &Bench, tables: &[Option<TableId>]) -> Firmware {
     let ids = || bpf::helpers::HELPERS.iter().map(|row| row.id);
     let first = |table: &TableId| {
         let map = bench.memories.maps().get(*table)?;
-        Some((table.0, map.base() as u32 + map.map().elements().first))
+        Some((table.0, map.first_value()))
     };
     Firmware {
         start: layout.start,

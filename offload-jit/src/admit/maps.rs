@@ -4,7 +4,7 @@
 //! value whether it is read or added to, lets it be one only, and insists that a counter starts at 0, which is the same
 //! in both orders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bpf::insn::{Insn, Wide};
@@ -29,7 +29,7 @@ pub(crate) struct MapUse {
 }
 
 /// What a word of a value is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Use {
     /// Loads.
     Read,
@@ -51,6 +51,8 @@ struct Word {
 #[derive(Debug)]
 pub(super) struct WordUses {
     words: BTreeMap<(MapIndex, u32), Word>,
+    /// Uses of many words at once that have been noted: the first slot is what counts.
+    noted: BTreeSet<(MapIndex, u32, u32, Use)>,
     /// Maps that instructions name, dead ones included: the kernel holds them all.
     named: Vec<MapIndex>,
 }
@@ -67,7 +69,7 @@ impl WordUses {
             .collect();
         named.sort_unstable();
         named.dedup();
-        Self { words: BTreeMap::new(), named }
+        Self { words: BTreeMap::new(), noted: BTreeSet::new(), named }
     }
 
     /// Whether a word is used in ways that the card's atomic engine does not go together with.
@@ -78,10 +80,15 @@ impl WordUses {
     /// Forgets what is added to atomically.
     pub(super) fn forget_atomics(&mut self) {
         self.words.values_mut().for_each(|word| word.atomic = None);
+        self.noted.retain(|(_, _, _, what)| *what != Use::Atomic);
     }
 
     /// Notes a use of the words that the bytes lie in.
     pub(super) fn note(&mut self, map: MapIndex, slot: usize, bytes: Range<u32>, what: Use) {
+        let many = bytes.len() > 64;
+        if many && !self.noted.insert((map, bytes.start, bytes.end, what)) {
+            return;
+        }
         for index in bytes.start / 4..bytes.end.div_ceil(4) {
             let word = self.words.entry((map, index)).or_default();
             let place = match what {

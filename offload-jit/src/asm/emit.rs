@@ -8,7 +8,7 @@ use nic_model::isa::{
 };
 
 use super::constant::{Built, build};
-use super::{Assembly, External, Goal, Label, ValueHalf};
+use super::{AddressBits, Assembly, External, Goal, Label, ValuePart};
 
 pub(crate) use nic_model::isa::Command;
 
@@ -81,12 +81,14 @@ impl Assembly {
         self.push_open(immed, Goal::Label(label));
     }
 
-    /// The low word of the address of a byte of a map's first value, which is filled in when the program is loaded.
-    pub(crate) fn value_address(&mut self, dst: Dst, table: u32, offset: u32) {
-        let load = Load { dst, value: 0 };
-        let half = |upper| Goal::Value(ValueHalf { table, offset, upper });
-        self.push_open(Immed { load, invert: false, shift: ImmedShift::None, predicate: false }, half(false));
-        self.push_open(ImmedW { load, invert: false, lane: WordLane::High, predicate: false }, half(true));
+    /// The address of a byte of a map's first value, which is filled in when the program is loaded: low word and high.
+    pub(crate) fn value_address(&mut self, low: Dst, high: Dst, table: u32, offset: u32) {
+        let part = |bits| Goal::Value(ValuePart { table, offset, bits });
+        let immed = |dst, shift| Immed { load: Load { dst, value: 0 }, invert: false, shift, predicate: false };
+        let upper = ImmedW { load: Load { dst: low, value: 0 }, invert: false, lane: WordLane::High, predicate: false };
+        self.push_open(immed(low, ImmedShift::None), part(AddressBits::Low));
+        self.push_open(upper, part(AddressBits::Middle));
+        self.push_open(immed(high, ImmedShift::Two), part(AddressBits::Memory));
     }
 
     /// A constant as an unrestricted operand: in the instruction if it fits, else built in `scratch`.

@@ -39,19 +39,30 @@ pub(crate) enum Goal {
     Label(Label),
     /// A part of the epilogue, or the firmware.
     External(External),
-    /// The address of a byte in the first value of a map: one half of its low word.
-    Value(ValueHalf),
+    /// The address of a byte in the first value of a map: a part of it.
+    Value(ValuePart),
 }
 
-/// Sixteen bits of where a byte of a map's first value lies in external memory, which is known when the map is made.
+/// Sixteen bits of the address of a byte of a map's first value, which is known when the map is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ValueHalf {
+pub struct ValuePart {
     /// The card's number of the map.
     pub table: u32,
     /// Byte in the value.
     pub offset: u32,
-    /// The upper sixteen bits.
-    pub upper: bool,
+    /// Which bits.
+    pub bits: AddressBits,
+}
+
+/// Which sixteen bits of an address, as programs hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressBits {
+    /// Bits 0 to 15.
+    Low,
+    /// Bits 16 to 31.
+    Middle,
+    /// Bits 48 to 63, which name the memory.
+    Memory,
 }
 
 /// Parts of the program that stand behind its body, and routines of the firmware.

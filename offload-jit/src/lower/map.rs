@@ -1,9 +1,7 @@
-//! Values of maps: reads and atomic additions at 40-bit addresses in the card's external memory.
+//! Values of maps: reads and atomic additions at 40-bit addresses.
 
 use bpf::insn::{Reg as BpfReg, Size};
 use nic_model::isa::{Address, AluOp, Cond, Dst, Reg, Swap};
-
-use nic_model::memory::AddressMap;
 
 use super::Lowering;
 use super::home::{ADDRESS, Home, SCRATCH};
@@ -11,8 +9,6 @@ use crate::action::Addend;
 use crate::asm::{Assembly, Command};
 use crate::mode::Mode;
 
-/// Upper half of every address in external memory.
-const EXTERNAL_MEMORY: u32 = (AddressMap::register_pair(AddressMap::emem_address(0)) >> 32) as u32;
 /// Largest addend that an addition can carry in the command itself.
 const SHORT_ADDEND: u32 = 0xffff;
 
@@ -24,11 +20,10 @@ impl Lowering<'_> {
         self.take_read(size, Home::of(dst), zext);
     }
 
-    /// `dst` = the address of a byte of a map's first value; its upper half says that it is in external memory.
+    /// `dst` = the address of a byte of a map's first value; its upper half says in which memory.
     pub(super) fn value_pointer(&mut self, dst: BpfReg, table: u32, offset: u32) {
         let dst = Home::of(dst);
-        self.asm.value_address(dst.low.both(), table, offset);
-        self.asm.constant(dst.high.both(), EXTERNAL_MEMORY);
+        self.asm.value_address(dst.low.both(), dst.high.both(), table, offset);
     }
 
     /// Bytes of a register to a value.

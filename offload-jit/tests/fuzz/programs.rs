@@ -94,6 +94,6 @@ fn doors() -> Firmware {
         helpers: ids().map(|id| (id, 2)).collect::<BTreeMap<_, _>>(),
         routines: ids().map(|id| (id, 3)).collect(),
         atomic: Some(4),
-        values: ids().map(|table| (table, 0x1000 * table)).collect(),
+        values: ids().map(|table| (table, 0x1000 * u64::from(table))).collect(),
     }
 }

@@ -11,5 +11,6 @@ mod fuzz_corpora;
 mod lifted;
 mod link;
 mod passes;
+mod placement;
 mod refusals;
 mod scenarios;

@@ -9,10 +9,11 @@ use bpf::maps::Map;
 use bpf::object::{Object, ProgramEntry};
 use bpf::program::Program;
 use bpf::verifier::{self, Options, Verdict, VerifiedProgram};
+use nic_model::memory::MemoryKind;
 use nic_model::profile::CardProfile;
-use offload_jit::{Cause, Judgement, Mode};
+use offload_jit::{Cause, Image, Judgement, Mode};
 
-use super::report::{Answer, Budget, CardAnswer, Error, Limits, ObjectReport, ProgramReport, Reason};
+use super::report::{Answer, Budget, CardAnswer, Error, Limits, MapBytes, ObjectReport, ProgramReport, Reason};
 use crate::card;
 use crate::files;
 
@@ -32,14 +33,20 @@ impl Card {
 
     /// What it has of what programs need.
     pub(super) fn limits(&self) -> Limits {
-        let capabilities = &self.profile.capabilities;
+        let CardProfile { capabilities, memories, .. } = &self.profile;
         Limits {
             words: (*capabilities.max_instructions).into(),
             stack_bytes: capabilities.stack.value.0,
             packet_bytes: capabilities.packet_reach.value.0,
             maps: (*capabilities.max_maps).into(),
             map_entries: *capabilities.max_elements,
-            map_memory_bytes: self.profile.memories.emem.size.value.0,
+            map_memory_bytes: memories.emem.size.value.0,
+            map_bytes: MapBytes {
+                imem: capabilities.imem_maps.value.0,
+                // Addresses have 32 bits within a memory.
+                emem: memories.emem.size.value.0.min(1 << 32).saturating_sub(memories.map_base.value.0),
+                ..MapBytes::default()
+            },
         }
     }
 
@@ -47,12 +54,18 @@ impl Card {
         offload_jit::judge(program, facts, &self.profile.capabilities, self.mode())
     }
 
-    /// Bytes of external memory that the program's maps take: a per-CPU map has a slot for each context.
-    fn map_memory(&self, program: &Program) -> Option<u64> {
+    /// Bytes that the program's maps take, in external memory but for what its image has elsewhere: a per-CPU map has a slot
+    /// for each context.
+    fn map_bytes(&self, program: &Program, image: Option<&Image>) -> Option<MapBytes> {
         let contexts = u32::from(*self.profile.cores).saturating_mul(u32::from(*self.profile.contexts));
-        let sizes =
-            program.maps.iter().map(|spec| Some(u64::from(Map::new(spec.clone(), contexts).ok()?.region_size())));
-        sizes.sum()
+        let mut bytes = MapBytes::default();
+        for (index, spec) in (0..).zip(&program.maps) {
+            let placed = image.and_then(|image| image.maps().iter().find(|placed| placed.map.0 == index));
+            let inside = placed.is_some_and(|placed| placed.on_card && placed.memory == MemoryKind::Imem);
+            *if inside { &mut bytes.imem } else { &mut bytes.emem } +=
+                u64::from(Map::new(spec.clone(), contexts).ok()?.region_size());
+        }
+        Some(bytes)
     }
 }
 
@@ -171,12 +184,14 @@ fn budget(verified: &VerifiedProgram, facts: &Facts, card: &Card, judgement: &Ju
         true => need.words,
         false => offload_jit::judge(verified, facts, capabilities, mode).budget.words,
     };
+    let map_bytes = card.map_bytes(verified.program(), judgement.image.as_ref().ok());
     Budget {
         words: Mode::ALL.into_iter().filter_map(|mode| Some((mode.id(), words(mode)? as u64))).collect(),
         stack_bytes: need.stack.into(),
         packet_bytes: need.packet_reach.into(),
         maps: need.maps.into(),
         map_entries: need.map_entries,
-        map_memory_bytes: card.map_memory(verified.program()),
+        map_memory_bytes: map_bytes.map(MapBytes::total),
+        map_bytes,
     }
 }

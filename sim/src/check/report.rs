@@ -205,9 +205,32 @@ pub struct Budget {
     pub maps: u64,
     /// Their entries together.
     pub map_entries: u64,
-    /// Bytes of the card's external memory that they take; absent where one of them is none that can be made.
+    /// Bytes of the card's memories that they take; absent where one of them is none that can be made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_memory_bytes: Option<u64>,
+    /// The same, for each memory; absent where one of them is none that can be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map_bytes: Option<MapBytes>,
+}
+
+/// Bytes of maps, or for them, in each of a card's memories.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct MapBytes {
+    /// The islands' local scratch, to which no address of a program's leads: no map lies there.
+    pub cls: u64,
+    /// The islands' memory that packets fill: no map lies there either.
+    pub ctm: u64,
+    /// Internal memory.
+    pub imem: u64,
+    /// External memory.
+    pub emem: u64,
+}
+
+impl MapBytes {
+    /// Of all memories.
+    pub fn total(self) -> u64 {
+        self.cls + self.ctm + self.imem + self.emem
+    }
 }
 
 /// What a card has of each.
@@ -225,6 +248,8 @@ pub struct Limits {
     pub map_entries: u64,
     /// Bytes of external memory.
     pub map_memory_bytes: u64,
+    /// Bytes for maps in each memory.
+    pub map_bytes: MapBytes,
 }
 
 /// One reason against a program.

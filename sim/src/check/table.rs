@@ -8,7 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use nic_model::quantity::Bytes;
 use offload_jit::Mode;
 
-use super::report::{Answer, Error, ObjectReport, ProgramReport, Report};
+use super::report::{Answer, Error, MapBytes, ObjectReport, ProgramReport, Report};
 use crate::report::grouped;
 
 /// The report as text.
@@ -74,6 +74,11 @@ fn rounded(bytes: u64) -> String {
     }
 }
 
+/// Bytes of each memory, nearest first.
+fn levels(bytes: MapBytes, show: impl Fn(u64) -> String) -> String {
+    [bytes.cls, bytes.ctm, bytes.imem, bytes.emem].map(show).join(" / ")
+}
+
 /// The limits stand here, so that the rows hold what is needed of them.
 fn head(report: &Report) -> Vec<String> {
     let limits = &report.limits;
@@ -85,7 +90,7 @@ fn head(report: &Report) -> Vec<String> {
         format!("packet\nof {}", Bytes(limits.packet_bytes)),
         format!("maps\nof {}", grouped(limits.maps)),
         format!("entries\nof {}", grouped(limits.map_entries)),
-        format!("map memory\nof {}", Bytes(limits.map_memory_bytes)),
+        format!("maps in cls / ctm / imem / emem\nof {}", levels(limits.map_bytes, |bytes| Bytes(bytes).to_string())),
         "also\ntaken by".to_owned(),
     ]);
     head
@@ -119,7 +124,7 @@ fn row(program: &ProgramReport) -> Vec<Cell> {
         bytes(Some(need.packet_bytes)),
         right(grouped(need.maps)),
         right(grouped(need.map_entries)),
-        bytes(need.map_memory_bytes),
+        right(need.map_bytes.map_or("-".to_owned(), |bytes| levels(bytes, rounded))),
         Cell::new(if taken.is_empty() { "-".to_owned() } else { taken.join(", ") }),
     ]);
     cells

@@ -314,6 +314,9 @@ pub struct MapResult {
     /// Its kind.
     #[serde(rename = "type")]
     pub ty: String,
+    /// The memory of the card that it lies in; nothing of the host's maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<&'static str>,
     /// Entries there are.
     pub entries: usize,
     /// Those that are not all zero, in the map's order, at most [`MapResult::SHOWN`].

@@ -14,6 +14,7 @@ mod operations;
 mod programs;
 mod queues;
 mod regress;
+mod routines;
 mod slots;
 mod state;
 mod traces;

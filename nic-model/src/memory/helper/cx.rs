@@ -8,7 +8,7 @@ use bpf::memory::{Fault, FaultKind};
 use bpf::program::{Endian, ProgType};
 
 use super::super::record::Event;
-use super::{CardCx, CardEnv, MapOp, MemoryKind, TableId, TouchKind, Where};
+use super::{CardCx, CardEnv, MapOp, TableId, TouchKind, Where};
 use crate::packet_vector::{CONTEXT_BLOCK_OFFSET, LENGTH_MASK, VECTOR_META, VECTOR_PORT};
 
 impl HelperCx for CardCx<'_> {
@@ -244,14 +244,14 @@ impl HelperCx for CardCx<'_> {
     }
 
     fn ring_reserve(&mut self, map: u64, len: u64) -> Result<u64, Fault> {
-        let (found, base) = self.with_map(map, |map, region, log| map.ring_reserve(region, log, len))?;
-        Ok(found.map_or(0, |off| Self::value_address(base, off)))
+        let (found, place) = self.with_map(map, |map, region, log| map.ring_reserve(region, log, len))?;
+        Ok(found.map_or(0, |off| place.pointer(off)))
     }
 
     fn ring_commit(&mut self, record: u64, flags: u64, discard: bool) -> Result<(), Fault> {
         let bad = Fault::of(FaultKind::BadMap);
-        let Where::Memory(MemoryKind::Emem, at) = self.locate(record, 1)? else { return Err(bad) };
-        let (table, off) = self.world()?.maps.at(at.offset).ok_or(bad)?;
+        let Where::Memory(memory, at) = self.locate(record, 1)? else { return Err(bad) };
+        let (table, off) = self.world()?.maps.at(memory, at.offset).ok_or(bad)?;
         self.with_map(table.0.into(), |map, region, log| map.ring_commit(region, log, off, flags, discard))?;
         Ok(())
     }

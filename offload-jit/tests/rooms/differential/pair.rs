@@ -74,7 +74,7 @@ impl Env for Replay {
 }
 
 /// The addresses of the bench's firmware.
-pub fn doors(values: BTreeMap<u32, u32>) -> Firmware {
+pub fn doors(values: BTreeMap<u32, u64>) -> Firmware {
     let layout = bench::layout();
     let routine = |id: u32| Some((id, layout.address(firmware::Entry::Helper(id))?));
     let helpers = (1..=3).filter_map(|id| Some((id, layout.address(firmware::Entry::of_helper(id)?)?)));
@@ -115,7 +115,7 @@ impl Pair {
         for placed in image.maps().iter().filter(|placed| placed.on_card) {
             let index = placed.map.0 as usize;
             let atomic: Vec<u32> = placed.atomic_words.iter().map(|word| word * 4).collect();
-            let table = bench.memories.create_map(program.maps[index].clone(), &atomic)?;
+            let table = bench.memories.create_map_in(placed.memory, program.maps[index].clone(), &atomic)?;
             assert_eq!(table.0, placed.table, "the card numbers its maps as the image does");
             tables[index] = Some(table);
         }
@@ -131,7 +131,7 @@ impl Pair {
         bench.memories.start_events();
         let first = |table: &TableId| {
             let map = bench.memories.maps().get(*table).expect("it has been created");
-            (table.0, map.base() as u32 + map.map().elements().first)
+            (table.0, map.first_value())
         };
         let values = tables.iter().flatten().map(first).collect();
         bench.load(&image.link(&doors(values))?)?;
