@@ -308,6 +308,7 @@ impl Explorer<'_> {
                 self.visits.clear();
                 *at = *start;
                 self.walk.log.line(&format!("Validating {name}() func#{function}..."));
+                self.walk.log.touch_all();
                 let state = self.walk.global_entry(function)?;
                 self.run(state, at)?;
                 self.walk

@@ -16,7 +16,7 @@ use bpf::interp::{
 use bpf::maps::MapId;
 use bpf::memory::{FaultKind, Region, RegionKind};
 use bpf::program::{ProgType, Program};
-use bpf::verifier::{Options, Verdict, VerifiedProgram, verify};
+use bpf::verifier::{self, Options, Verdict, VerifiedProgram, verify};
 use support::rng::Rng;
 use support::seeds;
 use support::{callbacks, generate};
@@ -49,13 +49,13 @@ impl Places {
         self.regions.iter().find(|r| r.kind == kind).map_or(0, |r| u64::from(r.base))
     }
 
-    /// Whether an address is one of memory that helpers lend: keys of elements, values of maps.
-    fn lent(&self, value: u64) -> bool {
+    /// Whether an address lies as far as that from one of memory that helpers lend: keys of elements, values of maps.
+    fn lent(&self, value: u64, offset: &verifier::Range<64>) -> bool {
         let lends = |r: &&Region| matches!(r.kind, RegionKind::MapKeys | RegionKind::Map(_));
-        self.regions
-            .iter()
-            .filter(lends)
-            .any(|r| (u64::from(r.base)..u64::from(r.base) + u64::from(r.len)).contains(&value))
+        self.regions.iter().filter(lends).any(|r| {
+            let from_start = value.wrapping_sub(u64::from(r.base)) as i64;
+            offset.smin <= from_start && from_start.saturating_sub(i64::from(r.len)) < offset.smax
+        })
     }
 
     fn end(&self, kind: RegionKind) -> u64 {
@@ -102,7 +102,7 @@ impl Watch<'_> {
                     .any(|(map, (first, stride, count))| of_map(map) && (0..*count).any(|i| near(first + i * stride)))
             || is(Kinds::FUNCTION) && near(IMAGE)
             // Of what a helper lends only the region is known.
-            || is(Kinds::OTHER) && self.places.lent(value)
+            || is(Kinds::OTHER) && self.places.lent(value, &facts.offset.wide)
     }
 }
 

@@ -440,8 +440,7 @@ fn stack_load(setting: Setting<'_>, state: &State, frame: usize, off: i64, acces
         let readable = match byte {
             StackByte::Misc | StackByte::Zero => true,
             // A privileged program may read what it never wrote.
-            // Linux asks nothing of bytes beside a spilled number.
-            StackByte::Invalid => privileged || slot.is_number_spill(),
+            StackByte::Invalid => privileged,
             StackByte::Spill => slot.is_spill(),
             StackByte::Dynptr => false,
         };
@@ -466,7 +465,8 @@ fn stack_store(setting: Setting<'_>, state: &State, frame: usize, off: i64, acce
     super::dynptr::may_overwrite(state, frame, off, off + 1)?;
     let Stored::Reg(src) = access.stored else { return Ok(()) };
     let value = state.reg(src);
-    if !value.is_pointer() {
+    // A dynamic pointer that was handed over is not kept: its bytes are stored.
+    if !value.is_pointer() || matches!(value.kind, Kind::Dynptr(_)) {
         return Ok(());
     }
     if access.size != 8 {
@@ -497,7 +497,8 @@ pub(super) fn initialised(
         let slot = frame.slot(place.slot);
         let readable = match slot.bytes[place.byte] {
             StackByte::Misc | StackByte::Zero => true,
-            StackByte::Invalid => privileged,
+            // Linux asks nothing of bytes beside a spilled number.
+            StackByte::Invalid => privileged || slot.is_number_spill(),
             StackByte::Spill => slot.is_spill() && (privileged || slot.spilled.is_number()),
             StackByte::Dynptr => false,
         };

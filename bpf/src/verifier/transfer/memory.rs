@@ -183,7 +183,8 @@ impl Walk<'_> {
         self.bar_behind_store(state, frame, place, size, stored);
         self.lose_dynptr(state, frame, place.slot);
         let privileges = self.setting.options.privileges;
-        if place.byte == 0 && (value.is_pointer() && size == 8 || value.is_number() && privileges.bpf) {
+        let kept = value.is_pointer() && size == 8 && !matches!(value.kind, Kind::Dynptr(_));
+        if place.byte == 0 && (kept || value.is_number() && privileges.bpf) {
             if let (Operand::Reg(reg), true) = (src, value.is_number()) {
                 // The slot stays tied to the register if it holds all of it.
                 if value.var.width() <= bytes * 8 {
