@@ -35,6 +35,7 @@ mod verifier_corners;
 mod verifier_dynptrs;
 mod verifier_early_returns;
 mod verifier_leftovers;
+mod verifier_lent_dynptrs;
 mod verifier_logs;
 mod verifier_states;
 mod verifier_unprivileged;

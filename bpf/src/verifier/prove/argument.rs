@@ -261,7 +261,7 @@ fn of_kind(setting: Setting<'_>, reg: Reg, value: &Value, arg: Arg, nullable: bo
 }
 
 /// Pointers other than to memory may not have been moved.
-fn offset(reg: Reg, value: &Value, arg: Arg) -> Proof {
+pub(super) fn offset(reg: Reg, value: &Value, arg: Arg) -> Proof {
     if matches!(arg, Arg::SockReleased | Arg::Lent) && value.off != 0 {
         let r = reg.index();
         let line = format!("R{r} must have zero offset when passed to release func or trusted arg to kfunc");

@@ -4,6 +4,7 @@ use super::{Setting, dynptr, memory};
 use crate::btf::dump::kind_name;
 use crate::btf::{Btf, FuncLinkage, Kind as Type, Param, TypeId};
 use crate::errno::Errno;
+use crate::helpers::signature::Arg;
 use crate::insn::Reg;
 use crate::program::{ProgType, Program};
 use crate::verifier::class::Class;
@@ -279,9 +280,7 @@ fn takes(setting: Setting<'_>, state: &State, index: usize, arg: GlobalArg) -> P
             Ok(())
         }
         GlobalArg::Dynptr => {
-            if !matches!(value.kind, Kind::Stack { .. }) {
-                memory::unmoved(reg, value)?;
-            }
+            super::argument::offset(reg, value, Arg::Dynptr)?;
             if !matches!(value.kind, Kind::Stack { .. } | Kind::Dynptr(_)) {
                 let line = format!("arg#{index} expected pointer to stack or const struct bpf_dynptr");
                 return Err(Stop::invalid(Class::Argument, line));
