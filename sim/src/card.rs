@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bpf::diag::{At, Diagnostic};
 use bpf::facts::Facts;
 use bpf::insn::Endian;
+use bpf::maps::{Holds, Map};
 use bpf::program::MapSpec;
 use bpf::verifier::VerifiedProgram;
 use nic_model::des::Source;
@@ -57,6 +58,63 @@ pub fn offload(
     program: &LoadedProgram,
     mode: Mode,
 ) -> Result<Result<Offloaded, Vec<Refusal>>, Diagnostic> {
+    let translated = match translate(device, program, mode, &[])? {
+        Ok(translated) => translated,
+        Err(refusals) => return Ok(Err(refusals)),
+    };
+    let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
+    device.attach_programs(&ports, &translated.words, &translated.starts)?;
+    Ok(Ok(translated.offloaded))
+}
+
+/// A program as the card's code store takes it.
+pub struct Translated {
+    /// Its words, and those of the programs it may tail-call.
+    pub words: Vec<u64>,
+    /// Where each begins, by the numbers that program arrays hold.
+    pub starts: BTreeMap<u32, u16>,
+    /// What else there is to say.
+    pub offloaded: Offloaded,
+}
+
+/// Translates a program that will replace another while packets flow. Maps of the other's that have its map's name and shape
+/// are kept, with what is in them; the rest is made and filled now. The inner error is every reason against it.
+///
+/// # Errors
+/// As [`offload`].
+pub fn replacement(
+    device: &mut Device,
+    program: &LoadedProgram,
+    mode: Mode,
+    replaced: &Offloaded,
+) -> Result<Result<Translated, Vec<Refusal>>, Diagnostic> {
+    if !*device.profile().capabilities.live_reload {
+        let diagnostic = Diagnostic::new("card-no-live-reload", "EBUSY: FW does not support live reload")
+            .at(At::Named(program.verified.program().name.clone()))
+            .help("leave replace out, or use a card with capabilities.live_reload");
+        return Ok(Err(vec![refusal(&diagnostic)]));
+    }
+    let both = replaced.maps.iter().zip(&replaced.atomic_words);
+    let kept: Vec<Kept> = both.map(|((spec, table), words)| (spec.clone(), *table, words.clone())).collect();
+    translate(device, program, mode, &kept)
+}
+
+/// A map that stays: definition, number, atomic words.
+type Kept = (MapSpec, TableId, Vec<u32>);
+
+/// The map that stays for one of a program's. Arrays of programs hold numbers of the program that goes.
+fn kept_for<'k>(kept: &'k [Kept], spec: &MapSpec) -> Option<&'k Kept> {
+    let shape = |m: &MapSpec| (m.ty, m.key_size, m.value_size, m.max_entries, m.flags);
+    let programs = Map::kind_of(spec.ty).is_some_and(|kind| kind.holds == Holds::Programs);
+    kept.iter().find(|(other, ..)| !programs && other.name == spec.name && shape(other) == shape(spec))
+}
+
+fn translate(
+    device: &mut Device,
+    program: &LoadedProgram,
+    mode: Mode,
+    kept: &[Kept],
+) -> Result<Result<Translated, Vec<Refusal>>, Diagnostic> {
     if program.verified.program().byte_order != Endian::Little {
         let diagnostic = Diagnostic::new("card-byte-order", "the program is big-endian, and the card's cores are not")
             .at(At::Named(program.verified.program().name.clone()))
@@ -86,7 +144,8 @@ pub fn offload(
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
-    let numbers = named.numbers(program);
+    let first = device.memories().maps().iter().count() as u32 + 1;
+    let numbers = named.numbers(program, kept, first);
     let mut images = Vec::new();
     for (verified, maps, facts) in &group {
         let tables: Vec<u32> = maps.iter().map(|map| numbers.get(map).copied().unwrap_or(0)).collect();
@@ -95,7 +154,11 @@ pub fn offload(
             Err(reasons) => return Ok(Err(reasons.iter().map(|r| refusal(&r.diagnostic)).collect())),
         }
     }
-    let Created { maps, atomic_words, operations } = create_maps(device, program, &named, &images, &group)?;
+    let Created { maps, atomic_words, operations } =
+        match create_maps(device, program, &named, (&images, kept), &group)? {
+            Ok(created) => created,
+            Err(diagnostic) => return Ok(Err(vec![refusal(&diagnostic)])),
+        };
     let (mut words, mut starts) = (Vec::new(), BTreeMap::new());
     for (number, image) in (1..).zip(&images) {
         let mut doors = doors(device, &maps);
@@ -103,10 +166,9 @@ pub fn offload(
         starts.insert(number, doors.start);
         words.extend(image.link(&doors)?);
     }
-    let ports: Vec<_> = (0..*device.profile().mac.ports).map(PortId).collect();
-    device.attach_programs(&ports, &words, &starts)?;
     let notes = images.iter().flat_map(notes).collect();
-    Ok(Ok(Offloaded { words: words.len(), maps, atomic_words, notes, operations }))
+    let offloaded = Offloaded { words: words.len(), maps, atomic_words, notes, operations };
+    Ok(Ok(Translated { words, starts, offloaded }))
 }
 
 /// A program with the places of its maps.
@@ -134,8 +196,8 @@ impl Named {
         }
     }
 
-    /// The card's numbers: maps that live there first, with those that stand in slots of theirs.
-    fn numbers(&mut self, program: &LoadedProgram) -> BTreeMap<usize, u32> {
+    /// The card's numbers: maps that live there first, with those that stand in slots of theirs; new ones from `first` on.
+    fn numbers(&mut self, program: &LoadedProgram, kept: &[Kept], first: u32) -> BTreeMap<usize, u32> {
         let later = program.actions.iter().filter_map(|action| match &action.act {
             Act::Write(write) => Some(write),
             _ => None,
@@ -148,8 +210,14 @@ impl Named {
                 self.on_card.insert(inner);
             }
         }
+        let mut next = first..;
+        let mut number = |place: &usize| {
+            let kept = kept_for(kept, &program.maps[*place]).filter(|_| self.on_card.contains(place));
+            let number = kept.map_or_else(|| next.next().expect("numbers go on"), |(_, table, _)| table.0);
+            (*place, number)
+        };
         let places = self.on_card.iter().chain(self.on_host.difference(&self.on_card));
-        places.copied().zip(1..).collect()
+        places.map(&mut number).collect()
     }
 }
 
@@ -273,9 +341,9 @@ fn create_maps(
     device: &mut Device,
     program: &LoadedProgram,
     named: &Named,
-    images: &[Image],
+    (images, kept): (&[Image], &[Kept]),
     group: &[Member<'_>],
-) -> Result<Created, Diagnostic> {
+) -> Result<Result<Created, Diagnostic>, Diagnostic> {
     let (mut created, mut words) = (Vec::new(), Vec::new());
     let mut tables = BTreeMap::new();
     for &place in &named.on_card {
@@ -287,6 +355,21 @@ fn create_maps(
         };
         let atomic: BTreeSet<u32> = placed().flat_map(|placed| placed.atomic_words.iter().map(|w| w * 4)).collect();
         let atomic: Vec<u32> = atomic.into_iter().collect();
+        if let Some((_, table, words_before)) = kept_for(kept, spec) {
+            if atomic != *words_before {
+                // What is there lies in another order (the driver refuses the use, or that it may not be zero).
+                let list = |words: &[u32]| words.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+                let reason = "the program adds atomically to other words of a map that is kept";
+                return Ok(Err(Diagnostic::new("card-replace-map", reason)
+                    .at(At::Named(spec.name.clone()))
+                    .limit(format!("bytes {}", list(words_before)), format!("bytes {}", list(&atomic)))
+                    .help("give the map another name, which makes it a new one")));
+            }
+            tables.insert(place, *table);
+            created.push((spec.clone(), *table));
+            words.push(atomic);
+            continue;
+        }
         // Where programs want it in different memories, in the nearest.
         let memory = placed().map(|placed| placed.memory).min().unwrap_or(MemoryKind::Emem);
         let table = device.memories().create_map_in(memory, spec.clone(), &atomic)?;
@@ -300,6 +383,9 @@ fn create_maps(
     }
     for write in &program.slots {
         let Some(&table) = tables.get(&write.map) else { continue };
+        if kept_for(kept, &program.maps[write.map]).is_some() {
+            continue;
+        }
         let number = match write.content {
             // Programs have the numbers of their order.
             Some(Content::Program(place)) => Some(place as u32 + 1),
@@ -313,7 +399,7 @@ fn create_maps(
         }
     }
     let operations = operations(device, program, &tables);
-    Ok(Created { maps: created, atomic_words: words, operations })
+    Ok(Ok(Created { maps: created, atomic_words: words, operations }))
 }
 
 /// The firmware's doors as the linker wants them.

@@ -123,6 +123,20 @@ fn variant(
     if let Some(loaded) = &loaded {
         space.on_card.clone_from(&loaded.operations);
     }
+    let mut replaced = vec![];
+    for replace in &v.replace {
+        let Some(loaded) = replaced.last().or(loaded.as_ref()) else { break };
+        match card::replacement(&mut device, &scenario.programs[&replace.with], v.mode, loaded)? {
+            Ok(translated) => {
+                space.replacements.push((replace.at.time(), translated.words, translated.starts));
+                replaced.push(translated.offloaded);
+            }
+            Err(refusals) => {
+                result.refusals = refusals;
+                return Ok(result);
+            }
+        }
+    }
     let plane = ControlPlane::new(scenario.host.control_costs(), tables, CONTROL_SOURCE);
 
     let line = *scenario.nic.mac.rate;
@@ -137,7 +151,8 @@ fn variant(
         told = packets;
     })?;
     world.tracker().audit().map_err(|what| Trouble::Internal(format!("variant {}: {what}", v.name)))?;
-    let mut maps = loaded.map_or(Vec::new(), |loaded| card::maps(world.device_mut(), &loaded));
+    // The maps of the program that ran last; those of before that it did not keep are gone with theirs.
+    let mut maps = replaced.pop().or(loaded).map_or(Vec::new(), |loaded| card::maps(world.device_mut(), &loaded));
     maps.extend(host_maps(world.host_mut().hooks(), &on_host));
     result.measured = Some(measured(scenario, v, &mut world, maps));
     Ok(result)
@@ -236,6 +251,19 @@ fn measured(scenario: &Scenario, v: &Variant, world: &mut World, maps: Vec<MapRe
         work.extend([
             Work { name: "user map writes".into(), total: user.writes },
             Work { name: "user map writes refused".into(), total: user.refused },
+        ]);
+    }
+    if !v.replace.is_empty() {
+        let loading: u64 = world
+            .device()
+            .reloads()
+            .iter()
+            .map(|reload| (reload.ended.unwrap_or(reload.began) - reload.began).ps())
+            .sum();
+        work.extend([
+            Work { name: "card programs replaced".into(), total: user.replaced },
+            Work { name: "card programs not replaced".into(), total: user.not_replaced },
+            Work { name: "card program loading ps".into(), total: loading },
         ]);
     }
     if world.control().messages() > 0 {

@@ -6,6 +6,8 @@
 //!                       └──frames──▶ the other end of the cable
 //! ```
 
+use std::collections::BTreeMap;
+
 use bpf::diag::Diagnostic;
 use nic_model::des::{Component, EventQueue, Outbox, Priority, Source, Time};
 use nic_model::device::{self, CardToHost, ControlToHost, Device, Frame, PortId};
@@ -45,6 +47,8 @@ enum Event {
     Act(u32),
     /// The same, to a map on the card.
     ActOnCard(u32),
+    /// The program on the card is replaced by that of that number.
+    Replace(u32),
     /// What the driver of the card's maps scheduled for itself.
     Control(control::Inner),
     /// Something of the card's about control messages reaches the host; its place among those on their way.
@@ -90,6 +94,8 @@ pub struct UserSpace {
     pub actions: Vec<(Place, Action, String)>,
     /// What it does to maps on the card.
     pub on_card: Vec<Operation>,
+    /// What it replaces the card's program with: words, and where programs begin in them.
+    pub replacements: Vec<(Time, Vec<u64>, BTreeMap<u32, u16>)>,
     /// What rings it reads, with their names.
     pub readers: Vec<(Place, Reader, String)>,
 }
@@ -101,6 +107,10 @@ pub struct UserCounters {
     pub writes: u64,
     /// Those that the map refused.
     pub refused: u64,
+    /// Programs on the card replaced.
+    pub replaced: u64,
+    /// Those that were not, because the one before was being loaded.
+    pub not_replaced: u64,
     /// Records read from rings.
     pub records: u64,
     /// Their bytes.
@@ -146,6 +156,9 @@ impl World {
         for (number, (_, action, _)) in (0..).zip(&self.space.actions) {
             self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
         }
+        for (number, (at, ..)) in (0..).zip(&self.space.replacements) {
+            self.queue.push(*at, Priority::Arrival, USER_SOURCE, Event::Replace(number));
+        }
         for (number, operation) in (0..).zip(&self.space.on_card) {
             self.queue.push(operation.at, Priority::Arrival, USER_SOURCE, Event::ActOnCard(number));
         }
@@ -184,6 +197,13 @@ impl World {
                     let operation = self.space.on_card[number as usize].clone();
                     let (plane, mut outbox) = self.plane(now);
                     plane.handle(now, control::In::Act(operation), &mut outbox);
+                }
+                Event::Replace(number) => {
+                    let (_, words, starts) = std::mem::take(&mut self.space.replacements[number as usize]);
+                    let (device, mut outbox) = self.card(now);
+                    let done = device.replace(now, &words, &starts, &mut outbox);
+                    self.user.replaced += u64::from(done.is_ok());
+                    self.user.not_replaced += u64::from(done.is_err());
                 }
                 Event::Control(event) => {
                     let (plane, mut outbox) = self.plane(now);

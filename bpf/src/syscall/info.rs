@@ -2,6 +2,7 @@
 
 use super::links::Hook;
 use super::objects::{Object, Owner};
+use super::offload::DeviceInfo;
 use super::system::{ActorId, Fd, Mode, System};
 use crate::btf::TypeId;
 use crate::errno::Errno;
@@ -48,6 +49,8 @@ pub struct MapInfo {
     pub memory: u64,
     /// Of a map that holds programs: their kind, once it is decided.
     pub owner: Option<Owner>,
+    /// The device whose card holds it.
+    pub device: Option<DeviceInfo>,
 }
 
 /// A program, as `struct bpf_prog_info` has it.
@@ -71,6 +74,10 @@ pub struct ProgInfo {
     pub maps: Vec<u32>,
     /// Number of its types.
     pub btf: Option<u32>,
+    /// The device whose card it is for.
+    pub device: Option<DeviceInfo>,
+    /// Bytes of its instructions for that card.
+    pub jited: u32,
 }
 
 /// A link, as `struct bpf_link_info` has it.
@@ -108,13 +115,20 @@ impl System {
         if id >= i32::MAX as u32 {
             return Err(Errno::EINVAL);
         }
-        let next = match class {
-            Class::Map => self.maps.next(id),
-            Class::Prog => self.progs.next(id),
-            Class::Link => self.links.next(id),
-            Class::Btf => self.btfs.next(id),
+        let next = |id| match class {
+            Class::Map => self.maps.next(id).map(|id| (id, Object::Map(id))),
+            Class::Prog => self.progs.next(id).map(|id| (id, Object::Prog(id))),
+            Class::Link => self.links.next(id).map(|id| (id, Object::Link(id))),
+            Class::Btf => self.btfs.next(id).map(|id| (id, Object::Btf(id))),
         };
-        next.ok_or(Errno::ENOENT)
+        let mut found = next(id);
+        while let Some((id, object)) = found {
+            if !self.is_orphan(object) {
+                return Ok(id);
+            }
+            found = next(id);
+        }
+        Err(Errno::ENOENT)
     }
 
     /// All numbers of a class, ascending.
@@ -138,12 +152,33 @@ impl System {
             Class::Link => (Object::Link(id), self.links.get(id).is_some()),
             Class::Btf => (Object::Btf(id), self.btfs.get(id).is_some()),
         };
-        if there { self.open(actor, object, mode) } else { Err(Errno::ENOENT) }
+        if there && !self.is_orphan(object) { self.open(actor, object, mode) } else { Err(Errno::ENOENT) }
     }
 
-    /// What is known of a map.
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a map.
+    ///
+    /// # Errors
+    /// `EBADF`, `EINVAL` of the descriptor; `ENODEV` of an orphan.
+    pub fn map_info_by_fd(&self, actor: ActorId, fd: Fd) -> Result<MapInfo, Errno> {
+        self.map_info(self.map_fd(actor, fd)?.0).ok_or(Errno::ENODEV)
+    }
+
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a program.
+    ///
+    /// # Errors
+    /// As [`System::map_info_by_fd`].
+    pub fn prog_info_by_fd(&self, actor: ActorId, fd: Fd) -> Result<ProgInfo, Errno> {
+        self.prog_info(self.prog_fd(actor, fd)?).ok_or(Errno::ENODEV)
+    }
+
+    /// A program's instructions for its card (`jited_prog_insns`).
+    pub fn image(&self, id: u32) -> Option<&[u8]> {
+        self.progs.get(id).filter(|object| object.bound.is_some()).map(|object| &*object.image)
+    }
+
+    /// What is known of a map; nothing of an orphan.
     pub fn map_info(&self, id: u32) -> Option<MapInfo> {
-        let object = self.maps.get(id)?;
+        let object = self.maps.get(id).filter(|_| !self.is_orphan(Object::Map(id)))?;
         let spec = object.map.spec();
         Some(MapInfo {
             id,
@@ -158,12 +193,13 @@ impl System {
             frozen: object.map.frozen(),
             memory: u64::from(object.map.region_size()),
             owner: object.owner,
+            device: self.device_info(object.bound.as_ref()),
         })
     }
 
-    /// What is known of a program.
+    /// What is known of a program; nothing of an orphan.
     pub fn prog_info(&self, id: u32) -> Option<ProgInfo> {
-        let object = self.progs.get(id)?;
+        let object = self.progs.get(id).filter(|_| !self.is_orphan(Object::Prog(id)))?;
         let program = object.verified.program();
         Some(ProgInfo {
             id,
@@ -175,6 +211,8 @@ impl System {
             xlated: 8 * object.verified.xlated().insns.len() as u32,
             maps: object.maps.clone(),
             btf: object.btf,
+            device: self.device_info(object.bound.as_ref()),
+            jited: object.image.len() as u32,
         })
     }
 

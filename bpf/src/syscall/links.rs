@@ -80,23 +80,87 @@ impl System {
         self.at(ifindex, hook).iter().map(|attached| attached.program).collect()
     }
 
-    /// What an XDP hook asks of a program, and of what is there already (`dev_xdp_attach`).
-    fn check_xdp(&self, ifindex: u32, hook: Hook, program: u32) -> Result<(), Errno> {
-        if !self.at(ifindex, hook).is_empty() {
-            return Err(Errno::EBUSY);
+    /// What the last attempt to attach was refused with, as netlink's extended acknowledgement says it.
+    pub fn extack(&self) -> Option<&str> {
+        self.extack.as_deref()
+    }
+
+    fn says(&mut self, errno: Errno, sentence: impl Into<String>) -> Result<(), Errno> {
+        self.extack = Some(sentence.into());
+        Err(errno)
+    }
+
+    /// What an XDP hook asks of a program, and of what is there already (`dev_xdp_attach`, then the card's driver).
+    /// `replaces` where what is there will go.
+    fn check_xdp(&mut self, ifindex: u32, hook: Hook, program: u32, replaces: bool) -> Result<(), Errno> {
+        self.extack = None;
+        if !replaces && !self.at(ifindex, hook).is_empty() {
+            let linked = self.at(ifindex, hook).iter().any(|attached| attached.link.is_some());
+            let sentence = if linked { "Can't replace active BPF XDP link" } else { "XDP program already attached" };
+            return self.says(Errno::EBUSY, sentence);
         }
         let other = match hook {
             Hook::XdpGeneric => Hook::XdpNative,
             _ => Hook::XdpGeneric,
         };
         if hook != Hook::XdpOffload && !self.at(ifindex, other).is_empty() {
-            return Err(Errno::EEXIST);
+            return self.says(Errno::EEXIST, "Native and generic XDP can't be active at the same time");
         }
-        let verified = &self.progs.get(program).ok_or(Errno::EBADF)?.verified;
-        match verified.program().attach {
-            Attach::Hook => Ok(()),
+        let object = self.progs.get(program).ok_or(Errno::EBADF)?;
+        let (attach, bound, matches) =
+            (object.verified.program().attach, object.bound.is_some(), self.bound_to(object, ifindex));
+        if hook != Hook::XdpOffload && bound {
+            return self.says(Errno::EINVAL, "Using offloaded program without HW_MODE flag is not supported");
+        }
+        if bound && !matches {
+            return self.says(Errno::EINVAL, "Program bound to different device");
+        }
+        match attach {
+            Attach::Hook => {}
             // They run behind a redirect, at no hook.
-            Attach::XdpDevmap | Attach::XdpCpumap => Err(Errno::EINVAL),
+            Attach::XdpDevmap => {
+                return self.says(Errno::EINVAL, "BPF_XDP_DEVMAP programs can not be attached to a device");
+            }
+            Attach::XdpCpumap => {
+                return self.says(Errno::EINVAL, "BPF_XDP_CPUMAP programs can not be attached to a device");
+            }
+        }
+        if hook != Hook::XdpOffload {
+            return Ok(());
+        }
+        let Some(driver) = self.card_of(ifindex).map(|(_, card)| card.driver.clone()) else {
+            return self.says(Errno::EOPNOTSUPP, "Underlying driver does not support XDP in native mode");
+        };
+        if !bound {
+            return self.says(Errno::EINVAL, "xdpoffload of non-bound program");
+        }
+        let verified = self.progs.get(program).ok_or(Errno::EBADF)?.verified.clone();
+        match driver.attach(&verified, replaces) {
+            Ok(()) => Ok(()),
+            Err((errno, sentence)) => self.says(errno, sentence),
+        }
+    }
+
+    /// What a hook of tc asks of a program: those for cards run there by netlink's filters only.
+    fn check_tcx(&mut self, program: u32) -> Result<(), Errno> {
+        self.extack = None;
+        match self.progs.get(program).is_some_and(|object| object.bound.is_some()) {
+            true => Err(Errno::EINVAL),
+            false => Ok(()),
+        }
+    }
+
+    /// Nothing is attached to a network device any more.
+    pub(super) fn uninstall(&mut self, ifindex: u32) {
+        let seats: Vec<Seat> = self.hooks.keys().filter(|seat| seat.ifindex == ifindex).copied().collect();
+        for seat in seats {
+            for attached in self.hooks.get(&seat).cloned().unwrap_or_default() {
+                match attached.link {
+                    Some(link) => self.unseat(link),
+                    None => self.put(Object::Prog(attached.program)),
+                }
+            }
+            self.hooks.remove(&seat);
         }
     }
 
@@ -132,7 +196,7 @@ impl System {
                 XDP_FLAGS_HW_MODE => Hook::XdpOffload,
                 _ => return Err(Errno::EINVAL),
             };
-            self.check_xdp(ifindex, hook, program)?;
+            self.check_xdp(ifindex, hook, program, false)?;
             hook
         } else {
             match (known, flags) {
@@ -140,6 +204,7 @@ impl System {
                 (true, 0) => {}
                 (true, _) => return Err(Errno::EINVAL),
             }
+            self.check_tcx(program)?;
             let twice = self.at(ifindex, hook).iter().any(|attached| attached.program == program);
             if twice {
                 return Err(Errno::EEXIST);
@@ -180,6 +245,10 @@ impl System {
         }
         if new == was {
             return Ok(());
+        }
+        match seat.hook.is_xdp() {
+            true => self.check_xdp(seat.ifindex, seat.hook, new, true)?,
+            false => self.check_tcx(new)?,
         }
         if self.at(seat.ifindex, seat.hook).iter().any(|attached| attached.program == new) {
             return Err(Errno::EEXIST);
@@ -237,9 +306,9 @@ impl System {
         let there = self.at(ifindex, hook);
         let linked = there.iter().any(|attached| attached.link.is_some());
         match (there.is_empty(), replace && !linked) {
-            (true, _) if hook.is_xdp() => self.check_xdp(ifindex, hook, program)?,
+            (empty, replace) if hook.is_xdp() => self.check_xdp(ifindex, hook, program, replace && !empty)?,
             (false, false) => return Err(Errno::EBUSY),
-            _ => {}
+            _ => self.check_tcx(program)?,
         }
         self.get(Object::Prog(program));
         let seat = Seat { ifindex, hook };

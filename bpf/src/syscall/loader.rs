@@ -11,7 +11,7 @@ use crate::diag::Diagnostic;
 use crate::errno::Errno;
 use crate::maps::{BPF_ANY, BPF_F_RDONLY_PROG, Holds, Map};
 use crate::object::{Kernel, Object, ObjectMap, TypeGuess};
-use crate::program::{MapSpec, Pinning, ProgType, Program, SlotInit};
+use crate::program::{MapSpec, MapType, Pinning, ProgType, Program, SlotInit};
 use crate::verifier::Options;
 
 /// Where maps that say so are pinned.
@@ -40,6 +40,9 @@ pub struct LoadOptions {
     pub roots: PinRoots,
     /// What programs are verified for.
     pub options: Options,
+    /// The network device whose card gets all of it, 0 for none. Rings of events stay with the host, as bpftool leaves
+    /// them.
+    pub ifindex: u32,
 }
 
 /// What was loaded; all descriptors are the caller's.
@@ -116,8 +119,14 @@ impl System {
             let program = self.with_types(actor, program, loaded.btf);
             let named = |spec: &MapSpec| loaded.maps.iter().find(|(name, _)| *name == spec.name).map(|(_, fd)| *fd);
             let maps = program.maps.iter().map(named).collect::<Option<Vec<_>>>().ok_or(Errno::EBADF)?;
-            let new =
-                NewProgram { name: cut(&entry.name), program, maps, btf: loaded.btf, options: load.options.clone() };
+            let new = NewProgram {
+                name: cut(&entry.name),
+                program,
+                maps,
+                btf: loaded.btf,
+                options: load.options.clone(),
+                ifindex: load.ifindex,
+            };
             let fd = self.prog_load(actor, new)?;
             loaded.programs.push((entry.name.clone(), fd));
         }
@@ -166,7 +175,7 @@ impl System {
         let template = match &map.spec.inner {
             Some(inner) if of_maps => {
                 let spec = MapSpec { name: cut(&inner.name), ..(**inner).clone() };
-                Some(self.map_create(actor, &NewMap { spec, inner: None, types: None })?)
+                Some(self.map_create(actor, &NewMap { spec, ..NewMap::default() })?)
             }
             _ => None,
         };
@@ -174,7 +183,9 @@ impl System {
         // Linux knows types only of maps of plain values.
         let typed = Map::kind_of(spec.ty).is_some_and(|kind| kind.holds == Holds::Values && kind.queue.is_none());
         let types = btf.filter(|_| typed && (spec.key_type.is_some() || spec.value_type.is_some()));
-        let mut new = NewMap { types: types.map(|btf| (btf, spec.key_type, spec.value_type)), inner: template, spec };
+        let ifindex = if spec.ty == MapType::PERF_EVENT_ARRAY { 0 } else { load.ifindex };
+        let types = types.map(|btf| (btf, spec.key_type, spec.value_type));
+        let mut new = NewMap { types, inner: template, ifindex, spec };
         let mut made = self.map_create(actor, &new);
         if made.is_err() && new.types.is_some() {
             // libbpf tries again without.

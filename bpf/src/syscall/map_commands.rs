@@ -6,7 +6,7 @@ use super::system::{ActorId, Fd, Mode, Refusal, System};
 use crate::btf::{SpecialFields, TypeId};
 use crate::diag::Diagnostic;
 use crate::errno::Errno;
-use crate::maps::{AccessLog, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_WRONLY, BatchAnswer, Holds, Linear, Map};
+use crate::maps::{AccessLog, BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_WRONLY, BatchAnswer, Holds, Linear, Map};
 use crate::program::MapSpec;
 
 /// What a map is created from.
@@ -18,6 +18,8 @@ pub struct NewMap {
     pub inner: Option<Fd>,
     /// Types of keys and values: their descriptor, and the numbers of the two.
     pub types: Option<(Fd, Option<TypeId>, Option<TypeId>)>,
+    /// The network device whose card holds it (`map_ifindex`), 0 for none.
+    pub ifindex: u32,
 }
 
 /// Bytes of an object's name (`BPF_OBJ_NAME_LEN` less the zero).
@@ -58,9 +60,13 @@ impl System {
             _ => SpecialFields::default(),
         };
         let mut object = self.new_map(spec)?;
+        object.bound = self.bind_map(&object.spec, new.ifindex).map_err(|refusal| refusal.at(&object.spec.name))?;
         check_name(&object.spec.name).map_err(|refusal| refusal.at(&object.spec.name))?;
         if let Some((btf, key, value)) = new.types {
             let Object::Btf(btf) = self.object(actor, btf)? else { return Err(Errno::EINVAL.into()) };
+            if object.bound.is_some() {
+                return Err(Refusal::new(Errno::ENOTSUPP, "a map on a card has no types").at(&object.spec.name));
+            }
             self.check_types(btf, &object.spec, key, value)?;
             object.types = Some(MapTypes { btf, key, value });
         }
@@ -119,7 +125,27 @@ impl System {
         }
         let mut memory = vec![0; map.region_size() as usize];
         map.initialise(&mut Linear(&mut memory));
-        Ok(MapObject { spec, map, memory, refs: 0, user_refs: 0, types: None, owner: None })
+        Ok(MapObject { spec, map, memory, refs: 0, user_refs: 0, types: None, owner: None, bound: None })
+    }
+
+    /// Whether a map is on a card.
+    ///
+    /// # Errors
+    /// `ENODEV` where the card has gone.
+    fn on_card(&self, id: u32) -> Result<bool, Errno> {
+        match self.maps.get(id).and_then(|map| map.bound.as_ref()) {
+            None => Ok(false),
+            Some(bound) if bound.ifindex.is_some() => Ok(true),
+            Some(_) => Err(Errno::ENODEV),
+        }
+    }
+
+    /// Commands that no map on a card has.
+    fn off_card(&self, id: u32) -> Result<(), Errno> {
+        match self.maps.get(id).is_some_and(|map| map.bound.is_some()) {
+            true => Err(Errno::ENOTSUPP),
+            false => Ok(()),
+        }
     }
 
     /// Something done to a map's contents.
@@ -174,6 +200,7 @@ impl System {
         }
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(true, false)?;
+        self.on_card(id)?;
         self.on_map(id, |map, memory, log, _| map.user_lookup(memory, log, key, flags))
     }
 
@@ -194,6 +221,9 @@ impl System {
     pub fn map_update(&mut self, actor: ActorId, fd: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(false, true)?;
+        if self.on_card(id)? && flags > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
         let (value, stopped) = self.numbered(actor, id, value);
         let done = self.changing(id, Some(key), |system| {
             system.on_map(id, |map, memory, log, numbers| map.user_update(memory, log, numbers, key, &value, flags))
@@ -236,6 +266,7 @@ impl System {
     pub fn map_delete(&mut self, actor: ActorId, fd: Fd, key: &[u8]) -> Result<(), Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(false, true)?;
+        self.on_card(id)?;
         self.changing(id, Some(key), |system| {
             system.on_map(id, |map, memory, log, _| map.user_delete(memory, log, key))
         })
@@ -251,6 +282,7 @@ impl System {
         }
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(true, true)?;
+        self.off_card(id)?;
         self.changing(id, Some(key), |system| {
             system.on_map(id, |map, memory, log, _| map.user_take(memory, log, key, flags))
         })
@@ -263,6 +295,7 @@ impl System {
     pub fn map_next_key(&mut self, actor: ActorId, fd: Fd, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(true, false)?;
+        self.on_card(id)?;
         self.on_map(id, |map, memory, log, _| {
             let mut next = vec![0; map.spec().key_size as usize];
             map.user_next_key(memory, log, key, &mut next).map(|()| next)
@@ -284,6 +317,7 @@ impl System {
     ) -> Result<BatchAnswer, Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(true, take)?;
+        self.off_card(id)?;
         let count = count.min(self.maps.get(id).map_or(0, |object| object.map.spec().max_entries).saturating_add(1));
         Ok(self.changing(id, None, |system| {
             system.on_map(id, |map, memory, log, _| map.user_lookup_batch(memory, log, from, count, take, flags))
@@ -303,6 +337,7 @@ impl System {
     ) -> Result<(usize, Result<(), Errno>), Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(false, true)?;
+        self.off_card(id)?;
         let mut stopped = Vec::new();
         let mut numbered = |(key, value): &(Vec<u8>, Vec<u8>)| {
             let (value, wrong) = self.numbered(actor, id, value);
@@ -330,6 +365,7 @@ impl System {
     ) -> Result<(usize, Result<(), Errno>), Errno> {
         let (id, mode) = self.map_fd(actor, fd)?;
         mode.permits(false, true)?;
+        self.off_card(id)?;
         Ok(self.changing(id, None, |system| {
             system.on_map(id, |map, memory, log, _| map.user_delete_batch(memory, log, keys, flags))
         }))

@@ -16,6 +16,9 @@
 //! Commands answer with Linux's error numbers ([`crate::errno::Errno`]); where a refusal has more to say it is a
 //! [`Refusal`]. There is no clock and no randomness: what a test run observes comes from an [`crate::env::Env`].
 //!
+//! A card that runs programs itself is an [`OffloadDriver`]; programs and maps are bound to it before anything else is
+//! looked at.
+//!
 //! [`System::save`] gives what outlives every actor as plain data, and [`System::restore`] takes it back with checks.
 //!
 //! A loaded program cannot be changed: nobody has a mutable path to its instructions, and in the machine that runs it the
@@ -28,6 +31,7 @@ mod links;
 mod loader;
 mod map_commands;
 mod objects;
+mod offload;
 mod pins;
 mod programs;
 mod references;
@@ -42,7 +46,8 @@ pub use links::{BPF_F_REPLACE, Hook, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_
 pub use loader::{LoadOptions, Loaded, PinRoots};
 pub use map_commands::NewMap;
 pub use objects::{Object, Owner};
+pub use offload::{CardInfo, DeviceInfo, MapsInUse, OffloadDriver};
 pub use programs::NewProgram;
-pub use saved::{SavedBtf, SavedLink, SavedMap, SavedProgram, SavedSystem};
+pub use saved::{SavedBtf, SavedCard, SavedLink, SavedMap, SavedProgram, SavedSystem};
 pub use system::{ActorId, Config, Fd, Mode, Refusal, System};
 pub use test_run::{TestRun, TestRunAnswer};

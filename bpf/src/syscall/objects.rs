@@ -10,6 +10,7 @@ use crate::program::{Attach, MapSpec, MapType, ProgType, Program};
 use crate::verifier::{Options, VerifiedProgram};
 
 use super::links::Seat;
+use super::offload::Bound;
 
 /// An object by its class and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +80,10 @@ impl<T> Table<T> {
         self.entries.remove(&id)
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        self.entries.iter_mut().map(|(id, object)| (*id, object))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries.iter().map(|(id, object)| (*id, object))
     }
@@ -102,6 +107,8 @@ pub(super) struct MapObject {
     pub types: Option<MapTypes>,
     /// What kind of program its programs are, once it has taken one or one that uses it was loaded.
     pub owner: Option<Owner>,
+    /// The card that holds it.
+    pub bound: Option<Bound>,
 }
 
 /// The kind of programs that share a map that holds programs (`struct bpf_map_owner`).
@@ -160,6 +167,10 @@ pub(super) struct ProgObject {
     pub btf: Option<u32>,
     /// What it was verified for.
     pub options: Options,
+    /// The card that it is for.
+    pub bound: Option<Bound>,
+    /// Its instructions for that card.
+    pub image: Arc<[u8]>,
 }
 
 /// A link.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::digest::sha256;
 use super::map_commands::check_name;
 use super::objects::{BtfObject, Object, Owner, ProgObject, shared_by_kind};
+use super::offload::Bound;
 use super::system::{ActorId, Fd, Mode, Refusal, System};
 use crate::btf::{Btf, check};
 use crate::errno::Errno;
@@ -24,8 +25,10 @@ pub struct NewProgram {
     pub maps: Vec<Fd>,
     /// Its types.
     pub btf: Option<Fd>,
-    /// What it is verified for.
+    /// What it is verified for; [`Options::device_bound`] is set where it is loaded for a device.
     pub options: Options,
+    /// The network device whose card it is for (`prog_ifindex`), 0 for none.
+    pub ifindex: u32,
 }
 
 /// A program whose instructions name its maps by other indices.
@@ -84,6 +87,7 @@ impl System {
     /// The verifier's verdict; `EBADF` and `EINVAL` for maps that are none.
     pub fn prog_load(&mut self, actor: ActorId, new: NewProgram) -> Result<Fd, Refusal> {
         check_name(&new.name)?;
+        let bound = self.bind_program(&new.program, new.ifindex).map_err(|why| why.at(&new.name))?;
         let btf = match new.btf {
             None => None,
             Some(fd) => match self.object(actor, fd)? {
@@ -108,7 +112,7 @@ impl System {
             MapIndex(held.iter().position(|other| Some(*other) == id).unwrap_or(0) as u32)
         };
         let program = with_maps(new.program, place);
-        let object = self.verified(program, held, new.name, btf, &new.options)?;
+        let object = self.verified(program, held, new.name, btf, (&new.options, bound))?;
         self.own_maps(&object)?;
         let (maps, id) = (object.maps.clone(), self.progs.add(object)?);
         maps.into_iter().for_each(|map| self.get(Object::Map(map)));
@@ -139,19 +143,29 @@ impl System {
         maps: Vec<u32>,
         name: String,
         btf: Option<u32>,
-        options: &Options,
+        (options, bound): (&Options, Option<Bound>),
     ) -> Result<ProgObject, Refusal> {
+        let driver = bound.as_ref().and_then(|bound| self.cards.get(&bound.card)).map(|card| card.driver.clone());
+        if let Some(driver) = &driver {
+            driver.prepare(&program).map_err(|why| why.at(&name))?;
+        }
+        self.maps_match(bound.as_ref(), &maps)?;
+        let options = Options { device_bound: options.device_bound || bound.is_some(), ..options.clone() };
         program.maps = maps.iter().map(|id| self.seen_by_programs(*id)).collect::<Option<_>>().ok_or(Errno::EBADF)?;
         let tag = tag(&program)?;
-        let verified = match verify(program, options) {
+        let verified = match verify(program, &options) {
             Verdict::Accepted(verified) => verified,
             Verdict::Rejected(why) => {
                 return Err(Refusal { errno: Some(why.errno), diagnostic: Box::new(why.diagnostic) });
             }
             Verdict::Unsupported(diagnostic) => return Err(Refusal { errno: None, diagnostic: Box::new(diagnostic) }),
         };
-        let verified = Arc::new(verified);
-        Ok(ProgObject { verified, name, tag, loaded_at: self.now_ns, refs: 0, maps, btf, options: options.clone() })
+        let image = match &driver {
+            Some(driver) => driver.translate(&verified).map_err(|why| why.at(&name))?,
+            None => vec![],
+        };
+        let (verified, image) = (Arc::new(verified), image.into());
+        Ok(ProgObject { verified, name, tag, loaded_at: self.now_ns, refs: 0, maps, btf, options, bound, image })
     }
 
     /// A map's definition as the verifier reads it: what nobody can change any more is known

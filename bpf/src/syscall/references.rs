@@ -19,8 +19,12 @@ impl References for Numbers<'_> {
     }
 
     fn program(&self, map: &Map, number: u32) -> Result<(), Errno> {
-        let program = &self.system.progs.get(number).ok_or(Errno::EBADF)?.verified;
-        let kind = Owner::of(program.program());
+        let program = self.system.progs.get(number).ok_or(Errno::EBADF)?;
+        // Nobody knows where a program runs that stands in a map (`bpf_prog_map_compatible`).
+        if program.bound.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let kind = Owner::of(program.verified.program());
         let fits = match map.kind().holds {
             Holds::Programs => true,
             Holds::Devices => kind.ty == ProgType::Xdp && kind.attach == Attach::XdpDevmap,

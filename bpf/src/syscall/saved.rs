@@ -5,9 +5,12 @@
 //! it is: whatever it says, walks over it end ([`crate::maps`]), and slots only hold what a command could have put
 //! there.
 
+use std::sync::Arc;
+
 use super::links::{Attached, Hook, Seat};
 use super::map_commands::check_name;
 use super::objects::{LinkObject, MapTypes, Object, Owner, contains_programs};
+use super::offload::{Bound, OffloadDevice, OffloadDriver};
 use super::programs::new_btf;
 use super::references::{Numbers, held, keys};
 use super::system::{Config, Refusal, System};
@@ -28,6 +31,10 @@ pub struct SavedSystem {
     pub now_ns: u64,
     /// The numbers that were given last: of maps, programs, links, types. None is given again.
     pub last: [u32; 4],
+    /// Cards by number.
+    pub cards: Vec<SavedCard>,
+    /// The number that was given last to a card.
+    pub last_card: u32,
     /// Types by number.
     pub btfs: Vec<SavedBtf>,
     /// Maps by number.
@@ -40,6 +47,19 @@ pub struct SavedSystem {
     pub attached: Vec<(u32, Hook, u32)>,
     /// The bpf file systems.
     pub tree: SavedTree<Object>,
+}
+
+/// A card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedCard {
+    /// Number.
+    pub id: u32,
+    /// Name.
+    pub name: String,
+    /// What its driver is found by ([`OffloadDriver::name`]).
+    pub driver: String,
+    /// Its network devices, the last registered first.
+    pub ports: Vec<u32>,
 }
 
 /// Types.
@@ -64,6 +84,8 @@ pub struct SavedMap {
     pub frozen: bool,
     /// Of a map that holds programs: their kind.
     pub owner: Option<Owner>,
+    /// The card that holds it and the network device it is bound to, which an orphan has not.
+    pub bound: Option<(u32, Option<u32>)>,
     /// Its memory, up to the last byte that is not zero.
     pub memory: Vec<u8>,
 }
@@ -99,6 +121,8 @@ pub struct SavedProgram {
     pub btf: Option<u32>,
     /// Nanoseconds since boot when it was loaded.
     pub loaded_at: u64,
+    /// The card it is for and the network device it is bound to, which an orphan has not.
+    pub bound: Option<(u32, Option<u32>)>,
     /// Whether it was verified for a device.
     pub device_bound: bool,
     /// Whether all accesses had to be aligned.
@@ -137,6 +161,7 @@ impl System {
                 types: object.types.map(|types| (types.btf, types.key, types.value)),
                 frozen: object.map.frozen(),
                 owner: object.owner,
+                bound: object.bound.as_ref().map(|bound| (bound.card, bound.ifindex)),
                 memory: object.memory[..len].to_vec(),
             }
         });
@@ -159,6 +184,7 @@ impl System {
                 maps: object.maps.clone(),
                 btf: object.btf,
                 loaded_at: object.loaded_at,
+                bound: object.bound.as_ref().map(|bound| (bound.card, bound.ifindex)),
                 device_bound: object.options.device_bound,
                 strict_alignment: object.options.strict_alignment,
             }
@@ -176,7 +202,15 @@ impl System {
             let alone = there.iter().filter(|attached| attached.link.is_none());
             alone.map(|attached| (seat.ifindex, seat.hook, attached.program)).collect::<Vec<_>>()
         };
+        let cards = self.cards.iter().map(|(id, card)| SavedCard {
+            id: *id,
+            name: card.name.clone(),
+            driver: card.driver.name(),
+            ports: card.ports.clone(),
+        });
         SavedSystem {
+            cards: cards.collect(),
+            last_card: self.last_card,
             last: [self.maps.last, self.progs.last, self.links.last, self.btfs.last],
             btfs: self.btfs.iter().map(|(id, btf)| SavedBtf { id, bytes: btf.bytes.to_vec() }).collect(),
             maps,
@@ -189,12 +223,27 @@ impl System {
         }
     }
 
-    /// The system that was saved.
+    /// The system that was saved, without cards.
+    ///
+    /// # Errors
+    /// As [`System::restore_with`]; a card.
+    pub fn restore(saved: SavedSystem) -> Result<System, Diagnostic> {
+        Self::restore_with(saved, &|_| None)
+    }
+
+    /// The system that was saved; `drivers` finds cards' drivers by their names.
     ///
     /// # Errors
     /// What is no state of a system: the object, and why.
-    pub fn restore(saved: SavedSystem) -> Result<System, Diagnostic> {
+    pub fn restore_with(
+        saved: SavedSystem,
+        drivers: &dyn Fn(&str) -> Option<Arc<dyn OffloadDriver>>,
+    ) -> Result<System, Diagnostic> {
         let mut system = System::new(saved.config);
+        system.last_card = saved.last_card;
+        for card in saved.cards {
+            system.restore_card(card, drivers)?;
+        }
         system.now_ns = saved.now_ns;
         let [maps, progs, links, btfs] = saved.last;
         (system.maps.last, system.progs.last, system.links.last, system.btfs.last) = (maps, progs, links, btfs);
@@ -235,6 +284,38 @@ impl System {
         Ok(system)
     }
 
+    fn restore_card(
+        &mut self,
+        saved: SavedCard,
+        drivers: &dyn Fn(&str) -> Option<Arc<dyn OffloadDriver>>,
+    ) -> Result<(), Diagnostic> {
+        let SavedCard { id, name, driver, ports } = saved;
+        let at = format!("card {id}");
+        let driver = drivers(&driver).ok_or_else(|| wrong(format!("nobody knows a driver `{driver}`"), at.clone()))?;
+        let known = |port: &u32| self.config.devices.contains(port) && self.card_of(*port).is_none();
+        let distinct = ports.iter().enumerate().all(|(n, port)| !ports[..n].contains(port));
+        if id == 0 || id > self.last_card || self.cards.contains_key(&id) {
+            return Err(wrong("its number is taken, or was never given", at));
+        }
+        if ports.is_empty() || !distinct || !ports.iter().all(known) {
+            return Err(wrong("its network devices are not its own", at));
+        }
+        self.cards.insert(id, OffloadDevice { name, driver, ports });
+        Ok(())
+    }
+
+    /// What something was bound to: a network device of its card, or none where the card has gone.
+    fn restore_bound(&self, saved: Option<(u32, Option<u32>)>, at: &str) -> Result<Option<Bound>, Refusal> {
+        let own = |what: &str| Refusal { errno: None, diagnostic: Box::new(wrong(what, at)) };
+        let Some((card, ifindex)) = saved else { return Ok(None) };
+        let there = match (self.cards.get(&card), ifindex) {
+            (Some(known), Some(port)) => known.ports.contains(&port),
+            (None, None) => card > 0 && card <= self.last_card,
+            _ => false,
+        };
+        if there { Ok(Some(Bound { card, ifindex })) } else { Err(own("it is bound to what is not its card's")) }
+    }
+
     fn restore_map(&mut self, saved: &SavedMap) -> Result<(), Refusal> {
         check_name(&saved.spec.name)?;
         let own = |what: &str| Refusal { errno: None, diagnostic: Box::new(wrong(what, format!("map {}", saved.id))) };
@@ -251,6 +332,10 @@ impl System {
             return Err(own("it has more memory than its definition takes"));
         }
         object.memory[..saved.memory.len()].copy_from_slice(&saved.memory);
+        object.bound = self.restore_bound(saved.bound, &format!("map {}", saved.id))?;
+        if let Some(port) = object.bound.as_ref().and_then(|bound| bound.ifindex) {
+            self.bind_map(&object.spec, port)?;
+        }
         object.owner = saved.owner.filter(|_| contains_programs(&object.map));
         if saved.frozen {
             object.map.freeze()?;
@@ -311,7 +396,11 @@ impl System {
             strict_alignment: saved.strict_alignment,
             ..Options::default()
         };
-        let mut object = self.verified(program, saved.maps, saved.name, saved.btf, &options)?;
+        let bound = self.restore_bound(saved.bound, &at)?;
+        if let Some(port) = bound.as_ref().and_then(|bound| bound.ifindex) {
+            self.bind_program(&program, port)?;
+        }
+        let mut object = self.verified(program, saved.maps, saved.name, saved.btf, (&options, bound))?;
         object.loaded_at = saved.loaded_at;
         self.own_maps(&object)?;
         let (maps, btf) = (object.maps.clone(), object.btf);

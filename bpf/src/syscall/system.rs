@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::links::{Attached, Seat};
 use super::objects::{BtfObject, LinkObject, MapObject, Object, ProgObject, Table};
+use super::offload::OffloadDevice;
 use crate::bpffs::Bpffs;
 use crate::diag::{At, Diagnostic};
 use crate::errno::Errno;
@@ -135,6 +136,11 @@ pub struct System {
     pub(super) links: Table<LinkObject>,
     pub(super) btfs: Table<BtfObject>,
     pub(super) hooks: BTreeMap<Seat, Vec<Attached>>,
+    pub(super) cards: BTreeMap<u32, OffloadDevice>,
+    /// The number that was given last to a card.
+    pub(super) last_card: u32,
+    /// What the last attempt to attach was refused with.
+    pub(super) extack: Option<String>,
     pub(super) fs: Bpffs<Object>,
 }
 
@@ -151,6 +157,9 @@ impl System {
             links: Table::default(),
             btfs: Table::default(),
             hooks: BTreeMap::new(),
+            cards: BTreeMap::new(),
+            last_card: 0,
+            extack: None,
             fs: Bpffs::default(),
         }
     }

@@ -158,7 +158,11 @@ impl System {
         env: &mut dyn Env,
     ) -> Result<TestRunAnswer, Refusal> {
         let id = self.prog_fd(actor, program)?;
-        let ty = self.progs.get(id).ok_or(Errno::EBADF)?.verified.program().ty;
+        let object = self.progs.get(id).ok_or(Errno::EBADF)?;
+        if object.bound.is_some() {
+            return Err(Refusal::new(Errno::ENOTSUPP, "a program for a card does not run on the host"));
+        }
+        let ty = object.verified.program().ty;
         let config = EngineConfig::default();
         let longest = if ty.is_skb() { SKB_MAX } else { config.packet_max as usize };
         if run.data.len() < ETHERNET || run.data.len() > longest {

@@ -38,7 +38,7 @@ fn create(system: &mut System, actor: ActorId, input: &mut Input<'_>) -> bool {
         ..MapSpec::default()
     };
     let inner = input.byte().is_multiple_of(2).then(|| input.fd());
-    system.map_create(actor, &NewMap { spec, inner, types: None }).is_ok()
+    system.map_create(actor, &NewMap { spec, inner, ..NewMap::default() }).is_ok()
 }
 
 fn command(system: &mut System, actors: &mut [ActorId; 2], input: &mut Input<'_>) -> bool {

@@ -191,7 +191,7 @@ impl World {
         let inner = inner
             .map(|both| (both.actor, both.ours))
             .map(|(owner, fd)| if owner == actor { fd } else { self.system.pass(owner, fd, actor).unwrap() });
-        let ours = self.system.map_create(actor, &NewMap { spec, inner, types: None });
+        let ours = self.system.map_create(actor, &NewMap { spec, inner, ..NewMap::default() });
         let ours = ours.map_err(|refusal| number(refusal.errno.expect("the kernel's refusal")));
         self.opened(actor, ours, theirs);
         self.forget_passed(actor, inner);
@@ -231,7 +231,14 @@ impl World {
         insns.extend([mov(R0, 0), exit()]);
         let maps: Vec<Fd> = map.into_iter().map(|at| self.hand(at, actor)).collect();
         let program = Program { attach, ..Program::from_insns("p", ty, insns, Vec::new()) };
-        let new = NewProgram { program, name: "p".into(), maps: maps.clone(), btf: None, options: Options::default() };
+        let new = NewProgram {
+            program,
+            name: "p".into(),
+            maps: maps.clone(),
+            btf: None,
+            options: Options::default(),
+            ifindex: 0,
+        };
         let ours = self.system.prog_load(actor, new).map_err(|refusal| number(refusal.errno.unwrap()));
         self.opened(actor, ours, theirs);
         maps.into_iter().for_each(|fd| self.forget_passed(actor, Some(fd)));

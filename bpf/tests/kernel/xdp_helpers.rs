@@ -126,6 +126,7 @@ fn test_runs_take_metadata() {
         maps: Vec::new(),
         btf: None,
         options: Options::default(),
+        ifindex: 0,
     };
     let ours = system.prog_load(actor, program).unwrap_or_else(|why| panic!("{}", why.diagnostic));
     for len in [14usize, 18, 64, 400] {

@@ -23,6 +23,7 @@ mod object_listing;
 mod object_refusals;
 mod skb_sums;
 mod syscall_loader;
+mod syscall_offload;
 mod verifier_driver;
 mod verifier_explored;
 mod verifier_hostile;

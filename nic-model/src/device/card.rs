@@ -9,6 +9,7 @@ use super::control::ControlQueue;
 use super::held::{Place, Room};
 use super::packets::{Packet, Packets};
 use super::port::{Fate, Frame, HostToCard, In, Inner, LossPlace, Out, PacketId, PortId, QueueId};
+use super::reload::{Reload, Reloaded};
 use super::workers::Workers;
 use super::{HostSetup, Slot};
 use crate::core::{TaskKind, Trap};
@@ -77,7 +78,7 @@ pub struct Device {
     pub(super) room: Room,
     pub(super) contexts: Contexts,
     /// For each island, packets in their buffers without a context.
-    ready: Vec<VecDeque<Slot>>,
+    pub(super) ready: Vec<VecDeque<Slot>>,
     pub(super) packets: Packets,
     pub(super) workers: Workers,
     /// One stream for each port's packets from the wire, then one for each port's packets from the host.
@@ -99,6 +100,9 @@ pub struct Device {
     pub(super) crossing: Slab<HostToCard>,
     /// Control messages.
     pub(super) control: ControlQueue,
+    /// A program that replaces the one there is.
+    pub(super) reload: Option<Box<Reload>>,
+    pub(super) reloads: Vec<Reloaded>,
     /// The earliest [`Inner::Look`] that is under way.
     look: Time,
     pub(super) counts: PacketCounts,
@@ -159,6 +163,8 @@ impl Device {
             rss: Rss::new(*card.rings.rss_table, host.queues),
             crossing: Slab::new(),
             control: ControlQueue::new(&card),
+            reload: None,
+            reloads: Vec::new(),
             look: Time::NEVER,
             counts: PacketCounts::default(),
             occupied: Time::ZERO,
@@ -345,6 +351,9 @@ impl Device {
     /// A context is free: it takes the packet of its island that waits longest.
     pub(super) fn free(&mut self, now: Time, worker: Worker, post: &mut impl Post) {
         self.contexts.give_back(worker);
+        if self.reload.is_some() && self.held_back(now, worker.core, post) {
+            return;
+        }
         let island = self.card.island_of(worker.core.0);
         if let Some(slot) = self.ready[usize::from(island)].pop_front() {
             let worker = self.contexts.take(island).expect("a context has just been given back");
@@ -385,6 +394,7 @@ impl Component for Device {
             }
             Inner::ControlCrossed(message) => self.control_crossed(now, message, post),
             Inner::Control => self.control_step(now, post),
+            Inner::Reloaded => self.reloaded(now, post),
         }
     }
 }

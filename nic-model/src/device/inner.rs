@@ -22,6 +22,8 @@ pub enum Inner {
     ControlCrossed(u32),
     /// The core for control messages goes on.
     Control,
+    /// A core has read the program that replaces the one it ran.
+    Reloaded,
 }
 
 const _: () = assert!(size_of::<Inner>() == 8);

@@ -19,6 +19,7 @@ mod inner;
 mod leave;
 mod packets;
 pub mod port;
+mod reload;
 mod workers;
 
 pub use crate::ethernet::line_bytes;
@@ -30,6 +31,8 @@ pub use port::{
     CardToHost, ControlToCard, ControlToHost, FCS, Fate, Frame, HostToCard, In, Inner, LossPlace, MIN_FRAME, Out,
     PREAMBLE_AND_GAP, PacketId, PortId, QueueId, RssHash, RxMeta,
 };
+
+pub use reload::Reloaded;
 
 #[cfg(test)]
 mod tests;

@@ -146,6 +146,32 @@ impl Workers {
         Ok(())
     }
 
+    /// The code of a program that is to replace the one that runs.
+    ///
+    /// # Errors
+    /// `card-no-program`, and what [`CodeStore::with_program`] refuses.
+    pub(super) fn replacement(
+        &mut self,
+        words: &[u64],
+        starts: &BTreeMap<u32, u16>,
+    ) -> Result<Arc<CodeStore>, Diagnostic> {
+        if !self.attached.contains(&true) {
+            return Err(Diagnostic::new("card-no-program", "no port of the card has a program to replace")
+                .help("attach one before the traffic begins"));
+        }
+        let code = CodeStore::with_program(&self.layout, words)?.with_programs(starts.clone());
+        self.program = words.to_vec();
+        Ok(Arc::new(code))
+    }
+
+    /// Loads a core that has no packets.
+    pub(super) fn load_core(&mut self, core: CoreId, code: &Arc<CodeStore>) {
+        let shapes = self.memories.maps().shapes();
+        let core = &mut self.cores[usize::from(core.0)];
+        core.load(Arc::clone(code));
+        core.set_maps(&shapes);
+    }
+
     /// What cores and memories did, in a fixed order.
     pub(super) fn counters(&self, tell: &mut dyn FnMut(String, WorkerMeasure)) {
         let mut sum = CoreCounters::default();

@@ -24,6 +24,8 @@ pub struct Contexts {
     busy: u32,
     peak: u32,
     contexts: u8,
+    /// Those of a core that takes no packets.
+    held: u8,
 }
 
 impl Contexts {
@@ -40,7 +42,19 @@ impl Contexts {
             busy: 0,
             peak: 0,
             contexts: *card.contexts,
+            held: 0,
         }
+    }
+
+    /// Takes a core's free contexts away from packets; whether it has no others any more. One core at a time.
+    pub fn hold(&mut self, core: CoreId) -> bool {
+        self.held |= std::mem::take(&mut self.free[usize::from(core.0)]);
+        self.held == u8::MAX >> (8 - self.contexts)
+    }
+
+    /// The core that was held takes packets again.
+    pub fn release(&mut self, core: CoreId) {
+        self.free[usize::from(core.0)] |= std::mem::take(&mut self.held);
     }
 
     /// Takes a free context of the island: of the core with the most of them, in turn among equals.

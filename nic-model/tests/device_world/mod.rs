@@ -115,6 +115,14 @@ impl World {
         self.control(at, ControlToCard::Doorbell(1));
     }
 
+    /// The program is replaced now.
+    pub fn replace(&mut self, words: &[u64]) -> Result<(), &'static str> {
+        let now = self.queue.now();
+        let done = self.device.replace(now, words, &BTreeMap::new(), &mut self.outbox);
+        self.deliver(now);
+        done.map_err(|why| why.code)
+    }
+
     fn control(&mut self, at: Time, message: ControlToCard) {
         self.queue.push(at, Priority::Arrival, self.host_source, Event::Card(In::Control(message)));
     }

@@ -3,11 +3,11 @@
 use bpf::program::{MapSpec, MapType};
 use nic_model::control::{Answer, Body, EntryOp, EntryRequest, Request, Slots, Status};
 use nic_model::des::Time;
-use nic_model::device::Device;
+use nic_model::device::{Device, Fate, PortId};
 use nic_model::memory::{MemoryKind, TableId};
 use nic_model::profile::{CardProfile, builtin};
 
-use crate::device_world::World;
+use crate::device_world::{Left, World, verdict};
 
 fn agilio() -> CardProfile {
     builtin("agilio-cx-2x40").unwrap()
@@ -100,4 +100,53 @@ fn packets_make_messages_wait() {
     };
     let (quiet, busy) = (time(0), time(2_000));
     assert!(quiet >= alone && busy > quiet + Time::from_us(1), "{alone} {quiet} {busy}");
+}
+
+/// Result words that drop, and that send back.
+const DROP: u16 = 0x22;
+const TX: u16 = 0x44;
+
+#[test]
+fn a_program_is_replaced_core_after_core_and_every_packet_meets_one() {
+    let (mut world, _) = world(agilio());
+    assert_eq!(world.replace(&verdict(TX)), Err("card-no-program"));
+    world.device.attach(&[PortId(0)], &verdict(DROP)).unwrap();
+    // Fewer than the card takes: none is lost for another reason.
+    for id in 0..10_000 {
+        world.offer(Time::from_ns(1_000 + 40 * id), 0, id, vec![0; 60]);
+    }
+    world.run(Time::from_us(50));
+    assert_eq!(world.replace(&verdict(TX)), Ok(()));
+    assert_eq!(world.replace(&verdict(DROP)), Err("card-busy"));
+    world.run(Time::NEVER);
+    world.assert_conserved();
+    let [reload] = world.device.reloads() else { panic!("one replacement") };
+    let took = reload.ended.expect("all cores have it") - reload.began;
+    // Two words of eight bytes a core, some 580 ns each, fifty cores one after the other.
+    assert!(took > Time::from_us(50) && took < Time::from_us(120), "{took}");
+    let dropped = world.left.iter().filter(|(_, left)| *left == Left::Fate(Fate::Dropped)).count();
+    let back: Vec<Time> = world
+        .left
+        .iter()
+        .filter_map(|(_, left)| match left {
+            Left::Wire { last_bit, .. } => Some(*last_bit),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dropped + back.len(), 10_000);
+    assert!(dropped > 1_000 && back.len() > 5_000, "{dropped} {}", back.len());
+    assert!(back[0] > reload.began, "nobody is sent back before");
+    // Once more, on the card that now runs the other.
+    assert_eq!(world.replace(&verdict(DROP)), Ok(()));
+    world.run(Time::NEVER);
+    assert_eq!(world.device.reloads().len(), 2);
+}
+
+#[test]
+fn a_card_without_live_reload_says_so() {
+    let mut card = agilio();
+    card.capabilities.live_reload.value = false;
+    let (mut world, _) = world(card);
+    world.device.attach(&[PortId(0)], &verdict(DROP)).unwrap();
+    assert_eq!(world.replace(&verdict(TX)), Err("card-no-live-reload"));
 }

@@ -9,6 +9,7 @@ use bpf::program::{MapSpec, MapType};
 use bpf::syscall::{Class, Fd, MapInfo, NewMap, Object};
 use serde_json::{Map as Fields, Value, json};
 
+use super::net::device_fields;
 use super::types::Typed;
 use super::words::Words;
 use super::{Answer, Session, bytes, explained, refused};
@@ -59,6 +60,9 @@ fn fields(session: &Session<'_>, info: &MapInfo) -> Value {
         map.insert("name".into(), json!(info.name));
     }
     map.insert("flags".into(), json!(info.flags));
+    if let Some(device) = &info.device {
+        map.insert("dev".into(), device_fields(session, device.ifindex));
+    }
     map.insert("bytes_key".into(), json!(info.key_size));
     map.insert("bytes_value".into(), json!(info.value_size));
     map.insert("max_entries".into(), json!(info.max_entries));
@@ -82,10 +86,14 @@ fn line(session: &Session<'_>, info: &MapInfo) -> String {
     if !info.name.is_empty() {
         let _ = write!(text, "name {}  ", info.name);
     }
+    let _ = write!(text, "flags {:#x}", info.flags);
+    if let Some(device) = &info.device {
+        let _ = write!(text, "  offloaded_to {}", session.device_name(device.ifindex));
+    }
     let _ = write!(
         text,
-        "flags {:#x}\n\tkey {}B  value {}B  max_entries {}  memlock {}B\n",
-        info.flags, info.key_size, info.value_size, info.max_entries, info.memory
+        "\n\tkey {}B  value {}B  max_entries {}  memlock {}B\n",
+        info.key_size, info.value_size, info.max_entries, info.memory
     );
     if let (MapType::PROG_ARRAY, Some(owner)) = (info.ty, info.owner) {
         let _ = writeln!(text, "\towner_prog_type {}  owner not jited", owner.ty);
@@ -106,7 +114,7 @@ fn line(session: &Session<'_>, info: &MapInfo) -> String {
 
 fn create(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diagnostic> {
     let path = words.need("the path to pin it at")?;
-    let (mut spec, mut inner) = (MapSpec::default(), None);
+    let (mut spec, mut inner, mut ifindex) = (MapSpec::default(), None, 0);
     let mut ty = None;
     while !words.is_empty() {
         if words.take("type") {
@@ -125,16 +133,18 @@ fn create(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Di
             spec.name = words.need("the map's name")?.chars().take(15).collect();
         } else if words.take("flags") {
             spec.flags = words.number("the flags")?;
+        } else if words.take_exact("dev") || words.take_exact("offload_dev") {
+            ifindex = session.device_of(words)?;
         } else if words.take("inner_map") {
             inner = Some(session.map_of(words)?.0);
         } else {
-            return Err(words.unexpected("type, key, value, entries, name, flags or inner_map"));
+            return Err(words.unexpected("type, key, value, entries, name, flags, dev or inner_map"));
         }
     }
     spec.ty = ty.ok_or_else(|| {
         Diagnostic::new("usage", "the map's type is missing").at(At::Named("create".to_owned())).help("type TYPE")
     })?;
-    let made = session.system.map_create(session.actor, &NewMap { spec, inner, types: None });
+    let made = session.system.map_create(session.actor, &NewMap { spec, inner, ifindex, ..NewMap::default() });
     let fd = made.map_err(explained)?;
     session
         .system

@@ -8,6 +8,7 @@ mod bytes;
 mod files;
 mod graph;
 mod maps;
+mod net;
 mod programs;
 mod types;
 mod words;
@@ -15,6 +16,7 @@ mod xlated;
 
 pub use files::tree;
 pub use maps::map;
+pub use net::net;
 pub use programs::prog;
 
 use bpf::diag::{At, Diagnostic};

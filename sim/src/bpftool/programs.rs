@@ -9,6 +9,7 @@ use bpf::program::ProgType;
 use bpf::syscall::{Class, Fd, LoadOptions, Object, ProgInfo, TestRun, hex};
 use serde_json::{Map as Fields, Value, json};
 
+use super::net::device_fields;
 use super::words::Words;
 use super::xlated::{Listing, Show};
 use super::{Answer, Session, bytes, explained, refused};
@@ -67,10 +68,16 @@ fn fields(session: &Session<'_>, info: &ProgInfo) -> Value {
     }
     map.insert("tag".into(), json!(hex(&info.tag)));
     map.insert("gpl_compatible".into(), json!(info.gpl_compatible));
+    if let Some(device) = &info.device {
+        map.insert("dev".into(), device_fields(session, device.ifindex));
+    }
     map.insert("loaded_at".into(), json!(info.loaded_at / NANOSECONDS));
     map.insert("uid".into(), json!(0));
     map.insert("bytes_xlated".into(), json!(info.xlated));
-    map.insert("jited".into(), json!(false));
+    map.insert("jited".into(), json!(info.jited > 0));
+    if info.jited > 0 {
+        map.insert("bytes_jited".into(), json!(info.jited));
+    }
     if !info.maps.is_empty() {
         map.insert("map_ids".into(), json!(info.maps));
     }
@@ -88,9 +95,14 @@ fn line(session: &Session<'_>, info: &ProgInfo) -> String {
     if !info.name.is_empty() {
         let _ = write!(text, "name {}  ", info.name);
     }
-    let _ = writeln!(text, "tag {}{}", hex(&info.tag), if info.gpl_compatible { "  gpl" } else { "" });
+    let _ = write!(text, "tag {}{}", hex(&info.tag), if info.gpl_compatible { "  gpl" } else { "" });
+    if let Some(device) = &info.device {
+        let _ = write!(text, "  offloaded_to {}", session.device_name(device.ifindex));
+    }
+    text.push('\n');
     let _ = writeln!(text, "\tloaded_at {} s  uid 0", info.loaded_at / NANOSECONDS);
-    let _ = write!(text, "\txlated {}B  not jited", info.xlated);
+    let jited = if info.jited > 0 { format!("jited {}B", info.jited) } else { "not jited".to_owned() };
+    let _ = write!(text, "\txlated {}B  {jited}", info.xlated);
     if !info.maps.is_empty() {
         let ids: Vec<String> = info.maps.iter().map(u32::to_string).collect();
         let _ = write!(text, "  map_ids {}", ids.join(","));
@@ -109,6 +121,23 @@ fn line(session: &Session<'_>, info: &ProgInfo) -> String {
 
 fn dump(session: &mut Session<'_>, words: &mut Words<'_>) -> Result<Answer, Diagnostic> {
     if words.take("jited") {
+        let found = session.prog_of(words);
+        if let Ok((_, info)) = found
+            && let Some(image) = session.system.image(info.id)
+        {
+            let image = image.to_vec();
+            if words.take("file") {
+                let file = words.need("the file to write")?.to_owned();
+                return Ok(Answer { files: vec![(file, image)], ..Answer::default() });
+            }
+            words.end()?;
+            let word = |bytes: &[u8]| {
+                format!("{:#x}", bytes.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)))
+            };
+            let lines: Vec<String> = image.chunks(8).map(word).collect();
+            let text = lines.iter().enumerate().map(|(at, line)| format!("{at:4}: {line}\n")).collect();
+            return Ok(Answer { text, json: json!(lines), ..Answer::default() });
+        }
         return Err(Diagnostic::new("not-jited", "programs are not compiled for a host here")
             .help("dump xlated; sim check says what a card makes of a program"));
     }
@@ -206,11 +235,10 @@ fn load(session: &mut Session<'_>, words: &mut Words<'_>, all: bool) -> Result<A
             load.maps.insert(name, fd);
         } else if words.take("pinmaps") {
             pin_maps = Some(words.need("the directory for maps")?);
-        } else if words.take("dev") {
-            return Err(Diagnostic::new("dev-unsupported", "a saved state has no card to load a program for")
-                .help("sim check OBJ --nic NAME says whether a card takes it; scenarios place programs on cards"));
+        } else if words.take("dev") || words.take_exact("offload_dev") {
+            load.ifindex = session.device_of(words)?;
         } else {
-            return Err(words.unexpected("type, map or pinmaps"));
+            return Err(words.unexpected("type, map, dev or pinmaps"));
         }
     }
     let loaded = session.system.load_object(session.actor, &object, &data, &load);

@@ -1,6 +1,7 @@
 //! A command's words, one after the other.
 
 use bpf::diag::{At, Diagnostic};
+use bpf::errno::Errno;
 use bpf::syscall::{Class, Fd, MapInfo, Object, ProgInfo, hex};
 
 use super::{Session, refused};
@@ -124,6 +125,14 @@ fn not_there(class: &str, what: &str) -> Diagnostic {
 }
 
 impl Session<'_> {
+    /// Refuses what is pinned and whose card has gone.
+    fn living(&self, object: Object, path: &str) -> Result<(), Diagnostic> {
+        match self.system.is_orphan(object) {
+            true => Err(refused("its card has gone", Errno::ENODEV, path)),
+            false => Ok(()),
+        }
+    }
+
     /// Numbers of the maps that the next words name.
     ///
     /// # Errors
@@ -145,7 +154,7 @@ impl Session<'_> {
         if words.take("pinned") {
             let path = words.need("the path")?;
             return match self.system.fs().get(path) {
-                Ok(Object::Map(id)) => Ok(vec![id]),
+                Ok(Object::Map(id)) => self.living(Object::Map(id), path).map(|()| vec![id]),
                 Ok(_) => Err(Diagnostic::new("not-a-map", "what is pinned there is no map").at(At::Named(path.into()))),
                 Err(errno) => Err(refused("nothing can be opened", errno, path)),
             };
@@ -191,7 +200,7 @@ impl Session<'_> {
         if words.take("pinned") {
             let path = words.need("the path")?;
             return match self.system.fs().get(path) {
-                Ok(Object::Prog(id)) => Ok(vec![id]),
+                Ok(Object::Prog(id)) => self.living(Object::Prog(id), path).map(|()| vec![id]),
                 Ok(_) => {
                     Err(Diagnostic::new("not-a-program", "what is pinned there is no program")
                         .at(At::Named(path.into())))

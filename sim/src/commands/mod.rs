@@ -52,6 +52,8 @@ enum Command {
     Nic(nic::Command),
     /// Load, show, dump and run the programs of a saved state, in bpftool's words.
     Prog(state::Args),
+    /// What is attached to network devices of a saved state, and cards in it, in bpftool's words.
+    Net(state::Args),
     /// Show, make and change the maps of a saved state, in bpftool's words.
     Map(state::Args),
     /// The bpf file system of a saved state, in the shell's words.
@@ -90,6 +92,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Btf(args) => btf::run(&args),
         Command::Nic(command) => nic::run(&command),
         Command::Prog(args) => state::run(&args, bpftool::prog),
+        Command::Net(args) => state::run(&args, bpftool::net),
         Command::Map(args) => state::run(&args, bpftool::map),
         Command::Bpffs(args) => state::run(&args, bpftool::tree),
         Command::Completions { shell } => {

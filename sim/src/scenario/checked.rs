@@ -62,6 +62,8 @@ pub struct Variant {
     pub mode: Mode,
     /// Whether user space does something to maps on the card.
     pub control: bool,
+    /// What replaces the program on the card, ascending in time.
+    pub replace: Vec<written::Replace>,
 }
 
 impl Variant {
@@ -82,6 +84,8 @@ impl Variant {
 /// Most placements of a scenario, sources of traffic, and entries of a map: what a report still shows.
 const MAX_VARIANTS: usize = 64;
 const MAX_SOURCES: usize = 128;
+/// Most replacements of a placement's program.
+const MAX_REPLACEMENTS: usize = 64;
 /// Longest gap between two frames that is replayed as recorded.
 const MAX_GAP_NS: u64 = 3_600_000_000_000;
 /// Latest beginning of a source: an hour.
@@ -247,7 +251,8 @@ impl Checker {
             let mode = v.mode.map_or(mode, Mode::from);
             let offloaded = v.attach.xdp_offload.as_ref().map(|name| &programs[name]);
             let control = offloaded.is_some_and(|program| !program.actions.is_empty());
-            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode, control });
+            let replace = self.replacements(name, v, programs)?;
+            variants.push(Variant { name: name.clone(), attach: v.attach.clone(), queues, mode, control, replace });
         }
         Ok(variants)
     }
@@ -281,6 +286,37 @@ impl Checker {
                 .help("they share the ring: leave one of the readers out"));
         }
         Ok(())
+    }
+
+    /// What replaces the program on the card: programs that fit there, in their order.
+    fn replacements(
+        &self,
+        name: &str,
+        v: &written::Variant,
+        programs: &IndexMap<String, LoadedProgram>,
+    ) -> Result<Vec<written::Replace>, Diagnostic> {
+        let at = format!("variants.{name}.replace");
+        if !v.replace.is_empty() && v.attach.xdp_offload.is_none() {
+            return Err(self
+                .wrong("scenario-replace", &at, "there is no program on the card to replace")
+                .help("attach one to xdp-offload"));
+        }
+        if v.replace.len() > MAX_REPLACEMENTS {
+            return Err(self
+                .wrong("scenario-replace", &at, "too many programs")
+                .limit(format!("{MAX_REPLACEMENTS} replacements"), v.replace.len()));
+        }
+        for (i, replace) in v.replace.iter().enumerate() {
+            self.hook(&format!("{at}[{i}].with"), "xdp-offload", &replace.with, programs)?;
+            if replace.at.0 > MAX_START.0 {
+                return Err(self
+                    .wrong("scenario-replace", &format!("{at}[{i}].at"), "the run is over by then")
+                    .limit("at most 3600 s", replace.at));
+            }
+        }
+        let mut replace = v.replace.clone();
+        replace.sort_by_key(|replace| replace.at.0);
+        Ok(replace)
     }
 
     fn hook(

@@ -107,7 +107,11 @@ fn program(p: &written::Program) -> Value {
 fn variant(v: &Variant) -> Value {
     let attach = v.attach.hooks().into_iter().filter_map(|(hook, program)| Some((hook, program?.into())));
     let mode = v.attach.xdp_offload.is_some().then(|| ("mode", v.mode.id().into()));
-    table([("attach", table(attach)), ("queues", v.queues.into())].into_iter().chain(mode))
+    let replaced =
+        |r: &written::Replace| table([("at", r.at.to_string().into()), ("with", r.with.as_str().into())].into_iter());
+    let replace =
+        (!v.replace.is_empty()).then(|| ("replace", v.replace.iter().map(replaced).collect::<Vec<_>>().into()));
+    table([("attach", table(attach)), ("queues", v.queues.into())].into_iter().chain(mode).chain(replace))
 }
 
 fn profile(name: &str, values: &[Provenance]) -> Value {

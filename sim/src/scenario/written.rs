@@ -328,6 +328,19 @@ pub struct Variant {
     /// Whose translation puts the program on the card; the card's own rules say, where it is left out.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// What replaces the program on the card while packets flow, by time.
+    #[serde(default)]
+    pub replace: Vec<Replace>,
+}
+
+/// A program that replaces the one on the card.
+#[derive(Debug, Clone, DeriveDeserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replace {
+    /// When, from the run's beginning on.
+    pub at: Duration,
+    /// The program.
+    pub with: String,
 }
 
 /// Whose translation, by the names of [`offload_jit::Mode`].

@@ -10,12 +10,15 @@ use bpf::program::{Attach, Function, LineEntry, MapSpec, MapType, ProgType};
 use bpf::syscall::{Config, Hook, Object, Owner, SavedBtf, SavedLink, SavedMap, SavedProgram, SavedSystem, hex};
 use serde::{Deserialize, Serialize};
 
+use super::cards::{BoundForm, CardsForm};
 use super::memory;
 
 /// What the file calls itself.
 const FORMAT: &str = "sim-bpf-state";
 /// The form's version. It goes up with every change of the form, and of what lies in a map's memory.
 const VERSION: u32 = 1;
+/// That of a state with cards.
+const VERSION_WITH_CARDS: u32 = 2;
 /// Processors a machine may have (`NR_CPUS` of the kernel that is followed).
 const PROCESSORS: u32 = 256;
 
@@ -27,6 +30,8 @@ pub(super) struct Form {
     processors: u32,
     devices: Vec<u32>,
     now_ns: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cards: Option<CardsForm>,
     last: Last,
     btfs: Vec<BtfForm>,
     maps: Vec<MapForm>,
@@ -106,6 +111,8 @@ struct MapForm {
     types: Option<TypesForm>,
     frozen: bool,
     owner: Option<OwnerForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound: Option<BoundForm>,
     memory: Vec<(u64, String)>,
 }
 
@@ -128,6 +135,8 @@ struct ProgramForm {
     maps: Vec<u32>,
     btf: Option<u32>,
     loaded_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound: Option<BoundForm>,
     device_bound: bool,
     strict_alignment: bool,
 }
@@ -291,6 +300,7 @@ impl MapForm {
                 attach: owner.attach.into(),
                 frags: owner.frags,
             }),
+            bound: BoundForm::of(map.bound),
             memory: memory::blocks(&map.memory),
         }
     }
@@ -310,6 +320,7 @@ impl MapForm {
             types: self.types.map(|types| (types.btf, types.key.map(TypeId), types.value.map(TypeId))),
             frozen: self.frozen,
             owner: self.owner.map(owner).transpose()?,
+            bound: BoundForm::saved(self.bound),
             memory,
             spec,
         })
@@ -350,6 +361,7 @@ impl ProgramForm {
             maps: program.maps.clone(),
             btf: program.btf,
             loaded_at: program.loaded_at,
+            bound: BoundForm::of(program.bound),
             device_bound: program.device_bound,
             strict_alignment: program.strict_alignment,
         }
@@ -383,6 +395,7 @@ impl ProgramForm {
             maps: self.maps,
             btf: self.btf,
             loaded_at: self.loaded_at,
+            bound: BoundForm::saved(self.bound),
             device_bound: self.device_bound,
             strict_alignment: self.strict_alignment,
         })
@@ -445,9 +458,11 @@ impl Form {
             hook: hook.name().to_owned(),
             program: *program,
         };
+        let cards = CardsForm::of(saved);
         Form {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: if cards.is_some() { VERSION_WITH_CARDS } else { VERSION },
+            cards,
             processors: saved.config.cpus,
             devices: saved.config.devices.clone(),
             now_ns: saved.now_ns,
@@ -469,12 +484,21 @@ impl Form {
             malformed(format!("the file is not a state: {}", error.to_string().chars().map(plain).collect::<String>()))
         };
         let head: Head = serde_json::from_str(text).map_err(json)?;
-        if head.format != FORMAT || head.version != VERSION {
+        if head.format != FORMAT || !(VERSION..=VERSION_WITH_CARDS).contains(&head.version) {
             return Err(Diagnostic::new("state-version", "the file is a state of another version")
-                .limit(format!("{FORMAT} {VERSION}"), format!("{} {}", head.format.escape_debug(), head.version))
+                .limit(
+                    format!("{FORMAT} {VERSION} or {VERSION_WITH_CARDS}"),
+                    format!("{} {}", head.format.escape_debug(), head.version),
+                )
                 .help("load the programs again, into a new state"));
         }
-        serde_json::from_str(text).map_err(json)
+        let form: Form = serde_json::from_str(text).map_err(json)?;
+        if (form.version == VERSION_WITH_CARDS) != form.cards.is_some() {
+            return Err(Diagnostic::new("state-version", "the file is a state of another version")
+                .limit(format!("{FORMAT} {VERSION}, or {VERSION_WITH_CARDS} with cards"), form.version)
+                .help("use a state that this program wrote"));
+        }
+        Ok(form)
     }
 
     pub fn saved(self) -> Result<SavedSystem, Diagnostic> {
@@ -500,6 +524,8 @@ impl Form {
         Ok(SavedSystem {
             config: Config { cpus: processors, devices: self.devices, ..Config::default() },
             now_ns: self.now_ns,
+            last_card: self.cards.as_ref().map_or(0, |cards| cards.last),
+            cards: self.cards.map_or(vec![], CardsForm::saved),
             last: [self.last.map, self.last.program, self.last.link, self.last.btf],
             btfs: self.btfs.into_iter().map(btf).collect::<Result<_, _>>()?,
             maps: self.maps.into_iter().map(|map| map.saved(processors)).collect::<Result<_, _>>()?,

@@ -3,6 +3,8 @@
 //! The form is versioned, and the same state always gives the same bytes. A file is written beside its place and renamed;
 //! what is read is checked in full before any of it is used ([`System::restore`]). `docs/state.md` describes it.
 
+mod cards;
+mod driver;
 mod form;
 mod memory;
 
@@ -12,6 +14,7 @@ use bpf::diag::{At, Diagnostic};
 use bpf::syscall::{Config, System};
 
 use crate::files;
+pub use driver::CardDriver;
 use form::Form;
 
 /// Where a new state has a bpf file system.
@@ -31,7 +34,7 @@ pub fn to_text(system: System) -> String {
 /// `state-malformed`, `state-version`; what the system finds wrong.
 pub fn from_text(text: &str) -> Result<System, Diagnostic> {
     let form = Form::parse(text)?;
-    System::restore(form.saved()?)
+    System::restore_with(form.saved()?, &|driver| CardDriver::of(driver).ok())
 }
 
 /// A machine of which nothing is kept yet, with a bpf file system at its usual place.

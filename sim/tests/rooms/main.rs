@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod btf;
 mod byte_order;
+mod cards;
 mod check;
 mod compare;
 mod determinism;

@@ -9,12 +9,12 @@ use serde_json::Value;
 fn run(changes: &[(&str, &str)]) -> Vec<Value> {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let mut text = std::fs::read_to_string(scenarios.join("blocklist.yaml")).expect("the project has its files");
-    let absolute = format!("{}/", scenarios.display());
-    text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
     for (from, to) in changes {
         assert!(text.contains(from), "the case changes something: {from}");
         text = text.replace(from, to);
     }
+    let absolute = format!("{}/", scenarios.display());
+    text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
     let output = Command::new(env!("CARGO_BIN_EXE_sim"))
@@ -126,4 +126,39 @@ fn an_array_is_read_by_its_index_and_a_map_the_card_refuses_by_nobody() {
     let refused = run(&[("nic: agilio-cx-2x40", narrow)]);
     assert!(refused[0]["refusals"].as_array().is_some_and(|refusals| !refusals.is_empty()));
     assert_eq!(operations(&refused[2], "blocked", "update")["done"].as_u64(), Some(7), "the host does what it did");
+}
+
+fn work(placement: &Value, name: &str) -> u64 {
+    let work = placement["measured"]["work"].as_array().expect("work");
+    work.iter().find(|w| w["name"] == name).and_then(|w| w["total"].as_u64()).unwrap_or_else(|| panic!("{name}"))
+}
+
+/// Packets that the program has counted, by the kinds that every packet is one of.
+fn counted(placement: &Value) -> u64 {
+    let map = placement["measured"]["maps"].as_array().expect("maps").iter().find(|m| m["name"] == "counters");
+    let contents = map.expect("the map")["contents"].as_array().expect("entries");
+    let first = |entry: &Value| bytes(&entry["key"])[0];
+    let packets = |entry: &&Value| u64::from_le_bytes(bytes(&entry["value"])[..8].try_into().expect("two words"));
+    contents.iter().filter(|entry| first(entry) < 6).map(|entry| packets(&entry)).sum()
+}
+
+#[test]
+fn a_program_is_replaced_while_packets_flow_and_its_maps_stay() {
+    let offload = "offload: {attach: {xdp-offload: fw}}";
+    let with = |replace: &str| format!("offload: {{attach: {{xdp-offload: fw}}, replace: [{replace}]}}");
+    // By itself: every packet is counted once, whichever of the two it met.
+    let same = run(&[(offload, &with("{at: 1 ms, with: fw}"))]);
+    assert_eq!((counted(&same[0]), counted(&same[1])), (20_000, 20_000));
+    assert_eq!((work(&same[0], "card programs replaced"), work(&same[0], "card programs not replaced")), (1, 0));
+    assert!(work(&same[0], "card program loading ps") > 100_000_000, "hundreds of words into each of fifty cores");
+    // By one that drops all; a second comes too soon.
+    let drop = ("programs:\n", "programs:\n  all: {object: programs/drop.bpf.o}\n");
+    let placements = run(&[(offload, &with("{at: 1 ms, with: all}, {at: 1001 us, with: fw}")), drop]);
+    assert_eq!(work(&placements[0], "card programs not replaced"), 1);
+    let (replaced, kept) = (dropped(&placements[0]), dropped(&placements[1]));
+    assert!(replaced > kept + 5_000, "{replaced} {kept}");
+    // The host has none to replace, and some cards cannot.
+    let cannot = "nic: {profile: agilio-cx-2x40, set: {capabilities.live_reload: false}}";
+    let refused = run(&[(offload, &with("{at: 1 ms, with: fw}")), ("nic: agilio-cx-2x40", cannot)]);
+    assert_eq!(refused[0]["refusals"][0]["code"], "card-no-live-reload");
 }
