@@ -354,14 +354,14 @@ pub(super) fn simplify(code: &mut Code, hints: &Hints, verdict: &dyn Fn(u32) -> 
         let mut first = None;
         // The instruction that stays before this one.
         let mut stays: Option<usize> = None;
-        for at in 0..block.insts.len() {
+        for (at, behind) in after.iter().enumerate() {
             let csr = takes_csr(stays.map(|before| &block.insts[before]));
             let inst = &mut block.insts[at];
             // Where the first instruction of a slot went, the next is the first.
             inst.first |= first.take() == Some(inst.origin);
             state.take(inst, hints);
             let fixed = csr || is_open(inst);
-            match if fixed { Simpler::Not } else { simpler(&state, mirrors, inst, after[at]) } {
+            match if fixed { Simpler::Not } else { simpler(&state, mirrors, inst, *behind) } {
                 Simpler::Not => {}
                 Simpler::Now(simple) => {
                     *inst = simple;
