@@ -81,6 +81,28 @@ pub fn judge(path: &Path, card: &Card, others: &[Card]) -> ObjectReport {
     }
 }
 
+/// The verifier's log of every program of the object at `path`, as Linux writes it, each behind a line that names it.
+/// `level` is that of [`Options::log_level`].
+///
+/// # Errors
+/// The object cannot be read.
+pub fn logs(path: &Path, level: u8) -> Result<String, Diagnostic> {
+    let object = read(path)?;
+    let options = Options { log_level: level, ..Options::default() };
+    let mut out = String::new();
+    for entry in object.programs() {
+        let log = match object.program(Some(&entry.name), None) {
+            Ok(program) => match verifier::verify_logged(program, &options) {
+                (Verdict::Unsupported(diagnostic), log) => format!("{log}{}\n", diagnostic.headline()),
+                (_, log) => log,
+            },
+            Err(diagnostic) => format!("{}\n", diagnostic.headline()),
+        };
+        out += &format!("{}: {}:\n{log}", path.display(), entry.name);
+    }
+    Ok(out)
+}
+
 fn read(path: &Path) -> Result<Object, Diagnostic> {
     let object = Object::parse(&files::read(path)?)?;
     let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());

@@ -8,7 +8,7 @@ mod report;
 mod table;
 mod walk;
 
-pub use judge::{Card, judge};
+pub use judge::{Card, judge, logs};
 pub use report::{
     Answer, Budget, CardAnswer, Error, Limits, ObjectReport, Place, ProgramReport, Reason, Report, Summary,
 };

@@ -4,7 +4,7 @@
 //! Programs that are put into slots are of the same object, and share its maps, as those of one object do that is loaded
 //! as a whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bpf::diag::{At, Diagnostic};
 use bpf::insn::Endian;
@@ -78,6 +78,8 @@ const MIN_EVERY: Duration = Duration(10_000_000);
 /// Programs of an object that belong together, while they are found.
 struct Group<'a> {
     object: &'a Object,
+    /// The object's file.
+    path: &'a Path,
     ty: Option<ProgType>,
     /// By place: each with the places of its maps.
     programs: Vec<(VerifiedProgram, Vec<usize>)>,
@@ -98,6 +100,13 @@ enum Named {
 }
 
 impl Group<'_> {
+    /// A refusal with the command that says everything about it.
+    fn refused(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        let log = format!("sim check {} --log 1 prints the verifier's log", self.path.display());
+        diagnostic.help = Some(diagnostic.help.map_or(log.clone(), |help| format!("{help}; {log}")));
+        diagnostic
+    }
+
     /// Takes a program in that has been put together; gives its place.
     fn take(&mut self, program: Program) -> Result<usize, Diagnostic> {
         let mut places = Vec::new();
@@ -126,13 +135,13 @@ impl Group<'_> {
             Verdict::Rejected(rejection) if program.ty == ProgType::Xdp && !self.device_bound => {
                 let options = verifier::Options { device_bound: true, ..options };
                 let Verdict::Accepted(verified) = verifier::verify(program, &options) else {
-                    return Err(rejection.diagnostic);
+                    return Err(self.refused(rejection.diagnostic));
                 };
                 self.device_bound = true;
                 verified
             }
             // The place is the instruction, which the scenario's line could not show.
-            Verdict::Rejected(rejection) => return Err(rejection.diagnostic),
+            Verdict::Rejected(rejection) => return Err(self.refused(rejection.diagnostic)),
             Verdict::Unsupported(diagnostic) => return Err(diagnostic),
         };
         self.programs.push((verified, places));
@@ -285,6 +294,7 @@ impl Checker {
         let order = main.byte_order;
         let mut group = Group {
             object: &object,
+            path: &path,
             ty,
             programs: Vec::new(),
             maps: Vec::new(),

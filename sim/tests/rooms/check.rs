@@ -31,6 +31,7 @@ fn what_it_prints() {
     golden("firewall.txt", 0, &["scenarios/programs/firewall.bpf.o"]);
     golden("firewall_tc.txt", 1, &["scenarios/programs/firewall_tc.bpf.o"]);
     golden("firewall_tc.json", 1, &["scenarios/programs/firewall_tc.bpf.o", "--json"]);
+    golden("refusals.log", 0, &["bpf/tests/data/object/refusals.bpf.o", "--log", "1"]);
     golden("calls-open-npu.txt", 1, &["bpf/tests/data/object/calls.bpf.o", "--nic", "open-npu"]);
 }
 
