@@ -117,11 +117,10 @@ fn may_move(block: &Block, at: usize, between: &Between, live: Places) -> bool {
     let ignored = Places::BETWEEN.union(Places::FLAGS);
     let (uses, defs) = (probe.uses, probe.defs.minus(ignored));
     let both = uses.union(defs);
-    !uses.meets(Places::FLAGS)
-        && !(between.commands && both.meets(Places::XFER_IN.union(Places::XFER_OUT)))
-        && !(between.sets_pointer && uses.meets(POINTERS))
-        && !between.writes.minus(ignored).meets(both)
-        && !between.reads.meets(defs)
+    let transferred = between.commands && both.meets(Places::XFER_IN.union(Places::XFER_OUT));
+    let pointed = between.sets_pointer && uses.meets(POINTERS);
+    let held = uses.meets(Places::FLAGS) || transferred || pointed;
+    !held && !between.writes.minus(ignored).meets(both) && !between.reads.meets(defs)
 }
 
 fn is_pointer(csr: Csr) -> bool {

@@ -319,7 +319,7 @@ impl Checker {
         let mut programs = group.programs.into_iter();
         let (verified, _) = programs.next().expect("the main program was taken in first");
         let parts = programs.map(|(verified, maps)| Part { verified, maps }).collect();
-        let (object, maps) = (path, group.maps);
+        let (maps, object) = (group.maps, path);
         Ok(LoadedProgram {
             verified,
             object,
