@@ -76,7 +76,7 @@ pub struct MapPlacement {
     pub table: u32,
     /// It lives on the card; other maps stay on the host and are only named.
     pub on_card: bool,
-    /// In which memory of the card it should lie ([`crate::place`]'s policy); where that has no room left, it lies in
+    /// In which memory of the card it should lie (by size and heat); where that has no room left, it lies in
     /// external memory.
     pub memory: MemoryKind,
     /// Words (4 bytes each) of a value that the program adds to atomically. The card keeps them big endian, so the host

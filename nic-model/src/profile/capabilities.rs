@@ -56,12 +56,6 @@ pub struct Capabilities {
     /// Atomic operations, by their names: `add`, `and`, `or`, `xor`, `fetch-add`, `fetch-and`, `fetch-or`, `fetch-xor`,
     /// `xchg`, `cmpxchg`.
     pub atomics: Sourced<Vec<String>>,
-    /// Division and remainder by what is no constant.
-    pub variable_division: Sourced<bool>,
-    /// Stack addresses that are not the same on every path.
-    pub variable_stack: Sourced<bool>,
-    /// Tail calls through a program array.
-    pub tail_calls: Sourced<bool>,
     /// Replacing a program while packets flow.
     pub live_reload: Sourced<bool>,
     /// Version of the interface for control messages: 2 has slots of 64 bytes, 3 of [`Capabilities::max_key`] and
