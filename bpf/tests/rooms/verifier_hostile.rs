@@ -75,7 +75,7 @@ fn piece() -> impl Strategy<Value = Vec<Insn>> {
 fn any_program_over_any_maps_gets_a_verdict() {
     let program = (prop::collection::vec(piece(), 1..24), prop::collection::vec(spec(2), 0..4));
     let ty = select(ProgType::ALL.to_vec());
-    proptest!(slice(300), |((pieces, maps) in program, ty in ty, level in 0..=4u8)| {
+    proptest!(slice(150), |((pieces, maps) in program, ty in ty, level in 0..=4u8)| {
         let mut insns = vec![mov(R6, R1), store(Size::D, R10, -8, 0), store(Size::D, R10, -16, 0)];
         insns.extend(pieces.concat());
         insns.extend([mov(R0, 0), exit()]);

@@ -18,7 +18,7 @@ use crate::differential::generate;
 use crate::passes::{objects, verified};
 
 /// Generated programs of either kind.
-const GENERATED: u64 = 40;
+const GENERATED: u64 = 12;
 
 fn card(name: &str) -> Capabilities {
     profile::builtin(name).expect("it comes with the project").capabilities
