@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bpf::maps::{Access, AccessKind};
+use bpf::maps::Access;
 use bpf::program::{MapSpec, MapType};
 
 use super::answer::{Answer, EntryAnswer};
@@ -367,11 +367,7 @@ impl MapServer {
             if access.dependent {
                 job.pieces.push_back(Piece::Join);
             }
-            let kind = match access.kind {
-                AccessKind::Read => TouchKind::Read,
-                AccessKind::Write => TouchKind::Write,
-                AccessKind::Atomic => TouchKind::Atomic,
-            };
+            let kind = access.kind.into();
             let most = 4 * MAX_WORDS as u32;
             for done in (0..access.len).step_by(most as usize) {
                 let bytes = (access.len - done).min(most);

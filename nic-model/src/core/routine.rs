@@ -319,11 +319,7 @@ impl Machine {
                 return Some(halt.into());
             }
             let bytes = (access.len - done).min(4 * MAX_WORDS as u32);
-            let kind = match access.kind {
-                bpf::maps::AccessKind::Read => TouchKind::Read,
-                bpf::maps::AccessKind::Write => TouchKind::Write,
-                bpf::maps::AccessKind::Atomic => TouchKind::Atomic,
-            };
+            let kind = TouchKind::from(access.kind);
             let offset = place.base + u64::from(access.off) + u64::from(done);
             let at = self.place(place.memory, Place::Shared { offset }, bytes as u16);
             self.firmware_command(at, bytes as u16, Action::Touch(kind), kind != TouchKind::Write);

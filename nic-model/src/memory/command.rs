@@ -1,5 +1,6 @@
 //! What a core asks of a memory, and what it hears back.
 
+use bpf::maps::AccessKind;
 use serde::{Deserialize, Serialize};
 
 use crate::des::Time;
@@ -123,6 +124,17 @@ pub enum TouchKind {
     Write,
     /// An atomic.
     Atomic,
+}
+
+impl From<AccessKind> for TouchKind {
+    /// What an access of a map operation is priced as.
+    fn from(kind: AccessKind) -> Self {
+        match kind {
+            AccessKind::Read => TouchKind::Read,
+            AccessKind::Write => TouchKind::Write,
+            AccessKind::Atomic => TouchKind::Atomic,
+        }
+    }
 }
 
 impl Action {

@@ -8,7 +8,7 @@ mod cx;
 use bpf::env::Env;
 use bpf::helpers::{self, HelperCx, Redirect, SkbState};
 use bpf::insn::AtomicOp as BpfAtomicOp;
-use bpf::maps::{AccessKind, AccessLog, Holds, Map};
+use bpf::maps::{AccessLog, Holds, Map};
 use bpf::memory::{Fault, FaultKind};
 use bpf::network::Network;
 use bpf::program::ProgType;
@@ -339,12 +339,8 @@ impl<'a> CardCx<'a> {
         let mut region = Stores { stores: &mut *world.stores, addresses: world.addresses }.region(card_map);
         let done = act(card_map.map(), &mut region, &mut log);
         for access in log.accesses() {
-            let kind = match access.kind {
-                AccessKind::Read => TouchKind::Read,
-                AccessKind::Write => TouchKind::Write,
-                AccessKind::Atomic => TouchKind::Atomic,
-            };
-            self.touch(place.memory, place.base + u64::from(access.off), access.len, kind, access.dependent);
+            let offset = place.base + u64::from(access.off);
+            self.touch(place.memory, offset, access.len, access.kind.into(), access.dependent);
         }
         Ok((done, place))
     }
