@@ -166,27 +166,25 @@ impl MapServer {
         }
     }
 
-    /// Takes the next message; `false` when there is none.
+    /// Takes the next message that is answered; `false` when there is none.
     fn begin(&mut self, now: Time, memories: &Memories) -> bool {
-        let Some(message) = self.waiting.pop_front() else { return false };
-        self.counters.messages += 1;
-        let request = match Request::decode(&message) {
-            Ok(request) => request,
-            Err(why) => match unread(&message, why) {
-                Some((tag, answer)) => {
+        while let Some(message) = self.waiting.pop_front() {
+            self.counters.messages += 1;
+            let (request, answer) = match Request::decode(&message) {
+                Ok(request) => (request, None),
+                Err(why) => match unread(&message, why) {
                     // What it would have been about is not looked at.
-                    let request = Request { tag, body: Body::Free(0) };
-                    self.start(now, request, Some(answer), memories);
-                    return true;
-                }
-                None => {
-                    self.counters.unanswered += 1;
-                    return self.begin(now, memories);
-                }
-            },
-        };
-        self.start(now, request, None, memories);
-        true
+                    Some((tag, answer)) => (Request { tag, body: Body::Free(0) }, Some(answer)),
+                    None => {
+                        self.counters.unanswered += 1;
+                        continue;
+                    }
+                },
+            };
+            self.start(now, request, answer, memories);
+            return true;
+        }
+        false
     }
 
     fn start(&mut self, now: Time, request: Request, answer: Option<Answer>, memories: &Memories) {

@@ -211,6 +211,27 @@ fn what_is_no_request_is_answered_as_far_as_it_says_whose_it_is() {
     assert_eq!(bench.ask(Body::Alloc(large)), Answer::Alloc(Status::NO_MEMORY, 0));
 }
 
+/// Nobody who sends them takes the core's stack.
+#[test]
+fn any_number_of_messages_that_nobody_answers_are_passed_over() {
+    const MANY: u64 = 200_000;
+    let mut bench = Bench::new(agilio());
+    for _ in 0..MANY {
+        bench.server.push(vec![]);
+    }
+    bench.server.push(Request { tag: 7, body: Body::Free(1) }.encode());
+    let mut answers = 0;
+    loop {
+        match bench.server.step(bench.now, &mut bench.memories) {
+            Step::At(at) => bench.now = at,
+            Step::Answer(_) => answers += 1,
+            Step::Idle => break,
+        }
+    }
+    let counters = bench.server.counters();
+    assert_eq!((counters.unanswered, counters.messages, answers), (MANY, MANY + 1, 1));
+}
+
 #[test]
 fn a_table_that_is_given_up_is_gone_and_its_room_is_used_again() {
     let mut bench = Bench::new(agilio());
