@@ -1,6 +1,6 @@
 //! What a card's firmware offers to programs: what an offload may use, and how much of it.
 
-use bpf::program::{MapType, ProgType};
+use bpf::program::{MapSpec, MapType, ProgType};
 use serde::{Deserialize, Serialize};
 
 use super::Sourced;
@@ -91,6 +91,26 @@ pub struct AdjustHead {
     pub no_meta: bool,
 }
 
+/// A size of a map that a card bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MapSize {
+    /// [`Capabilities::max_key`].
+    Key,
+    /// [`Capabilities::max_value`].
+    Value,
+    /// [`Capabilities::max_element`].
+    Element,
+}
+
+/// A size that is beyond a card's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oversize {
+    /// Bytes it would take, those of rounding among them.
+    pub actual: u64,
+    /// Bytes the card has for it.
+    pub limit: u64,
+}
+
 /// In a list of names: everything this project has.
 pub(super) const ANY: &str = "*";
 
@@ -120,6 +140,22 @@ impl Capabilities {
     /// Whether maps of this type are there.
     pub fn takes_map(&self, ty: MapType) -> bool {
         lists(&self.map_types, ty.name(), bpf::maps::KINDS.iter().any(|kind| kind.ty == ty))
+    }
+
+    /// Which of a map's flags the card does not take.
+    pub fn map_flags_refused(&self, spec: &MapSpec) -> u32 {
+        spec.flags & !*self.map_flags
+    }
+
+    /// A map's size, where the card does not take so much.
+    pub fn map_oversize(&self, spec: &MapSpec, size: MapSize) -> Option<Oversize> {
+        let (key, value) = (u64::from(spec.key_size), u64::from(spec.value_size));
+        let (actual, limit) = match size {
+            MapSize::Key => (key, &self.max_key),
+            MapSize::Value => (value, &self.max_value),
+            MapSize::Element => (key.next_multiple_of(8) + value.next_multiple_of(8), &self.max_element),
+        };
+        (actual > limit.0).then_some(Oversize { actual, limit: limit.0 })
     }
 
     /// Whether this atomic operation is there, by the names of [`Capabilities::atomics`].

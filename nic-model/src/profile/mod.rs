@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::yaml::{self, Value, ValueError};
 
-pub use capabilities::{AdjustHead, Capabilities, Rules};
+pub use capabilities::{AdjustHead, Capabilities, MapSize, Oversize, Rules};
 pub use card::{
     Cache, CardProfile, CoreTiming, DmaEngine, Egress, Firmware, Ingress, Mac, Memory, MemorySet, PacketBuffers, Pcie,
     Reorder, Rings,

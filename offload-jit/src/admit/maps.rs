@@ -10,6 +10,7 @@ use std::ops::Range;
 use bpf::insn::{Insn, Wide};
 use bpf::maps::{Holds, Map};
 use bpf::program::{MapIndex, MapSpec, MapType, Program};
+use nic_model::profile::{MapSize, Oversize};
 
 use super::Visit;
 use crate::refusal::{Refusal, Rule};
@@ -165,8 +166,7 @@ impl Visit<'_> {
                 "keep what the inner maps hold in one map with a longer key",
             );
         }
-        let flags = spec.flags & !*card.map_flags;
-        if flags != 0 {
+        if card.map_flags_refused(spec) != 0 {
             let limit = format!("{:#x}", *card.map_flags);
             refuse(
                 Rule::MapFlags,
@@ -176,20 +176,17 @@ impl Visit<'_> {
                 "drop the flags",
             );
         }
-        let (key, value) = (u64::from(spec.key_size), u64::from(spec.value_size));
-        let element = key.next_multiple_of(8) + value.next_multiple_of(8);
         let sizes = [
-            (Rule::MapKey, "keys are too large for the card", card.max_key.value.0, key),
-            (Rule::MapValue, "values are too large for the card", card.max_value.value.0, value),
+            (MapSize::Key, Rule::MapKey, "keys are too large for the card"),
+            (MapSize::Value, Rule::MapValue, "values are too large for the card"),
             (
+                MapSize::Element,
                 Rule::MapElement,
                 "key and value together, each rounded up to 8 bytes, are too large for the card",
-                card.max_element.value.0,
-                element,
             ),
         ];
-        for (rule, reason, limit, actual) in sizes {
-            if actual > limit {
+        for (size, rule, reason) in sizes {
+            if let Some(Oversize { actual, limit }) = card.map_oversize(spec, size) {
                 refuse(rule, reason, format!("{limit} B"), format!("{actual} B"), "split the map in two");
             }
         }

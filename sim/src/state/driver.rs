@@ -8,7 +8,7 @@ use bpf::facts::Facts;
 use bpf::program::MapSpec;
 use bpf::syscall::{MapsInUse, OffloadDriver, Refusal};
 use bpf::verifier::VerifiedProgram;
-use nic_model::profile::{CardProfile, builtin};
+use nic_model::profile::{CardProfile, MapSize, Oversize, builtin};
 use offload_jit::{Mode, Rule};
 
 /// A card's driver.
@@ -70,14 +70,14 @@ impl OffloadDriver for CardDriver {
         }
     }
 
-    /// The driver's checks in its order and its sentences (nfp.md §4, §5.2).
+    /// The Linux nfp driver's checks in its order and its sentences (`offload.c`).
     fn map_alloc(&self, spec: &MapSpec, used: MapsInUse) -> Result<(), Refusal> {
         let c = &self.profile.capabilities;
         let refused = |errno: Errno, sentence: String| {
             let diagnostic = Diagnostic::new("bpf-refused", format!("{errno}: {sentence}"));
             Err(Refusal { errno: Some(errno), diagnostic: Box::new(diagnostic) })
         };
-        if spec.flags & !*c.map_flags != 0 {
+        if c.map_flags_refused(spec) != 0 {
             return refused(Errno::EINVAL, "map flags are not supported".to_owned());
         }
         if !c.takes_map(spec.ty) {
@@ -91,17 +91,16 @@ impl OffloadDriver for CardDriver {
             let sentence = format!("map with too many elements: {}, left: {left}", spec.max_entries);
             return refused(Errno::ENOMEM, sentence);
         }
-        let (key, value) = (u64::from(spec.key_size), u64::from(spec.value_size));
-        let element = key.next_multiple_of(8) + value.next_multiple_of(8);
-        if element > c.max_element.0 {
-            let sentence =
-                format!("map elements too large: {element}, FW max element size (key+value): {}", c.max_element.0);
+        for size in [MapSize::Element, MapSize::Key, MapSize::Value] {
+            let Some(Oversize { actual, limit }) = c.map_oversize(spec, size) else { continue };
+            let sentence = match size {
+                MapSize::Element => {
+                    format!("map elements too large: {actual}, FW max element size (key+value): {limit}")
+                }
+                MapSize::Key => format!("map key size {actual}, FW max is {limit}"),
+                MapSize::Value => format!("map value size {actual}, FW max is {limit}"),
+            };
             return refused(Errno::ENOMEM, sentence);
-        }
-        for (what, size, most) in [("key", key, c.max_key.0), ("value", value, c.max_value.0)] {
-            if size > most {
-                return refused(Errno::ENOMEM, format!("map {what} size {size}, FW max is {most}"));
-            }
         }
         Ok(())
     }
