@@ -122,10 +122,10 @@ impl System {
                 return Err(Errno::EEXIST);
             }
         }
-        self.config.devices.extend(ports);
-        self.config.devices.sort_unstable();
         let id = self.last_card.checked_add(1).ok_or(Errno::ENOSPC)?;
         self.last_card = id;
+        self.config.devices.extend(ports);
+        self.config.devices.sort_unstable();
         let ports = ports.iter().rev().copied().collect();
         self.cards.insert(id, OffloadDevice { name: name.to_owned(), driver, ports });
         Ok(id)

@@ -49,6 +49,11 @@ impl OffloadDriver for Netdevsim {
     }
 }
 
+/// A driver by the name that a saved system has for it.
+fn driver(name: &str) -> Option<Arc<dyn OffloadDriver>> {
+    (name == "netdevsim").then(|| Arc::new(Netdevsim { reloads: true }) as Arc<dyn OffloadDriver>)
+}
+
 struct Machine {
     system: System,
     actor: ActorId,
@@ -289,16 +294,24 @@ fn with_its_last_device_a_program_is_an_orphan() {
     // A system keeps them as they are, and a new card is another one.
     m.system.add_card("sim2", Arc::new(Netdevsim { reloads: true }), &[2]).unwrap();
     assert_eq!(device(&m), Err(Errno::ENODEV));
-    let find = |name: &str| -> Option<Arc<dyn OffloadDriver>> {
-        (name == "netdevsim").then(|| Arc::new(Netdevsim { reloads: true }) as Arc<dyn OffloadDriver>)
-    };
     let saved = m.system.clone().save();
-    let mut again = System::restore_with(saved.clone(), &find).unwrap_or_else(|why| panic!("{why}"));
+    let mut again = System::restore_with(saved.clone(), &driver).unwrap_or_else(|why| panic!("{why}"));
     let actor = again.actor();
     let pinned = again.pinned(actor, "/sys/fs/bpf/p", 0).unwrap();
     assert_eq!(again.prog_info_by_fd(actor, pinned), Err(Errno::ENODEV));
     assert_eq!(again.cards(), m.system.cards());
     assert!(System::restore(saved).is_err(), "nobody knows the driver");
+}
+
+#[test]
+fn where_cards_numbers_have_run_out_nothing_is_registered() {
+    let mut saved = machine().system.save();
+    saved.last_card = u32::MAX;
+    let mut system = System::restore_with(saved, &driver).unwrap_or_else(|why| panic!("{why}"));
+    let (cards, devices) = (system.cards(), system.config().devices.clone());
+    let added = system.add_card("sim2", Arc::new(Netdevsim { reloads: true }), &[5]);
+    assert_eq!(added, Err(Errno::ENOSPC));
+    assert_eq!((system.cards(), system.config().devices.clone()), (cards, devices));
 }
 
 #[test]
