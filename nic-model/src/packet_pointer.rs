@@ -1,4 +1,5 @@
-//! The packet pointer of the card: how a program names a byte of its packet to the memories (nfp.md §2.4).
+//! The packet pointer of the card: how a program names a byte of its packet to the memories (Linux nfp driver,
+//! `main.h` and `jit.c`).
 
 /// Bits of the packet pointer that hold the offset of the packet's first byte in its buffer.
 pub const OFFSET_MASK: u32 = 0x1fff;

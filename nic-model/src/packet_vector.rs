@@ -1,4 +1,5 @@
-//! What the card knows of a packet while a context works on it, in the context's share of local memory (nfp.md §2.1).
+//! What the card knows of a packet while a context works on it, in the context's share of local memory; words
+//! 0, 2, 4 and 6 as the Linux nfp driver has them (`main.h`).
 
 use crate::packet_pointer::{NUMBER_SHIFT, NUMBERS, OFFSET_MASK, packet_pointer};
 

@@ -1,4 +1,5 @@
-//! Control messages: how the host's driver works on the maps of a card (nfp.md §5.1).
+//! Control messages: how the host's driver works on the maps of a card (Linux nfp driver,
+//! `fw.h` and `cmsg.c`).
 //!
 //! ```text
 //!  driver ──request──▶ (doorbell, two reads over PCIe) ──▶ MapServer ──commands──▶ memory engines

@@ -2,7 +2,7 @@
 
 use bpf::errno::Errno;
 
-/// The word behind an answer's header (nfp.md §5.1).
+/// The word behind an answer's header (Linux nfp driver, `fw.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Status(pub u32);
 

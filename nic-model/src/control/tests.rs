@@ -19,7 +19,7 @@ fn agilio() -> CardProfile {
     builtin("agilio-cx-2x40").unwrap()
 }
 
-/// Header: type, version 1, tag; then words, all big-endian (nfp.md §5.1).
+/// Header: type, version 1, tag; then words, all big-endian (Linux nfp driver, `fw.h` and `ccm.h`).
 #[test]
 fn requests_have_the_drivers_layout() {
     let new = NewTable { key_size: 4, value_size: 16, max_entries: 1_000, map_type: 1, map_flags: 0 };

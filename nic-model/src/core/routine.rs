@@ -19,7 +19,7 @@ pub(super) const CLOBBERED: u8 = 12;
 /// What it leaves in those that hold no result, with the register's number in the low byte, so that a program that relies
 /// on one shows itself.
 pub(super) const CLOBBER: u32 = 0xdead_0000;
-/// Result word of the plain path: pass, counted as such (nfp.md §2.4).
+/// Result word of the plain path: pass, counted as such (Linux nfp driver, `jit.c`).
 const PASS: u32 = 0x11 << 16;
 
 /// `number` modulo `limit`, mostly without a division: addresses seldom wrap, and tables have powers of two.

@@ -1,4 +1,5 @@
-//! Where firmware and program meet: registers, local memory, the packet vector, the result word (nfp.md §2.1, §2.4, §2.5).
+//! Where firmware and program meet: registers, local memory, the packet vector, the result word (Linux nfp driver,
+//! `main.h` and `jit.c`).
 
 use std::fmt;
 

@@ -50,7 +50,8 @@ pub struct CodeLayout {
 
 impl CodeLayout {
     /// The firmware in the words before the program: `Done` at 1, as in the vendor's tree, then a door for each helper.
-    /// The helpers' addresses are assumed; a card announces them (nfp.md §6) and nobody depends on their values.
+    /// The helpers' addresses are assumed; a card announces them (Linux nfp driver, `fw.h`) and nobody depends on their
+    /// values.
     pub fn new(start: u16, room: u16) -> Self {
         let mut entries = vec![(1, Entry::Done), (2, Entry::MapLookup), (3, Entry::MapUpdate), (4, Entry::MapDelete)];
         let doors = [Entry::Atomic].into_iter().chain(bpf::helpers::HELPERS.iter().map(|row| Entry::Helper(row.id)));

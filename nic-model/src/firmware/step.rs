@@ -101,7 +101,8 @@ pub struct MapRoutine {
 }
 
 impl Default for MapRoutine {
-    /// Nothing around the operation and its accesses; descriptors of 24 bytes (nfp.md §5.5) at the start of IMEM.
+    /// Nothing around the operation and its accesses; descriptors of 24 bytes, as in the vendor's public firmware, at the start
+    /// of IMEM.
     fn default() -> Self {
         MapRoutine {
             before: Routine::default(),

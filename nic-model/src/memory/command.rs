@@ -96,7 +96,7 @@ pub enum Action {
     ///
     /// The atomic engine is big-endian whatever the token says: a 32-bit number lies in memory most significant byte
     /// first. A 64-bit number is two such words, the *low* word at the lower address; that is how the Linux driver lays
-    /// out its counters, which swaps each 32-bit word when the host reads them (nfp.md §5.4).
+    /// out its counters, which swaps each 32-bit word when the host reads them (`offload.c`).
     Atomic {
         /// The change.
         op: AtomicOp,

@@ -52,7 +52,7 @@ pub fn read32(xfer: u8, address: Address, words: u8, completion: Completion) -> 
     Cmd { xfer, address, count: Count(words), completion, indirect: Indirect(false), command }.into()
 }
 
-/// Ends the program with the action byte `byte` (nfp.md §2.4).
+/// Ends the program with the action byte `byte` (Linux nfp driver, `jit.c`).
 pub fn verdict(byte: u8) -> [Op; 2] {
     [branch(super::door(Entry::Done), 1), immed_high(a(0), byte.into())]
 }

@@ -21,7 +21,7 @@ use nic_model::memory::{Memories, TableId};
 use serde_json::Value;
 
 const FILE: &str = "reference/nfp-driver-words.jsonl";
-/// Words after the program that are no part of it (nfp.md §1.1).
+/// Words after the program that are no part of it (Linux nfp driver, `jit.c`).
 const TRAILING_NOPS: usize = 8;
 
 /// Programs whose words do something else than the program says, with what the words show to be the cause. A name that
@@ -126,7 +126,7 @@ pub enum Out {
     Firmware,
 }
 
-/// Relocation by the tags in bits 56 to 63 (nfp.md §1.6); `Err` names a helper that this firmware has no door for.
+/// Relocation by the tags in bits 56 to 63 (Linux nfp driver, `main.h`); `Err` names a helper that this firmware has no door for.
 pub fn link(words: &[u64], layout: &CodeLayout, out: Out) -> Result<Vec<u64>, u32> {
     let done = layout.address(Entry::Done).expect("firmware has it");
     let tag = |word: u64| word >> 56;
@@ -184,7 +184,7 @@ impl Observer for Atomics {
     }
 }
 
-/// The result word that the driver's epilogue makes of R0 (nfp.md §2.4), its action byte.
+/// The result word that the driver's epilogue makes of R0 (Linux nfp driver, `jit.c`), its action byte.
 pub fn action(ty: ProgType, r0: u32) -> u8 {
     match (ty, r0) {
         (ProgType::Xdp, 1) => 0x22,

@@ -88,7 +88,7 @@ pub fn doors(values: BTreeMap<u32, u64>) -> Firmware {
     }
 }
 
-/// The action byte of an XDP return code (nfp.md §2.4).
+/// The action byte of an XDP return code (Linux nfp driver, `jit.c`).
 pub fn action(code: u64) -> u8 {
     match code {
         1 => 0x22,
