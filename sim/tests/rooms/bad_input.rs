@@ -1,7 +1,7 @@
 //! Bad scenarios: one message each, with its place, exit code 2, and nothing written.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use crate::support::scenario::{self, Run};
+
 /// A sound scenario that every case changes in one place.
 const SOUND: &str = r#"name: case
 traffic:
@@ -18,42 +18,31 @@ expect:
   - native.lost == 0
 "#;
 
-/// A directory with the project's traces and programs, and a scenario in it.
-fn run(scenario: &str, extra: &[(&str, &[u8])]) -> (tempfile::TempDir, Output) {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    for part in ["programs", "traces"] {
-        std::fs::create_dir(directory.path().join(part)).expect("the directory is new");
-    }
-    for file in [
+/// A run of the scenario in a directory with traces and programs of the project, and files of its own.
+fn run(scenario: &str, extra: &[(&str, &[u8])]) -> Run {
+    const FILES: [&str; 5] = [
         "programs/drop.bpf.o",
         "programs/firewall.bpf.o",
         "programs/slices.bpf.o",
         "programs/telemetry.bpf.o",
         "traces/mixed.pcap",
-    ] {
-        std::fs::copy(scenarios.join(file), directory.path().join(file)).expect("the project has its files");
-    }
+    ];
+    let directory = scenario::directory();
+    scenario::copy(&FILES, directory.path());
     for (name, bytes) in extra {
         std::fs::write(directory.path().join(name), bytes).expect("the directory can be written");
     }
-    std::fs::write(directory.path().join("case.yaml"), scenario).expect("the directory can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet"])
-        .output()
-        .expect("the tool runs");
-    (directory, output)
+    scenario::run_in(directory, scenario, &[])
 }
 
 /// Runs a changed scenario; checks exit code, that nothing is written, and that each part stands in the message.
 fn refused(from: &str, to: &str, extra: &[(&str, &[u8])], parts: &[&str]) {
     assert!(SOUND.contains(from), "the case changes something: {from}");
-    let (directory, output) = run(&SOUND.replace(from, to), extra);
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{to}\n{message}");
-    assert!(output.stdout.is_empty(), "{to}");
-    assert!(!directory.path().join("results").exists(), "{to}: nothing is written");
+    let run = run(&SOUND.replace(from, to), extra);
+    let message = run.said();
+    assert_eq!(run.code(), Some(2), "{to}\n{message}");
+    assert!(run.output.stdout.is_empty(), "{to}");
+    assert!(!run.directory.path().join("results").exists(), "{to}: nothing is written");
     for part in parts {
         assert!(message.contains(part), "{to}: no `{part}` in\n{message}");
     }
@@ -62,10 +51,9 @@ fn refused(from: &str, to: &str, extra: &[(&str, &[u8])], parts: &[&str]) {
 
 #[test]
 fn the_sound_one_runs() {
-    let (directory, output) = run(SOUND, &[]);
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(directory.path().join("results/case/report.json").is_file());
-    assert!(directory.path().join("results/case/resolved.yaml").is_file());
+    let run = run(SOUND, &[]).ended(&[0]);
+    assert!(run.directory.path().join("results/case/report.json").is_file());
+    assert!(run.directory.path().join("results/case/resolved.yaml").is_file());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `sim btf`, held against bpftool.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use crate::support::scenario::scenarios;
 
 fn sim(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim")).arg("btf").args(args).output().expect("sim runs")
@@ -19,8 +20,7 @@ fn bpftool(args: &[&str]) -> Option<String> {
 }
 
 fn object(name: &str) -> String {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "scenarios", "programs", name].iter().collect();
-    path.display().to_string()
+    scenarios().join("programs").join(name).display().to_string()
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Big-endian objects: on hosts of their byte order alone, and on no card; there the firewall does what it does elsewhere.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
+
+use crate::support::scenario::{self, scenarios};
 
 /// Runs an object at a hook of a host: exit code, messages, the placement's report.
 fn run(object: &Path, order: &str, hook: &str) -> (Option<i32>, String, Value) {
@@ -12,7 +13,6 @@ fn run(object: &Path, order: &str, hook: &str) -> (Option<i32>, String, Value) {
 
 /// The same with entries of the firewall's map of rules.
 fn run_with(object: &Path, order: &str, hook: &str, rules: &[String]) -> (Option<i32>, String, Value) {
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let maps = match rules {
         [] => String::new(),
         rules => format!(", maps: {{blocked: {{entries: [{}]}}}}", rules.join(", ")),
@@ -21,20 +21,11 @@ fn run_with(object: &Path, order: &str, hook: &str, rules: &[String]) -> (Option
         "name: case\ntraffic:\n  - {{pcap: {}/traces/mixed.pcap, pacing: {{rate: 1 Mpps}}}}\nprograms:\n  p: {{object: {}{maps}}}\n\
          nic: agilio-cx-2x40\nhost: {{profile: xeon-e5-1650v4, set: {{byte_order: {order}}}}}\n\
          variants:\n  only: {{attach: {{{hook}: p}}}}\n",
-        scenarios.display(),
+        scenarios().display(),
         object.display()
     );
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet"])
-        .output()
-        .expect("the tool runs");
-    let report = std::fs::read(directory.path().join("results/case/report.json")).unwrap_or_default();
-    let report: Value = serde_json::from_slice(&report).unwrap_or_default();
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), message, report["variants"][0].clone())
+    let run = scenario::run(&text);
+    (run.code(), run.said(), run.placements().into_iter().next().unwrap_or_default())
 }
 
 /// A program that passes every packet, built for the other byte order.
@@ -47,7 +38,7 @@ fn object_and_host_have_one_byte_order() {
     let (code, message, _) = run(&pass(), "little", "xdp-native");
     assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("the object is big-endian, and the host is not"), "{message}");
-    let firewall = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs/firewall.bpf.o");
+    let firewall = scenarios().join("programs/firewall.bpf.o");
     let (code, message, _) = run(&firewall, "big", "xdp-native");
     assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("the object is little-endian, and the host is not"), "{message}");
@@ -73,8 +64,7 @@ fn firewall(order: &str, hook: &str) -> PathBuf {
 
 /// The rules of the quickstart, with values of that byte order.
 fn rules(suffix: &str) -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/quickstart.yaml");
-    let text = std::fs::read_to_string(file).expect("the quickstart is there");
+    let text = std::fs::read_to_string(scenarios().join("quickstart.yaml")).expect("the quickstart is there");
     let entries =
         text.lines().filter_map(|line| line.trim().strip_prefix("- ").filter(|line| line.starts_with("{key")));
     let rules: Vec<String> = entries.map(|entry| entry.replace("le32", suffix)).collect();

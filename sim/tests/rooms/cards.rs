@@ -1,11 +1,11 @@
 //! Cards in saved states: programs and maps bound to them, in bpftool's words and fields.
 
-use std::path::Path;
-
 use bpf::diag::Diagnostic;
 use serde_json::{Value, json};
 use sim::bpftool::{Answer, Session, map, net, prog};
 use sim::state;
+
+use crate::support::scenario::scenarios;
 
 struct State(String);
 
@@ -43,7 +43,7 @@ impl State {
 }
 
 fn object(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs").join(name).to_str().unwrap().to_owned()
+    scenarios().join("programs").join(name).to_str().unwrap().to_owned()
 }
 
 /// A state with a card of two ports.

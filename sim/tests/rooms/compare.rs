@@ -1,30 +1,19 @@
 //! Card against interpreter on every packet of the trace, for every program of the project that a card takes.
 
-use std::path::Path;
-
 use offload_jit::Mode;
 use sim::compare::{self, Compared};
 use sim::scenario::Scenario;
-use sim::traffic::{Record, TraceReader};
+
+use crate::support::scenario::{frames, scenarios};
 
 fn scenario(name: &str) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name);
-    Scenario::load(&path).unwrap_or_else(|d| panic!("{d}"))
-}
-
-fn packets(scenario: &Scenario) -> Vec<Vec<u8>> {
-    let mut reader = TraceReader::open(&scenario.plays[0].path).expect("the scenario's trace opens");
-    let (mut packets, mut record) = (Vec::new(), Record::default());
-    while reader.next_into(&mut record).expect("the trace is sound") {
-        packets.push(record.bytes.clone());
-    }
-    packets
+    Scenario::load(&scenarios().join(name)).unwrap_or_else(|d| panic!("{d}"))
 }
 
 /// Both ways and in both modes, and the verdicts (dropped, passed, transmitted, aborted) that an independent count of the trace gives.
 fn compare(name: &str, program: &str, verdicts: [u64; 4]) {
     let scenario = scenario(name);
-    let packets = packets(&scenario);
+    let packets = frames(&scenario.plays[0].path);
     let program = &scenario.programs[program];
     let slices = || packets.iter().map(Vec::as_slice);
     let expected = Compared { packets: 22_451, verdicts, events: 0 };

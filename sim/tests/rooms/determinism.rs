@@ -3,23 +3,17 @@
 //! Runs here are short, or one scenario; `.ci/run` holds whole ones, of both builds, against the same baselines.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-fn scenarios() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
-}
+use crate::support::scenario::{self, scenarios};
 
 /// A directory with these files of the scenarios' one.
 fn copied(files: &[&str]) -> TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    for file in files {
-        let to = directory.path().join(file);
-        fs::create_dir_all(to.parent().expect("the file is in a directory")).expect("the directory can be made");
-        fs::copy(scenarios().join(file), to).expect("the project has its files");
-    }
+    let directory = scenario::directory();
+    scenario::copy(files, directory.path());
     directory
 }
 
@@ -31,7 +25,7 @@ fn short_quickstart() -> TempDir {
     let indent = &loops[..loops.len() - loops.trim_start().len()];
     let short = text.replacen(loops, &format!("{indent}limit: 2000"), 1);
     // What a short run shows is not what the whole one is expected to.
-    let short = short.split_once("\nexpect:").map_or(short.as_str(), |(before, _)| before);
+    let short = scenario::without_expectations(&short);
     fs::write(directory.path().join("quickstart.yaml"), format!("{short}\n")).expect("the directory can be written");
     directory
 }

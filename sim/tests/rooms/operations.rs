@@ -1,33 +1,13 @@
 //! What user space does to maps on the card while packets flow, against what packets met.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
 
-/// The project's scenario with changes, run in a directory of its own: its report's placements.
+use crate::support::scenario;
+
+/// The placements of the scenario with changes.
 fn run(changes: &[(&str, &str)]) -> Vec<Value> {
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let mut text = std::fs::read_to_string(scenarios.join("blocklist.yaml")).expect("the project has its files");
-    for (from, to) in changes {
-        assert!(text.contains(from), "the case changes something: {from}");
-        text = text.replace(from, to);
-    }
-    let absolute = format!("{}/", scenarios.display());
-    text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet"])
-        .output()
-        .expect("the tool runs");
     // 1 where an expectation is broken, as that of a placement that a card refuses.
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
-    let report =
-        std::fs::read(directory.path().join("results/blocklist/report.json")).expect("the run leaves a report");
-    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
-    report["variants"].as_array().expect("it has placements").clone()
+    scenario::run(&scenario::changed("blocklist", changes)).ended(&[0, 1]).placements()
 }
 
 fn operations<'a>(placement: &'a Value, map: &str, operation: &str) -> &'a Value {

@@ -4,14 +4,12 @@
 mod fanout;
 mod linux;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use linux::Case;
 
-fn scenarios() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
-}
+use crate::support::scenario::scenarios;
 
 /// Whether a tool that a check needs is there. `variable` says that this machine has it: then its absence is a failure.
 fn has(tool: &str, variable: &str, test: &str) -> bool {

@@ -1,30 +1,14 @@
 //! The receive queue that a program on the card chooses is the host's ring that its packets come to.
 
-use std::path::Path;
-use std::process::Command;
-
 use nic_model::des::{Component, EventQueue, Kept, Priority, Source, Time};
 use nic_model::device::{CardToHost, Device, Frame, HostToCard, In, Inner, Out, PacketId, PortId, QueueId};
 use offload_jit::Mode;
 use sim::card;
 use sim::scenario::Scenario;
-use sim::traffic::{Record, TraceReader};
+
+use crate::support::scenario::{self, scenarios};
 
 const QUEUES: u16 = 4;
-
-fn scenarios() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
-}
-
-/// The first frames of the project's trace.
-fn frames(count: usize) -> Vec<Vec<u8>> {
-    let mut reader = TraceReader::open(&scenarios().join("traces/mixed.pcap")).expect("the trace opens");
-    let (mut frames, mut record) = (Vec::new(), Record::default());
-    while frames.len() < count && reader.next_into(&mut record).expect("the trace is sound") {
-        frames.push(record.bytes.clone());
-    }
-    frames
-}
 
 /// The ring each frame comes to.
 fn rings(mut device: Device, frames: &[Vec<u8>]) -> Vec<u16> {
@@ -77,39 +61,29 @@ fn expected(id: usize, bytes: &[u8]) -> u16 {
 
 #[test]
 fn packets_come_to_the_ring_that_the_program_chose() {
-    let scenario = Scenario::load(&scenarios().join("pick.yaml")).expect("the scenario is sound");
-    let frames = frames(400);
+    let pick = Scenario::load(&scenarios().join("pick.yaml")).expect("the scenario is sound");
+    let mut frames = scenario::frames(&scenarios().join("traces/mixed.pcap"));
+    frames.truncate(400);
     let wanted: Vec<u16> = frames.iter().enumerate().map(|(id, bytes)| expected(id, bytes)).collect();
     for ring in 0..QUEUES {
         assert!(wanted.iter().filter(|wanted| **wanted % QUEUES == ring).count() > 10, "the trace has some for each");
     }
     for mode in [Mode::Driver, Mode::Best] {
-        let mut device = card::device(&scenario.nic, QUEUES, 1, Source(0)).expect("the card has so many");
-        card::offload(&mut device, &scenario.programs["pick"], mode).expect("it is sound").expect("the card takes it");
+        let mut device = card::device(&pick.nic, QUEUES, 1, Source(0)).expect("the card has so many");
+        card::offload(&mut device, &pick.programs["pick"], mode).expect("it is sound").expect("the card takes it");
         assert_eq!(rings(device, &frames), wanted, "{mode:?}");
     }
 }
 
 #[test]
 fn only_a_card_takes_who_chooses() {
-    let text = std::fs::read_to_string(scenarios().join("pick.yaml")).expect("the scenario is there");
-    let absolute = format!("{}/", scenarios().display());
-    let text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
-    let run = |text: &str| {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-        let sim = Command::new(env!("CARGO_BIN_EXE_sim"))
-            .current_dir(directory.path())
-            .args(["run", "case.yaml", "--quiet"])
-            .output()
-            .expect("the tool runs");
-        (sim.status.code(), String::from_utf8_lossy(&[sim.stdout, sim.stderr].concat()).into_owned())
-    };
-    let (code, said) = run(&text.replace("hash: {queues: 4}", "native: {attach: {xdp-native: pick}}"));
+    let run = |change| scenario::run(&scenario::changed("pick", &[change]));
+    let refused = run(("hash: {queues: 4}", "native: {attach: {xdp-native: pick}}"));
+    let (code, said) = (refused.code(), refused.said());
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("the program chooses the receive queue, which only programs for a card may"), "{said}");
     // A card that does not select queues says so.
     let narrow = "nic: {profile: agilio-cx-2x40, set: {capabilities.queue_select: false}}";
-    let (_, said) = run(&text.replace("nic: agilio-cx-2x40", narrow));
+    let said = run(("nic: agilio-cx-2x40", narrow)).said();
     assert!(said.contains("rx_queue_index"), "{said}");
 }

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::scenario::copy;
+
 /// A directory with one small scenario, whose card has these values set.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    for file in ["programs/firewall.bpf.o", "traces/mixed.pcap"] {
-        let to = directory.path().join("scenarios").join(file);
-        std::fs::create_dir_all(to.parent().expect("the file is in a directory")).expect("the directory can be made");
-        std::fs::copy(scenarios.join(file), to).expect("the project has its files");
-    }
+    copy(&["programs/firewall.bpf.o", "traces/mixed.pcap"], &directory.path().join("scenarios"));
     directory
 }
 

@@ -3,51 +3,30 @@
 //! the maps hold must be what the interpreter makes of them in the trace's order, as far as no order decides it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
-use sim::traffic::{Record, TraceReader};
+
+use crate::support::scenario;
 
 /// A scenario of the project's with changes: its placements, and the frames that left in each, by name of the placement.
 fn run(name: &str, changes: &[(&str, &str)]) -> (Vec<Value>, BTreeMap<String, Vec<Vec<u8>>>) {
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let mut text = std::fs::read_to_string(scenarios.join(format!("{name}.yaml"))).expect("the project has its files");
-    let absolute = format!("{}/", scenarios.display());
-    text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
-    for (from, to) in changes.iter().chain(&[("nic: agilio-cx-2x40", "nic: open-npu")]) {
-        assert!(text.contains(from), "{name}: the case changes something: {from}");
-        text = text.replace(from, to);
-    }
+    let changes = [changes, &[("nic: agilio-cx-2x40", "nic: open-npu")]].concat();
     // Expectations are of the scenario as it was.
-    let text = text.split("\nexpect:").next().expect("a first part");
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet", "--capture", "."])
-        .output()
-        .expect("the tool runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report = std::fs::read(directory.path().join(format!("results/{name}/report.json"))).expect("a report");
-    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
-    let variants = report["variants"].as_array().expect("it has placements").clone();
+    let text = scenario::changed(name, &changes);
+    let text = scenario::without_expectations(&text);
+    let run = scenario::run_in(scenario::directory(), text, &["--capture", "."]).ended(&[0]);
     let mut sent = BTreeMap::new();
-    for entry in std::fs::read_dir(directory.path()).expect("the directory is there") {
+    for entry in std::fs::read_dir(run.directory.path()).expect("the directory is there") {
         let path = entry.expect("a directory can be read").path();
         if path.extension().is_none_or(|end| end != "pcap") {
             continue;
         }
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let mut reader = TraceReader::open(&path).expect("the capture opens");
-        let (mut frames, mut record) = (Vec::new(), Record::default());
-        while reader.next_into(&mut record).expect("the capture is sound") {
-            frames.push(record.bytes.clone());
-        }
+        let mut frames = scenario::frames(&path);
         frames.sort();
         sent.insert(name, frames);
     }
-    (variants, sent)
+    (run.placements(), sent)
 }
 
 /// Packets by what became of them.

@@ -1,45 +1,20 @@
 //! Tail calls and maps of maps at the host's hooks: what slots hold at first, and what user space changes in them while
 //! packets flow, against a count of the trace that runs no program.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
-use sim::traffic::{Record, TraceReader};
 
-/// The project's scenario with changes, run in a directory of its own: its report's placements.
+use crate::support::scenario;
+
+/// The placements of the scenario with changes.
 fn run(changes: &[(&str, &str)]) -> Vec<Value> {
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let mut text = std::fs::read_to_string(scenarios.join("slices.yaml")).expect("the project has its files");
-    let absolute = format!("{}/", scenarios.display());
-    text = text.replace("pcap: ", &format!("pcap: {absolute}")).replace("object: ", &format!("object: {absolute}"));
-    for (from, to) in changes {
-        assert!(text.contains(from), "the case changes something: {from}");
-        text = text.replace(from, to);
-    }
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet"])
-        .output()
-        .expect("the tool runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report = std::fs::read(directory.path().join("results/slices/report.json")).expect("the run leaves a report");
-    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
-    report["variants"].as_array().expect("it has placements").clone()
+    scenario::run(&scenario::changed("slices", changes)).ended(&[0]).placements()
 }
 
 /// The protocol of each packet, if it is IPv4.
 fn protocols() -> Vec<Option<u8>> {
-    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/traces/mixed.pcap");
-    let mut reader = TraceReader::open(&trace).expect("the trace opens");
-    let (mut protocols, mut record) = (Vec::new(), Record::default());
-    while reader.next_into(&mut record).expect("the trace is sound") {
-        let ipv4 = record.bytes.len() >= 34 && record.bytes[12..14] == [8, 0];
-        protocols.push(ipv4.then(|| record.bytes[23]));
-    }
-    protocols
+    let frames = scenario::frames(&scenario::scenarios().join("traces/mixed.pcap"));
+    let ipv4 = |frame: &Vec<u8>| frame.len() >= 34 && frame[12..14] == [8, 0];
+    frames.iter().map(|frame| ipv4(frame).then(|| frame[23])).collect()
 }
 
 /// A word of a map, 0 where the report shows none.

@@ -1,12 +1,14 @@
 //! Commands on saved states: the state file, and the nouns `prog` and `map` beside bpftool itself where it is there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use bpf::diag::Diagnostic;
 use serde_json::Value;
 use sim::bpftool::{Answer, Session, map, prog, tree};
 use sim::state;
+
+use crate::support::scenario::scenarios;
 
 #[path = "../../../bpf/tests/fuzz/corpus.rs"]
 mod corpus;
@@ -54,7 +56,7 @@ impl State {
 }
 
 fn object(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/programs").join(name);
+    let path = scenarios().join("programs").join(name);
     path.to_str().unwrap().to_owned()
 }
 

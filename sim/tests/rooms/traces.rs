@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sim::traffic::{Record, TraceReader, survey};
 
+use crate::support::scenario::scenarios;
+
 fn collection() -> Option<PathBuf> {
     let shared = std::env::var_os("SHARED_DIR")?;
     Some(Path::new(&shared).join("pcap"))
@@ -52,7 +54,7 @@ fn the_reference_collection_reads_as_its_index_says() {
 
 #[test]
 fn a_trace_cut_anywhere_never_panics() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/traces/mixed.pcap");
+    let path = scenarios().join("traces/mixed.pcap");
     let bytes = std::fs::read(path).expect("the project has its trace");
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let cut = directory.path().join("cut.pcap");

@@ -1,4 +1,4 @@
-//! What the tests of `bpf` have that tests here use, too.
+//! Pieces that several tests share; some are those of `bpf`'s tests.
 
 #![allow(dead_code, reason = "shared with tests that need more of it")]
 
@@ -22,3 +22,4 @@ pub mod locked;
 pub mod progress;
 #[path = "../../../bpf/tests/support/rng.rs"]
 pub mod rng;
+pub mod scenario;

@@ -2,8 +2,6 @@
 //! ends and is counted is what leaves the simulated host and is counted there. `FANOUT_FRAMES` sets how many (default 1,500).
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bpf::insn::{Insn, Size};
@@ -11,12 +9,12 @@ use bpf::program::{MapSpec, MapType, ProgType, Program};
 use serde_json::Value;
 use sim::host::user::Content;
 use sim::scenario::{LoadedProgram, Scenario};
-use sim::traffic::{Record, TraceReader};
 
 use super::linux::{build, on_maps};
 use crate::support::asm::*;
 use crate::support::both::{kernel_bytes, spec};
 use crate::support::kernel::{self, Kernel, KernelMap, KernelProg, LoadRequest, kernel};
+use crate::support::scenario::{self, scenarios};
 
 /// Bytes of a frame that a far end writes down, and of its record: device, length, those.
 const SEEN: usize = 60;
@@ -50,13 +48,9 @@ fn loaded_by(kernel: Kernel, program: &Program, maps: &[KernelMap]) -> KernelPro
 
 /// The first frames of the trace, as a card gets them.
 fn frames(scenario: &Scenario, count: usize) -> Vec<Vec<u8>> {
-    let mut reader = TraceReader::open(&scenario.plays[0].path).expect("the trace opens");
-    let (mut frames, mut record) = (Vec::new(), Record::default());
-    while frames.len() < count && reader.next_into(&mut record).expect("the trace is sound") {
-        let mut bytes = record.bytes.clone();
-        bytes.resize(bytes.len().max(60), 0);
-        frames.push(bytes);
-    }
+    let mut frames = scenario::frames(&scenario.plays[0].path);
+    frames.truncate(count);
+    frames.iter_mut().for_each(|frame| frame.resize(frame.len().max(60), 0));
     frames
 }
 
@@ -127,34 +121,20 @@ fn in_linux(kernel: Kernel, loaded: &LoadedProgram, frames: &[Vec<u8>]) -> (Vec<
 
 /// What the simulated host does: frames that left by its ports, its report.
 fn simulated(frames: usize) -> (Vec<Arrived>, Value) {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let absolute = format!("{}/", super::scenarios().display());
-    let text = std::fs::read_to_string(super::scenarios().join("fanout.yaml")).expect("the project has its files");
-    let text = text
-        .replace("pcap: ", &format!("limit: {frames}, pcap: {absolute}"))
-        .replace("object: ", &format!("object: {absolute}"))
-        .replace("  offload: {attach: {xdp-offload: fanout}}\n", "");
-    let (text, _) = text.split_once("expect:").expect("the scenario expects something of its whole trace");
-    std::fs::write(directory.path().join("case.yaml"), text).expect("the directory can be written");
-    let run = Command::new(env!("CARGO_BIN_EXE_sim"))
-        .current_dir(directory.path())
-        .args(["run", "case.yaml", "--quiet", "--results", ".", "--capture", "."])
-        .output()
-        .expect("the tool runs");
-    assert!(run.status.success(), "{}", super::text(&run));
-    let report = std::fs::read(directory.path().join("fanout/report.json")).expect("the run leaves a report");
-    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
-    let sent = [0, 1].map(|port| sent(&directory.path().join(format!("native.port{port}.pcap")), INGRESS + port));
-    (sent.concat(), report["variants"][0]["measured"].clone())
-}
-
-fn sent(capture: &Path, device: u32) -> Vec<Arrived> {
-    let mut reader = TraceReader::open(capture).expect("what leaves is captured");
-    let (mut frames, mut record) = (Vec::new(), Record::default());
-    while reader.next_into(&mut record).expect("the capture is sound") {
-        frames.push((device, record.bytes.len() as u32, record.bytes[..SEEN].to_vec()));
-    }
-    frames
+    let changes = [
+        ("pcap: ", format!("limit: {frames}, pcap: ")),
+        ("  offload: {attach: {xdp-offload: fanout}}\n", String::new()),
+    ];
+    let text = scenario::changed("fanout", &changes.each_ref().map(|(from, to)| (*from, to.as_str())));
+    // What a short run shows is not what the whole one is expected to.
+    let text = scenario::without_expectations(&text);
+    let run = scenario::run_in(scenario::directory(), text, &["--capture", "."]).ended(&[0]);
+    let sent = [0, 1].map(|port| {
+        let capture = run.directory.path().join(format!("native.port{port}.pcap"));
+        let arrived = |frame: Vec<u8>| (INGRESS + port, frame.len() as u32, frame[..SEEN].to_vec());
+        scenario::frames(&capture).into_iter().map(arrived).collect::<Vec<_>>()
+    });
+    (sent.concat(), run.placements()[0]["measured"].clone())
 }
 
 fn counters(measured: &Value) -> BTreeMap<u32, [u64; 2]> {
@@ -180,7 +160,7 @@ fn counters(measured: &Value) -> BTreeMap<u32, [u64; 2]> {
 pub fn agree() {
     let Some(kernel) = kernel("fanout_in_linux") else { return };
     let held = std::thread::spawn(move || {
-        let path = super::scenarios().join("fanout.yaml");
+        let path = scenarios().join("fanout.yaml");
         let scenario = Scenario::load(&path).unwrap_or_else(|why| panic!("{why}"));
         let count = std::env::var("FANOUT_FRAMES").map_or(1_500, |count| count.parse().expect("a number"));
         let frames = frames(&scenario, count);

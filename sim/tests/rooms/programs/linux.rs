@@ -16,6 +16,7 @@ use sim::traffic::{Record, TraceReader};
 use crate::support::both::{self, Both};
 use crate::support::context;
 use crate::support::kernel::{self, Kernel, kernel};
+use crate::support::scenario::scenarios;
 
 /// A program of a scenario.
 pub struct Case {
@@ -174,7 +175,7 @@ fn place_of(maps: &mut Vec<MapSpec>, spec: &MapSpec) -> u32 {
 
 fn hold(case: &Case, kernel: Kernel) {
     kernel::stay_on_cpu_0();
-    let path = super::scenarios().join(format!("{}.yaml", case.scenario));
+    let path = scenarios().join(format!("{}.yaml", case.scenario));
     let scenario = Scenario::load(&path).unwrap_or_else(|why| panic!("{why}"));
     let network = Network::clone(&scenario.network);
     if !build(&network) {
