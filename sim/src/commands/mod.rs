@@ -1,6 +1,7 @@
 //! The command line: each command thin, exit codes the same for all.
 //!
-//! 0: good. 1: an expectation of the scenario or a baseline failed, or a card refuses a program. 2: bad input. 3: a mistake of ours.
+//! 0: good. 1: an expectation of the scenario or a baseline failed, a card refuses a program, or an entry that was asked for
+//! is not in its map. 2: bad input. 3: a mistake of ours.
 
 mod btf;
 mod check;
@@ -21,7 +22,7 @@ use crate::trouble::Trouble;
 pub enum Ending {
     /// Everything holds.
     Good,
-    /// An expectation or a baseline does not hold, or a card refuses a program.
+    /// An expectation or a baseline does not hold, a card refuses a program, or an entry is not there.
     Failed,
     /// Some input could not be read; it has been said which.
     BadInput,
@@ -35,7 +36,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 good, 1 an expectation or a baseline failed or a card refuses a program, 2 bad input, 3 internal error.";
+const EXIT_CODES: &str = "Exit codes: 0 good, 1 an expectation or a baseline failed, a card refuses a program or an entry is not there, 2 bad input, 3 internal error.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,7 +48,7 @@ enum Command {
     Check(check::Args),
     /// The types of an object, as bpftool shows them, and its structures with the places of their members.
     Btf(btf::Args),
-    /// The cards there are.
+    /// The cards there are, and words of their code stores as text and back.
     #[command(subcommand)]
     Nic(nic::Command),
     /// Load, show, dump and run the programs of a saved state, in bpftool's words.

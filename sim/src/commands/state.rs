@@ -1,4 +1,4 @@
-//! `sim prog`, `sim map` and `sim bpffs`: commands on a saved state.
+//! `sim prog`, `sim map`, `sim net` and `sim bpffs`: commands on a saved state.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

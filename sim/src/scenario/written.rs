@@ -78,7 +78,7 @@ pub struct Program {
     /// The function's symbol; may be left out where the object has one program.
     #[serde(default)]
     pub program: Option<String>,
-    /// Program type, where the section's name does not tell: `xdp`, `tc`, `socket`.
+    /// Program type, where the section's name does not tell: `xdp`, `tc`, `action`, `socket`.
     #[serde(default, rename = "type")]
     pub ty: Option<String>,
     /// What is in its maps before the first packet.

@@ -5,7 +5,7 @@
 //!          ◀── return ◀── cache ◀── judge ◀── poll, sleep ◀── interrupt, tasklet ◀──┘
 //! ```
 //!
-//! It does what the Linux nfp driver does (`cmsg.c`, `ccm.c`): tags of which at most 16,383 are out; an answer is looked
+//! It does what the Linux nfp driver does (`cmsg.c`, `ccm.c`): tags of which at most 16,384 are out; an answer is looked
 //! for fifty times, four microseconds apart, then the process sleeps, five seconds at most; answers that walk a map are
 //! kept for 250 us and serve what comes next.
 
