@@ -198,6 +198,18 @@ use super::own::Z;
 }
 
 #[test]
+fn the_map_of_the_house_names_every_room() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the house has its map");
+    for (krate, _) in CRATES {
+        let (_, section) = text.split_once(&format!("\n### {krate}\n")).expect("every crate has a section");
+        let section = section.split("\n##").next().expect("a first part");
+        for room in rooms(krate).keys() {
+            assert!(section.contains(&format!("`{room}`")), "ARCHITECTURE.md does not say what {krate}'s `{room}` is");
+        }
+    }
+}
+
+#[test]
 fn crates_use_each_other_one_way() {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])

@@ -10,6 +10,7 @@ mod cards;
 mod check;
 mod compare;
 mod determinism;
+mod docs;
 mod house;
 mod operations;
 mod programs;
