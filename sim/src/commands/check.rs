@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bpf::diag::At;
 use nic_model::profile;
 
 use super::Ending;
@@ -34,11 +35,7 @@ pub struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, Trouble> {
     if let Some(level) = args.log {
-        for path in check::walk(&args.path)? {
-            // A closed pipe is no trouble of ours.
-            let _ = std::io::stdout().lock().write_all(check::logs(&path, level)?.as_bytes());
-        }
-        return Ok(Ending::Good);
+        return logs(&args.path, level);
     }
     let card = card(&args.nic)?;
     let others = profile::NAMES.into_iter().filter(|name| *name != card.name);
@@ -61,6 +58,23 @@ pub(super) fn run(args: &Args) -> Result<Ending, Trouble> {
         0 => Ending::Failed,
         _ => Ending::BadInput,
     })
+}
+
+fn logs(path: &Path, level: u8) -> Result<Ending, Trouble> {
+    let mut ending = Ending::Good;
+    for path in check::walk(path)? {
+        match check::logs(&path, level) {
+            // A closed pipe is no trouble of ours.
+            Ok(text) => drop(std::io::stdout().lock().write_all(text.as_bytes())),
+            Err(why) => {
+                let named = why.at.is_some();
+                let why = if named { why } else { why.at(At::Named(path.display().to_string())) };
+                eprint!("error: {why}");
+                ending = Ending::BadInput;
+            }
+        }
+    }
+    Ok(ending)
 }
 
 fn card(name: &str) -> Result<Card, Trouble> {

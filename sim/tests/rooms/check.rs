@@ -56,6 +56,13 @@ fn a_directory_is_walked_in_order_whatever_is_in_it() {
     assert_eq!(bad.status.code(), Some(2));
     let text = String::from_utf8_lossy(&bad.stdout).into_owned();
     assert!(text.contains("3 of 3 programs offloadable") && text.contains("1 of 4 files could not be read"), "{text}");
+
+    // The same of logs.
+    let logs = check(directory.path(), &["objects", "--log", "1"]);
+    assert_eq!(logs.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&logs.stdout).matches("processed ").count(), 3);
+    let message = String::from_utf8_lossy(&logs.stderr).into_owned();
+    assert!(message.starts_with("error: objects/d.o: object-not-elf"), "{message}");
 }
 
 /// Sizes: kept apart from features, told with the length the program would have, and lifted by a card that has more.
