@@ -72,18 +72,23 @@ struct Playing {
 
 /// One placement's world.
 pub struct World {
-    queue: EventQueue<Event>,
     device: Device,
     host: Host,
     sources: Vec<Playing>,
     space: UserSpace,
     user: UserCounters,
+    plane: ControlPlane,
+    outcomes: Vec<Outcome>,
+    between: Between,
+}
+
+/// What stands between the parts: what is to happen, what crosses from one to another, and what is noted of it.
+struct Between {
+    queue: EventQueue<Event>,
     tracker: Tracker,
     /// Messages of the card's on the link.
     crossing: Slab<CardToHost>,
     control_crossing: Slab<ControlToHost>,
-    plane: ControlPlane,
-    outcomes: Vec<Outcome>,
     capture: Option<Capture>,
 }
 
@@ -129,18 +134,20 @@ impl World {
         let playing =
             sources.into_iter().map(|(source, line)| Playing { port: source.port(), line, source, next: None });
         Self {
-            queue: EventQueue::default(),
             device,
             host,
             sources: playing.collect(),
             space,
             user: UserCounters::default(),
-            tracker: Tracker::default(),
-            crossing: Slab::new(),
-            control_crossing: Slab::new(),
             plane,
             outcomes: Vec::new(),
-            capture,
+            between: Between {
+                queue: EventQueue::default(),
+                tracker: Tracker::default(),
+                crossing: Slab::new(),
+                control_crossing: Slab::new(),
+                capture,
+            },
         }
     }
 
@@ -149,45 +156,43 @@ impl World {
     /// # Errors
     /// A trace that can no longer be read, a capture that cannot be written; the rest is data.
     pub fn run(&mut self, mut progress: impl FnMut(u64)) -> Result<(), Diagnostic> {
-        self.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Boot);
+        self.between.queue.push(Time::ZERO, Priority::Timer, HOST_SOURCES, Event::Boot);
         for source in 0..self.sources.len() {
             self.schedule_next(source)?;
         }
         for (number, (_, action, _)) in (0..).zip(&self.space.actions) {
-            self.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
+            self.between.queue.push(action.at, Priority::Arrival, USER_SOURCE, Event::Act(number));
         }
         for (number, (at, ..)) in (0..).zip(&self.space.replacements) {
-            self.queue.push(*at, Priority::Arrival, USER_SOURCE, Event::Replace(number));
+            self.between.queue.push(*at, Priority::Arrival, USER_SOURCE, Event::Replace(number));
         }
         for (number, operation) in (0..).zip(&self.space.on_card) {
-            self.queue.push(operation.at, Priority::Arrival, USER_SOURCE, Event::ActOnCard(number));
+            self.between.queue.push(operation.at, Priority::Arrival, USER_SOURCE, Event::ActOnCard(number));
         }
         for (number, (_, reader, _)) in (0..).zip(&self.space.readers) {
-            self.queue.push(reader.every, Priority::Arrival, USER_SOURCE, Event::Read(number));
+            self.between.queue.push(reader.every, Priority::Arrival, USER_SOURCE, Event::Read(number));
         }
-        while let Some((now, event)) = self.queue.pop() {
+        while let Some((now, event)) = self.between.queue.pop() {
             match event {
                 Event::Arrive(source) => {
                     let source = source as usize;
                     let Playing { port, line, ref mut next, .. } = self.sources[source];
                     let arrival = next.take().expect("schedule_next enters the event with the arrival, one at a time");
                     let line_time = line.time_of(device::line_bytes(arrival.bytes.len()) * 8);
-                    let id = self.tracker.arrive(now, arrival.bytes.len(), line_time);
+                    let id = self.between.tracker.arrive(now, arrival.bytes.len(), line_time);
                     let frame = Frame { id, bytes: arrival.bytes };
                     let wire = device::In::Wire { port, frame };
-                    let (device, mut outbox) = self.card(now);
-                    device.handle(now, wire, &mut outbox);
+                    self.device.handle(now, wire, &mut self.between);
                     self.schedule_next(source)?;
                     if id.0.is_multiple_of(PROGRESS_STEP) {
                         progress(id.0);
                     }
                 }
                 Event::Card(event) => {
-                    let (device, mut outbox) = self.card(now);
-                    device.wake(now, event, &mut outbox);
+                    self.device.wake(now, event, &mut self.between);
                 }
                 Event::Host(event) => {
-                    let (host, mut outbox) = self.host(now);
+                    let (host, mut outbox) = self.host();
                     host.wake(now, event, &mut outbox);
                 }
                 Event::Act(number) => {
@@ -195,46 +200,45 @@ impl World {
                 }
                 Event::ActOnCard(number) => {
                     let operation = self.space.on_card[number as usize].clone();
-                    let (plane, mut outbox) = self.plane(now);
+                    let (plane, mut outbox) = self.plane();
                     plane.handle(now, control::In::Act(operation), &mut outbox);
                 }
                 Event::Replace(number) => {
                     let (_, words, starts) = std::mem::take(&mut self.space.replacements[number as usize]);
-                    let (device, mut outbox) = self.card(now);
-                    let done = device.replace(now, &words, &starts, &mut outbox);
+                    let done = self.device.replace(now, &words, &starts, &mut self.between);
                     self.user.replaced += u64::from(done.is_ok());
                     self.user.not_replaced += u64::from(done.is_err());
                 }
                 Event::Control(event) => {
-                    let (plane, mut outbox) = self.plane(now);
+                    let (plane, mut outbox) = self.plane();
                     plane.wake(now, event, &mut outbox);
                 }
                 Event::ControlCross(message) => {
-                    let message = self.control_crossing.remove(message as usize);
-                    let (plane, mut outbox) = self.plane(now);
+                    let message = self.between.control_crossing.remove(message as usize);
+                    let (plane, mut outbox) = self.plane();
                     plane.handle(now, control::In::Card(message), &mut outbox);
                 }
                 Event::Read(number) => {
                     self.read(number, now);
                     // Readers look once more after the last packet has ended, and then no more.
-                    if self.tracker.open() > 0 || self.sources.iter().any(|playing| playing.next.is_some()) {
+                    if self.between.tracker.open() > 0 || self.sources.iter().any(|playing| playing.next.is_some()) {
                         let again = now + self.space.readers[number as usize].1.every;
-                        self.queue.push(again, Priority::Arrival, USER_SOURCE, Event::Read(number));
+                        self.between.queue.push(again, Priority::Arrival, USER_SOURCE, Event::Read(number));
                     }
                 }
                 Event::Boot => {
-                    let (host, mut outbox) = self.host(now);
+                    let (host, mut outbox) = self.host();
                     host.handle(now, host::In::Start, &mut outbox);
                 }
                 Event::Cross(message) => {
-                    let message = self.crossing.remove(message as usize);
-                    let (host, mut outbox) = self.host(now);
+                    let message = self.between.crossing.remove(message as usize);
+                    let (host, mut outbox) = self.host();
                     host.handle(now, host::In::Pcie(message), &mut outbox);
                 }
             }
         }
-        progress(self.tracker.offered());
-        self.capture.take().map_or(Ok(()), Capture::finish)
+        progress(self.between.tracker.offered());
+        self.between.capture.take().map_or(Ok(()), Capture::finish)
     }
 
     /// User space does something to a map of the host: at once.
@@ -256,7 +260,7 @@ impl World {
         for record in self.host.hooks().read(*place, reader.map) {
             self.user.records += 1;
             self.user.record_bytes += record.len() as u64;
-            if let Some(capture) = &mut self.capture {
+            if let Some(capture) = &mut self.between.capture {
                 capture.record(*place, name, now, &record);
             }
         }
@@ -265,28 +269,22 @@ impl World {
     fn schedule_next(&mut self, source: usize) -> Result<(), Diagnostic> {
         if let Some(arrival) = self.sources[source].source.next_frame()? {
             let from = Source(TRAFFIC_SOURCES.0 + source as u16);
-            self.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive(source as u32));
+            self.between.queue.push(arrival.last_bit, Priority::Arrival, from, Event::Arrive(source as u32));
             self.sources[source].next = Some(arrival);
         }
         Ok(())
     }
 
-    /// The card, and where it says what it wants.
-    fn card(&mut self, now: Time) -> (&mut Device, CardBox<'_>) {
-        let World { device, queue, tracker, crossing, control_crossing, capture, .. } = self;
-        (device, CardBox { now, queue, tracker, crossing, control_crossing, capture })
-    }
-
-    /// The same of the host.
-    fn host(&mut self, now: Time) -> (&mut Host, HostBox<'_>) {
-        let World { device, host, queue, tracker, crossing, control_crossing, capture, .. } = self;
-        (host, HostBox { card: CardBox { now, queue, tracker, crossing, control_crossing, capture }, device })
+    /// The host, and where it says what it wants.
+    fn host(&mut self) -> (&mut Host, HostBox<'_>) {
+        let World { device, host, between, .. } = self;
+        (host, HostBox { between, device })
     }
 
     /// The same of the driver of the card's maps.
-    fn plane(&mut self, now: Time) -> (&mut ControlPlane, PlaneBox<'_>) {
-        let World { device, plane, queue, tracker, crossing, control_crossing, capture, .. } = self;
-        (plane, PlaneBox { card: CardBox { now, queue, tracker, crossing, control_crossing, capture }, device })
+    fn plane(&mut self) -> (&mut ControlPlane, PlaneBox<'_>) {
+        let World { device, plane, between, .. } = self;
+        (plane, PlaneBox { between, device })
     }
 
     /// What came of what user space did to maps, on the host and on the card.
@@ -306,7 +304,7 @@ impl World {
 
     /// What became of the packets.
     pub fn tracker(&self) -> &Tracker {
-        &self.tracker
+        &self.between.tracker
     }
 
     /// The card.
@@ -326,7 +324,7 @@ impl World {
 
     /// Events handled.
     pub fn events(&self) -> u64 {
-        self.queue.popped()
+        self.between.queue.popped()
     }
 }
 
@@ -334,25 +332,16 @@ impl World {
 const PROGRESS_STEP: u64 = 4_096;
 
 /// What becomes of the card's words.
-struct CardBox<'a> {
-    now: Time,
-    queue: &'a mut EventQueue<Event>,
-    tracker: &'a mut Tracker,
-    crossing: &'a mut Slab<CardToHost>,
-    control_crossing: &'a mut Slab<ControlToHost>,
-    capture: &'a mut Option<Capture>,
-}
-
-impl Outbox<device::Inner, device::Out> for CardBox<'_> {
+impl Outbox<device::Inner, device::Out> for Between {
     fn send(&mut self, source: Source, out: device::Out) {
         match out {
             device::Out::Wire { port, frame, last_bit, .. } => {
                 self.tracker.transmitted(last_bit, frame.id);
-                if let Some(capture) = self.capture {
+                if let Some(capture) = &mut self.capture {
                     capture.frame(port, last_bit, &frame.bytes);
                 }
             }
-            device::Out::Fate { packet, fate } => self.tracker.end(self.now, packet, fate.into()),
+            device::Out::Fate { packet, fate } => self.tracker.end(self.queue.now(), packet, fate.into()),
             device::Out::Pcie { at, message } => {
                 let number = self.crossing.insert(message) as u32;
                 self.queue.push(at, Priority::Arrival, source, Event::Cross(number));
@@ -371,40 +360,40 @@ impl Outbox<device::Inner, device::Out> for CardBox<'_> {
 
 /// What becomes of the host's words.
 struct HostBox<'a> {
-    card: CardBox<'a>,
+    between: &'a mut Between,
     device: &'a mut Device,
 }
 
 impl Outbox<host::Inner, host::Out> for HostBox<'_> {
     fn send(&mut self, _: Source, out: host::Out) {
-        let now = self.card.now;
+        let now = self.between.queue.now();
         match out {
             // The link is the card's: it takes the message the moment the host issues it.
-            host::Out::Pcie(message) => self.device.handle(now, device::In::Pcie(message), &mut self.card),
-            host::Out::Fate { packet, fate } => self.card.tracker.end(now, packet, fate.into()),
-            host::Out::Copied { packet } => self.card.tracker.copied(now, packet),
-            host::Out::CopiesLost(count) => self.card.tracker.copies_lost(count),
-            host::Out::Sending { packet, by } => self.card.tracker.sent(packet, by),
+            host::Out::Pcie(message) => self.device.handle(now, device::In::Pcie(message), self.between),
+            host::Out::Fate { packet, fate } => self.between.tracker.end(now, packet, fate.into()),
+            host::Out::Copied { packet } => self.between.tracker.copied(now, packet),
+            host::Out::CopiesLost(count) => self.between.tracker.copies_lost(count),
+            host::Out::Sending { packet, by } => self.between.tracker.sent(packet, by),
         }
     }
 
     fn wake(&mut self, at: Time, priority: Priority, source: Source, event: host::Inner) {
-        self.card.queue.push(at, priority, source, Event::Host(event));
+        self.between.queue.push(at, priority, source, Event::Host(event));
     }
 }
 
 /// What becomes of the words of the driver of the card's maps.
 struct PlaneBox<'a> {
-    card: CardBox<'a>,
+    between: &'a mut Between,
     device: &'a mut Device,
 }
 
 impl Outbox<control::Inner, control::Out> for PlaneBox<'_> {
     fn send(&mut self, _: Source, control::Out(message): control::Out) {
-        self.device.handle(self.card.now, device::In::Control(message), &mut self.card);
+        self.device.handle(self.between.queue.now(), device::In::Control(message), self.between);
     }
 
     fn wake(&mut self, at: Time, priority: Priority, source: Source, event: control::Inner) {
-        self.card.queue.push(at, priority, source, Event::Control(event));
+        self.between.queue.push(at, priority, source, Event::Control(event));
     }
 }

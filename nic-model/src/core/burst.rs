@@ -169,10 +169,14 @@ impl Machine {
     /// Whether the signals that are there and those on their way suffice for the wait.
     fn will_wake(&mut self) -> bool {
         let current = self.current & 7;
-        let coming = self.flights.of(current).filter(|(_, flight)| flight.pending && !flight.orphan);
-        let signals = coming.fold(0, |signals, (_, flight)| signals | flight.signal);
-        let context = self.context();
-        context.wake.met_by(context.signals | signals)
+        let (wake, mut there) = (self.context().wake, self.context().signals);
+        // What is waited for is mostly the latest that was issued.
+        let mut coming = self.flights.of(current).rev().filter(|(_, flight)| flight.pending && !flight.orphan);
+        wake.met_by(there)
+            || coming.any(|(_, flight)| {
+                there |= flight.signal;
+                wake.met_by(there)
+            })
     }
 
     /// Notes a trap of the running packet, once; its context goes on with the epilogue of a trap.

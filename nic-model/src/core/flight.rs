@@ -218,7 +218,7 @@ impl Flights {
 
     /// Those of one context under way, in order of issue.
     #[inline]
-    pub(super) fn of(&self, context: usize) -> impl Iterator<Item = (FlightId, &Flight)> {
+    pub(super) fn of(&self, context: usize) -> impl DoubleEndedIterator<Item = (FlightId, &Flight)> {
         let own = self.order.iter().filter(move |issued| usize::from(issued.context) == context);
         own.map(|&Issued { id, .. }| (FlightId(id), &self.slots[usize::from(id)]))
     }

@@ -73,6 +73,8 @@ pub struct EventQueue<E> {
     words: u64,
     /// Key and slot of what was further away than a turn when it was entered.
     far: BinaryHeap<Reverse<(u128, u32)>>,
+    /// Time of the first of those, or the end of time.
+    far_time: u64,
     /// Events entered so far. Each source's own are in order among them, and only those are ever compared by it.
     entered: u64,
     now: Time,
@@ -88,6 +90,7 @@ impl<E> Default for EventQueue<E> {
             filled: Box::new([0; WORDS]),
             words: 0,
             far: BinaryHeap::new(),
+            far_time: u64::MAX,
             entered: 0,
             now: Time::ZERO,
             popped: 0,
@@ -103,26 +106,26 @@ impl<E> EventQueue<E> {
         debug_assert!(at >= self.now, "event at {at} scheduled at {}", self.now);
         let order = u64::from(priority as u8) << 56 | u64::from(source.0) << 40 | self.entered & ((1 << 40) - 1);
         self.entered += 1;
-        let slot = self.place(at.ps(), order, event);
-        let bucket = at.ps() >> SHIFT;
-        if bucket - (self.now.ps() >> SHIFT) < BUCKETS {
-            self.chain((bucket % BUCKETS) as usize, slot);
-        } else {
-            self.far.push(Reverse((self.slots[slot as usize].key(), slot)));
-        }
-    }
-
-    #[inline(always)]
-    fn place(&mut self, time: u64, order: u64, event: E) -> u32 {
         if self.free == NONE {
             self.grow();
         }
         let number = self.free;
         let slot = &mut self.slots[number as usize];
         self.free = slot.next;
-        (slot.time, slot.order, slot.next) = (time, order, NONE);
+        (slot.time, slot.order, slot.next) = (at.ps(), order, NONE);
         slot.event = Some(event);
-        number
+        let bucket = at.ps() >> SHIFT;
+        if bucket - (self.now.ps() >> SHIFT) >= BUCKETS {
+            return self.push_far(number);
+        }
+        let bucket = (bucket % BUCKETS) as usize;
+        let head = &mut self.heads[bucket];
+        if *head != NONE {
+            return self.chain(bucket, number);
+        }
+        *head = number;
+        self.filled[bucket / 64] |= 1 << (bucket % 64);
+        self.words |= 1 << (bucket / 64);
     }
 
     /// One more free slot.
@@ -132,13 +135,19 @@ impl<E> EventQueue<E> {
         self.slots.push(Slot { time: 0, order: 0, next: NONE, event: None });
     }
 
-    /// Puts an event into its place of a bucket's chain.
-    #[inline(always)]
+    /// Enters what is further away than the ring reaches.
+    #[cold]
+    fn push_far(&mut self, number: u32) {
+        let slot = &self.slots[number as usize];
+        self.far.push(Reverse((slot.key(), number)));
+        self.far_time = self.far_time.min(slot.time);
+    }
+
+    /// Puts an event into its place of a bucket that has others.
+    #[inline(never)]
     fn chain(&mut self, bucket: usize, slot: u32) {
         let first = self.heads[bucket];
-        self.filled[bucket / 64] |= 1 << (bucket % 64);
-        self.words |= 1 << (bucket / 64);
-        if first == NONE || self.slots[slot as usize].key() < self.slots[first as usize].key() {
+        if self.slots[slot as usize].key() < self.slots[first as usize].key() {
             self.slots[slot as usize].next = first;
             self.heads[bucket] = slot;
         } else {
@@ -182,17 +191,21 @@ impl<E> EventQueue<E> {
     #[inline]
     fn first(&self) -> Option<(u32, Option<usize>)> {
         let near = self.first_bucket();
-        match (near, self.far.peek()) {
-            (Some(bucket), None) => Some((self.heads[bucket], near)),
-            (Some(bucket), Some(Reverse((key, far)))) => {
-                let slot = self.heads[bucket];
-                Some(if self.slots[slot as usize].key() < *key { (slot, near) } else { (*far, None) })
-            }
-            (None, far) => far.map(|Reverse((_, far))| (*far, None)),
+        let Some(bucket) = near else { return self.far.peek().map(|Reverse((_, far))| (*far, None)) };
+        let slot = self.heads[bucket];
+        let before = |far: &Reverse<(u128, u32)>| far.0.0 < self.slots[slot as usize].key();
+        // Seldom: what is far away is so mostly by more than one turn.
+        if self.far_time <= self.slots[slot as usize].time
+            && let Some(far) = self.far.peek()
+            && before(far)
+        {
+            return Some((far.0.1, None));
         }
+        Some((slot, near))
     }
 
     /// Takes the first event, and moves the present to its time.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, E)> {
         let (number, bucket) = self.first()?;
         let slot = &mut self.slots[number as usize];
@@ -204,16 +217,24 @@ impl<E> EventQueue<E> {
             Some(bucket) => {
                 self.heads[bucket] = next;
                 if next == NONE {
-                    self.filled[bucket / 64] &= !(1 << (bucket % 64));
-                    if self.filled[bucket / 64] == 0 {
+                    let word = &mut self.filled[bucket / 64];
+                    *word &= !(1 << (bucket % 64));
+                    if *word == 0 {
                         self.words &= !(1 << (bucket / 64));
                     }
                 }
             }
-            None => drop(self.far.pop()),
+            None => self.drop_far(),
         }
         self.popped += 1;
         Some((self.now, event))
+    }
+
+    /// The first of those that were far away has been taken.
+    #[cold]
+    fn drop_far(&mut self) {
+        self.far.pop();
+        self.far_time = self.far.peek().map_or(u64::MAX, |Reverse((key, _))| (key >> 64) as u64);
     }
 
     /// Time of the first event.
