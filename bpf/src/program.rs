@@ -109,6 +109,8 @@ impl MapType {
     pub const RINGBUF: MapType = MapType(27);
     /// `BPF_MAP_TYPE_BLOOM_FILTER`.
     pub const BLOOM_FILTER: MapType = MapType(30);
+    /// `BPF_MAP_TYPE_USER_RINGBUF`.
+    pub const USER_RINGBUF: MapType = MapType(31);
 
     /// Kernel names by number, from `BPF_MAP_TYPE_UNSPEC` on.
     pub const NAMES: [&'static str; 34] = [

@@ -117,11 +117,12 @@ pub(crate) fn maps(program: &VerifiedProgram, facts: &Facts, on_card: &[bool], r
 
 /// What a map's region takes of internal memory; none of maps that lie outside whatever their size.
 fn inside_bytes(spec: &MapSpec) -> Option<u64> {
-    const OUTSIDE: [MapType; 5] = [
+    const OUTSIDE: [MapType; 6] = [
         MapType::PERCPU_HASH,
         MapType::PERCPU_ARRAY,
         MapType::LRU_PERCPU_HASH,
         MapType::RINGBUF,
+        MapType::USER_RINGBUF,
         MapType::PERF_EVENT_ARRAY,
     ];
     if OUTSIDE.contains(&spec.ty) {

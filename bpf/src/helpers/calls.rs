@@ -2,6 +2,7 @@
 
 use super::{HelperCx, HelperOutcome};
 use crate::errno::Errno;
+use crate::maps::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 
 /// Most rounds of `bpf_loop` (kernel: `BPF_MAX_LOOPS`).
 const MAX_LOOPS: u64 = 8 << 20;
@@ -16,6 +17,14 @@ pub(super) fn for_each_map_elem(cx: &mut dyn HelperCx, [map, callback, context, 
         return Ok(Errno::EINVAL.as_return());
     }
     Ok(cx.call_back_each(map, callback, context)?.map_or_else(Errno::as_return, |()| 0))
+}
+
+pub(super) fn user_ringbuf_drain(cx: &mut dyn HelperCx, [map, callback, context, flags, _]: [u64; 5]) -> HelperOutcome {
+    // Whether the writer is woken is no business of the program's.
+    if flags & !(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP) != 0 {
+        return Ok(Errno::EINVAL.as_return());
+    }
+    Ok(cx.call_back_records(map, callback, context)?.map_or_else(Errno::as_return, |()| 0))
 }
 
 pub(super) fn bpf_loop(cx: &mut dyn HelperCx, [times, callback, context, flags, _]: [u64; 5]) -> HelperOutcome {

@@ -276,4 +276,10 @@ pub trait HelperCx {
     /// # Errors
     /// The guest's fault. The inner error is for a kind of map that has no such walk.
     fn call_back_each(&mut self, map: u64, callback: u64, context: u64) -> Result<Result<(), Errno>, Fault>;
+
+    /// The same for each record of a ring that user space writes: the function gets a dynamic pointer to it, and `context`.
+    ///
+    /// # Errors
+    /// The guest's fault. The inner error, `EBUSY`, is for a ring that is being drained.
+    fn call_back_records(&mut self, map: u64, callback: u64, context: u64) -> Result<Result<(), Errno>, Fault>;
 }

@@ -7,6 +7,7 @@
 //! ```
 
 use super::maps::copy;
+use super::signature::DYNPTR_BYTES;
 use super::{HelperCx, HelperOutcome};
 use crate::errno::Errno;
 use crate::memory::Fault;
@@ -20,6 +21,18 @@ const MAX_SIZE: u32 = (1 << 24) - 1;
 struct Dynptr {
     data: u64,
     size: u32,
+}
+
+/// A dynamic pointer to `size` bytes at an address, as it stands in memory.
+pub(crate) fn dynptr_bytes(order: Endian, data: u64, size: u32) -> [u8; DYNPTR_BYTES as usize] {
+    let (data, size) = match order {
+        Endian::Little => (data.to_le_bytes(), size.to_le_bytes()),
+        Endian::Big => (data.to_be_bytes(), size.to_be_bytes()),
+    };
+    let mut bytes = [0; DYNPTR_BYTES as usize];
+    bytes[..8].copy_from_slice(&data);
+    bytes[8..12].copy_from_slice(&size);
+    bytes
 }
 
 /// It leads to nothing.
@@ -37,13 +50,7 @@ impl Dynptr {
     }
 
     fn put(self, cx: &mut dyn HelperCx, ptr: u64) -> Result<(), Fault> {
-        let (data, size) = match cx.byte_order() {
-            Endian::Little => (self.data.to_le_bytes(), self.size.to_le_bytes()),
-            Endian::Big => (self.data.to_be_bytes(), self.size.to_be_bytes()),
-        };
-        cx.write(ptr, &data)?;
-        cx.write(ptr.wrapping_add(8), &size)?;
-        cx.write(ptr.wrapping_add(12), &[0; 4])
+        cx.write(ptr, &dynptr_bytes(cx.byte_order(), self.data, self.size))
     }
 
     /// The address of `len` bytes at `off`.

@@ -31,6 +31,7 @@ mod tunnel;
 mod xdp;
 
 pub use cx::{CURRENT_CPU, Delivery, HelperCx, Redirect, Room};
+pub(crate) use dynptr::dynptr_bytes;
 pub use names::{call_text, name, number};
 pub use proto::{CostClass, HelperBody, HelperOutcome, HelperProto};
 pub use skb_state::{Checked, SkbState, SkbWord, Tunnel};

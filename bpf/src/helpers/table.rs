@@ -11,7 +11,7 @@ const fn row(id: u32, cost: CostClass, body: HelperBody) -> HelperProto {
 }
 
 /// Helpers that have a body, by number.
-pub static HELPERS: [HelperProto; 109] = [
+pub static HELPERS: [HelperProto; 110] = [
     row(1, Map, bodies::map_lookup_elem),
     row(2, Map, bodies::map_update_elem),
     row(3, Map, bodies::map_delete_elem),
@@ -121,6 +121,7 @@ pub static HELPERS: [HelperProto; 109] = [
     row(206, Checksum, syncookie::raw_check_v4),
     row(207, Checksum, syncookie::raw_check_v6),
     row(208, Clock, state::ktime_get_tai_ns),
+    row(209, Transfer, calls::user_ringbuf_drain),
 ];
 
 /// The row of a number, if that helper has a body here.

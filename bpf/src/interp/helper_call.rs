@@ -269,4 +269,10 @@ impl HelperCx for Call<'_> {
         self.transfer = Some(Transfer::Rounds(rounds));
         Ok(Ok(()))
     }
+
+    fn call_back_records(&mut self, map: u64, callback: u64, context: u64) -> Result<Result<(), Errno>, Fault> {
+        let target = self.function(callback)?;
+        let rounds = Rounds::records(target, context, map, self.machine)?;
+        Ok(rounds.map(|rounds| self.transfer = Some(Transfer::Rounds(rounds))))
+    }
 }

@@ -4,7 +4,7 @@ use super::machine::Machine;
 use super::observer::{MapOp, MapOpKind};
 use crate::errno::Errno;
 use crate::helpers::CURRENT_CPU;
-use crate::maps::{Holds, Linear, MapId, PerfRing, RingState};
+use crate::maps::{Drained, Holds, Linear, MapId, PerfRing, RingState};
 use crate::memory::{Fault, FaultKind, RegionKind};
 use crate::program::MapType;
 
@@ -93,6 +93,28 @@ impl Machine {
         let state = self.maps[id].ring_state(&mut memory, &mut self.log).ok_or(Fault::of(FaultKind::BadMap))?;
         self.operated(id, MapOpKind::Peek, true);
         Ok(state)
+    }
+
+    /// Takes a ring that user space writes for draining.
+    pub fn drain_begin(&mut self, handle: u64) -> Result<Result<MapId, Errno>, Fault> {
+        let id = self.map_of(handle)?;
+        if self.maps[id].spec().ty != MapType::USER_RINGBUF {
+            return Err(Fault::of(FaultKind::BadMap));
+        }
+        let mut memory = Linear(self.arena.bytes_of_mut(self.map_regions[id.0 as usize]));
+        let begun = self.maps[id].drain_begin(&mut memory, &mut self.log);
+        self.operated(id, MapOpKind::Peek, begun.is_ok());
+        Ok(begun.map(|()| id))
+    }
+
+    /// Goes on to the next record of such a ring ([`crate::maps::Map::drain_next`]): how many were passed over, its address and bytes.
+    pub fn drain_next(&mut self, id: MapId, seen: Option<u32>, most: u64) -> (u64, Result<Option<(u64, u32)>, Errno>) {
+        let region = self.map_regions[id.0 as usize];
+        let base = self.arena.region(region).base;
+        let mut memory = Linear(self.arena.bytes_of_mut(region));
+        let Drained { passed, next } = self.maps[id].drain_next(&mut memory, &mut self.log, seen, most);
+        self.operated(id, MapOpKind::Pop, matches!(next, Ok(Some(_))));
+        (passed, next.map(|found| found.map(|(off, len)| (u64::from(base + off), len))))
     }
 
     /// Writes a record to the ring whose event stands in a slot of an event array. The slot of a ring is that of the

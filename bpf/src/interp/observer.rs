@@ -55,9 +55,9 @@ pub enum MapOpKind {
     Walk,
     /// `bpf_map_push_elem`, or the reservation of a record in a ring buffer.
     Push,
-    /// `bpf_map_pop_elem`.
+    /// `bpf_map_pop_elem`, or one record of `bpf_user_ringbuf_drain`.
     Pop,
-    /// `bpf_map_peek_elem`, `bpf_ringbuf_query`.
+    /// `bpf_map_peek_elem`, `bpf_ringbuf_query`, or the beginning of `bpf_user_ringbuf_drain`.
     Peek,
     /// A record of a ring buffer is handed over, or with `ok` false taken back.
     Commit,

@@ -147,6 +147,14 @@ impl OpenMap<'_> {
         self.map.ring_read(&mut self.memory, self.log)
     }
 
+    /// A record for the programs that drain the ring; see [`Map::user_ring_write`].
+    ///
+    /// # Errors
+    /// libbpf's number.
+    pub fn ring_write(&mut self, record: &[u8], discard: bool) -> Result<(), Errno> {
+        self.map.user_ring_write(&mut self.memory, self.log, record, discard)
+    }
+
     /// All keys and values, in the map's order.
     pub fn entries(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.map.user_entries(&mut self.memory)

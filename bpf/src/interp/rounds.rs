@@ -1,9 +1,14 @@
 //! Helpers that call a function of the program, again and again: what each call gets, and when it was the last.
 
 use super::machine::Machine;
+use crate::errno::Errno;
+use crate::helpers::dynptr_bytes;
 use crate::maps::MapId;
 use crate::memory::{Fault, FaultKind};
 use crate::program::MapType;
+
+/// Most records of one drain, those passed over among them (kernel: `BPF_MAX_USER_RINGBUF_SAMPLES`).
+const MAX_RECORDS: u64 = 128 << 10;
 
 /// What is left of the calls of one helper.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ enum Over {
     Numbers(u64),
     /// The elements of a map (`bpf_for_each_map_elem`).
     Elements { map: MapId, handle: u64, keys: Keys, next: u32, level: usize },
+    /// The records of a ring (`bpf_user_ringbuf_drain`): how many were passed over, the one that the function sees.
+    Records { map: MapId, passed: u64, shown: Option<u32>, level: usize },
 }
 
 /// The keys of a walk over a map. Those of a hash are taken down at its start, so that what the callback removes or adds
@@ -73,6 +80,25 @@ impl Rounds {
         Ok(Some(Rounds { target, context, over, made: 0, stopped: false }))
     }
 
+    /// A call for each record of a ring that user space writes.
+    ///
+    /// # Errors
+    /// The guest's fault, as above. The inner error is the map's.
+    pub fn records(
+        target: usize,
+        context: u64,
+        handle: u64,
+        machine: &mut Machine,
+    ) -> Result<Result<Rounds, Errno>, Fault> {
+        let map = match machine.drain_begin(handle)? {
+            Ok(map) => map,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        let level = machine.begin_walk().ok_or(Fault::of(FaultKind::CallDepth))?;
+        let over = Over::Records { map, passed: 0, shown: None, level };
+        Ok(Ok(Rounds { target, context, over, made: 0, stopped: false }))
+    }
+
     /// The function has returned: anything but 0 ends the calls.
     pub fn answered(&mut self, r0: u64) {
         self.stopped |= r0 != 0;
@@ -100,6 +126,23 @@ impl Rounds {
                 }
                 machine.end_walk();
                 Round::Done(self.made)
+            }
+            Over::Records { map, passed, shown, level } => {
+                let most = if self.stopped { 0 } else { MAX_RECORDS - self.made - *passed };
+                let (more, next) = machine.drain_next(*map, shown.take(), most);
+                *passed += more;
+                match next {
+                    Ok(Some((address, len))) => {
+                        self.made += 1;
+                        *shown = Some(len);
+                        let pointer = machine.show_key(*level, &dynptr_bytes(machine.byte_order, address, len));
+                        Round::Call(target, [pointer, context, 0, 0, 0])
+                    }
+                    ended => {
+                        machine.end_walk();
+                        Round::Done(ended.map_or_else(Errno::as_return, |_| self.made))
+                    }
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use super::map::round8;
 use super::{
     Map, Tape, array, array_of_maps, bloom_filter, cgroup_array, cpumap, devmap, devmap_hash, hash, hash_of_maps,
     hash_table, lpm_trie, lru_hash, lru_percpu_hash, percpu_array, percpu_hash, perf_event_array, prog_array, queue,
-    ringbuf, sockhash, sockmap, stack, stack_trace, xskmap,
+    ringbuf, sockhash, sockmap, stack, stack_trace, user_ringbuf, xskmap,
 };
 use crate::errno::Errno;
 use crate::memory::Elements;
@@ -99,7 +99,7 @@ impl std::fmt::Debug for MapKind {
 }
 
 /// The kinds that work, by number.
-pub static KINDS: [MapKind; 23] = [
+pub static KINDS: [MapKind; 24] = [
     hash::KIND,
     array::KIND,
     prog_array::KIND,
@@ -123,6 +123,7 @@ pub static KINDS: [MapKind; 23] = [
     devmap_hash::KIND,
     ringbuf::KIND,
     bloom_filter::KIND,
+    user_ringbuf::KIND,
 ];
 
 /// Helpers that take any map of keys and values: look-up, update, delete.

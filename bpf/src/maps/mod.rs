@@ -19,7 +19,7 @@
 //! | device and processor map; device hash | on `ports.rs` | slots; entries |
 //! | AF_XDP socket map, socket map; socket hash | on `sockets.rs` | slots; entries |
 //! | queue, stack | on `queue_stack.rs` | two indices, values |
-//! | ring buffer | `ringbuf.rs` | positions, data twice |
+//! | ring buffer; one that user space writes | `ringbuf.rs`; `user_ringbuf.rs` | positions, data twice |
 //! | bloom filter | `bloom_filter.rs` | bits |
 //! | stack trace | `stack_trace.rs` | empty buckets |
 //!
@@ -62,6 +62,7 @@ mod stack;
 mod stack_trace;
 mod table;
 mod user;
+mod user_ringbuf;
 mod xskmap;
 
 pub use crate::memory::MapId;
@@ -74,6 +75,7 @@ pub use map::{CreateError, Map, MapSet};
 pub use perf_ring::{PerfRecord, PerfRing};
 pub use reference::{References, fits};
 pub use ringbuf::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, RingState};
+pub use user_ringbuf::Drained;
 
 use reference::admit;
 

@@ -16,17 +16,17 @@ use crate::errno::Errno;
 use crate::memory::Elements;
 use crate::program::{MapSpec, MapType};
 
-const CONSUMER: u32 = 0;
-const PRODUCER: u32 = 8;
+pub(super) const CONSUMER: u32 = 0;
+pub(super) const PRODUCER: u32 = 8;
 const PENDING: u32 = 16;
-const LOCK: u32 = 24;
-const DATA: u32 = 32;
+pub(super) const LOCK: u32 = 24;
+pub(super) const DATA: u32 = 32;
 /// Bytes before a record's own.
-const HEAD: u32 = 8;
+pub(super) const HEAD: u32 = 8;
 /// Set while the program that reserved the record fills it.
-const BUSY: u32 = 1 << 31;
+pub(super) const BUSY: u32 = 1 << 31;
 /// Set if the reader is to skip the record.
-const DISCARD: u32 = 1 << 30;
+pub(super) const DISCARD: u32 = 1 << 30;
 /// Longest record (kernel: `RINGBUF_MAX_RECORD_SZ`).
 const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
 const PAGE: u32 = 4096;
@@ -38,26 +38,31 @@ pub const BPF_RB_NO_WAKEUP: u64 = 1;
 /// `flags` of submitting: wake the reader whatever it has read.
 pub const BPF_RB_FORCE_WAKEUP: u64 = 2;
 
-pub(super) const KIND: MapKind = MapKind {
-    ty: MapType::RINGBUF,
-    per_cpu: false,
-    holds: Holds::Values,
-    // ringbuf_output, ringbuf_reserve, ringbuf_query, ringbuf_reserve_dynptr, _submit_dynptr, _discard_dynptr
-    helpers: &[130, 131, 134, 198, 199, 200],
-    inner: true,
-    user_lookup: UserLookup::Refused(Errno::ENOTSUPP),
-    user_take: false,
-    batch: Batch::None,
-    adds_flags: 0,
-    check,
-    region_size: |spec, _| u64::from(DATA) + 2 * u64::from(spec.max_entries),
-    elements: |spec, _| {
-        let size = 2 * spec.max_entries;
-        Elements { first: DATA, stride: size, size, count: 1 }
-    },
-    ops: &Keyless { update: Errno::ENOTSUPP, delete: Errno::ENOTSUPP, next_key: Errno::ENOTSUPP },
-    queue: None,
-};
+// ringbuf_output, ringbuf_reserve, ringbuf_query, ringbuf_reserve_dynptr, _submit_dynptr, _discard_dynptr
+pub(super) const KIND: MapKind = kind(MapType::RINGBUF, &[130, 131, 134, 198, 199, 200]);
+
+/// The row of a ring, whoever writes it.
+pub(super) const fn kind(ty: MapType, helpers: &'static [u32]) -> MapKind {
+    MapKind {
+        ty,
+        per_cpu: false,
+        holds: Holds::Values,
+        helpers,
+        inner: true,
+        user_lookup: UserLookup::Refused(Errno::ENOTSUPP),
+        user_take: false,
+        batch: Batch::None,
+        adds_flags: 0,
+        check,
+        region_size: |spec, _| u64::from(DATA) + 2 * u64::from(spec.max_entries),
+        elements: |spec, _| {
+            let size = 2 * spec.max_entries;
+            Elements { first: DATA, stride: size, size, count: 1 }
+        },
+        ops: &Keyless { update: Errno::ENOTSUPP, delete: Errno::ENOTSUPP, next_key: Errno::ENOTSUPP },
+        queue: None,
+    }
+}
 
 fn check(spec: &MapSpec) -> CreateCheck {
     if spec.flags & !BPF_F_NUMA_NODE != 0 {
@@ -90,19 +95,19 @@ impl RingState {
     }
 }
 
-fn position(tape: &mut Tape<'_>, off: u32) -> u64 {
+pub(super) fn position(tape: &mut Tape<'_>, off: u32) -> u64 {
     let mut word = [0; 8];
     tape.read(off, &mut word);
     u64::from_le_bytes(word)
 }
 
 /// Bytes a record takes, its head included.
-fn whole(len: u32) -> u64 {
+pub(super) fn whole(len: u32) -> u64 {
     (u64::from(len) + u64::from(HEAD)).next_multiple_of(8)
 }
 
 /// Copies what a record at `at` has beyond the data's end between its two places.
-fn alias(map: &Map, tape: &mut Tape<'_>, at: u32, len: u64, to_start: bool) {
+pub(super) fn alias(map: &Map, tape: &mut Tape<'_>, at: u32, len: u64, to_start: bool) {
     let size = map.spec().max_entries;
     let over = (u64::from(at) + len).saturating_sub(u64::from(size)).min(u64::from(size)) as u32;
     let (start, end) = (DATA, DATA + size);

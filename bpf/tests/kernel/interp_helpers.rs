@@ -5,6 +5,7 @@ use crate::support;
 use bpf::helpers::signature::{Arg, Returns, Signature, TAIL_CALL, signature};
 use bpf::helpers::{HELPERS, name};
 use bpf::insn::{AluOp, Cond, Insn, Reg, Size, Wide};
+use bpf::maps::KINDS;
 use bpf::program::{MapType, ProgType};
 use proptest::prelude::*;
 use support::asm::*;
@@ -247,22 +248,14 @@ fn call_of(row: &Signature, change: impl Fn(usize, Arg) -> Option<Vec<Insn>>, af
     insns
 }
 
-/// Which of [`MAPS`] a helper takes.
+/// Which of [`MAPS`] a helper takes, as the table of kinds has it; those that no kind is alone with, the first.
 fn map_of(helper: u32) -> u32 {
-    match helper {
-        12 => 1,
-        25 => 2,
-        33 | 37 => 7,
-        51 => 3,
-        87..=89 => 4,
-        130..=134 => 5,
-        195 => 6,
-        _ => 0,
-    }
+    let takes = |ty: MapType| KINDS.iter().any(|kind| kind.ty == ty && kind.helpers.contains(&helper));
+    MAPS.iter().position(|(ty, ..)| takes(*ty)).unwrap_or(0) as u32
 }
 
 /// Type, bytes of key and value, entries.
-const MAPS: [(MapType, u32, u32, u32); 8] = [
+const MAPS: [(MapType, u32, u32, u32); 9] = [
     (MapType::HASH, 8, 8, 4),
     (MapType::PROG_ARRAY, 4, 4, 4),
     (MapType::PERF_EVENT_ARRAY, 4, 4, 4),
@@ -271,6 +264,7 @@ const MAPS: [(MapType, u32, u32, u32); 8] = [
     (MapType::RINGBUF, 0, 0, 4096),
     (MapType::PERCPU_HASH, 8, 8, 4),
     (MapType::CGROUP_ARRAY, 4, 4, 4),
+    (MapType::USER_RINGBUF, 0, 0, 4096),
 ];
 
 /// Not helpers that belong together with others, or with types of values, that one call does not have.

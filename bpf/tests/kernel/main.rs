@@ -29,6 +29,7 @@ mod object_info;
 mod redirects;
 mod skb_helpers;
 mod syscall;
+mod user_rings;
 mod verifier;
 mod verifier_callbacks;
 mod verifier_corners;

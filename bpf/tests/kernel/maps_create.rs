@@ -60,7 +60,7 @@ fn definition(rng: &mut Rng) -> MapSpec {
     if rng.once_in(2) {
         match kind.ty {
             MapType::QUEUE | MapType::STACK | MapType::BLOOM_FILTER => made.key_size = 0,
-            MapType::RINGBUF => (made.key_size, made.value_size) = (0, 0),
+            MapType::RINGBUF | MapType::USER_RINGBUF => (made.key_size, made.value_size) = (0, 0),
             MapType::LPM_TRIE => (made.key_size, made.flags) = (8, flags | 1),
             _ => made.key_size = 4,
         }
@@ -69,7 +69,7 @@ fn definition(rng: &mut Rng) -> MapSpec {
         let inner = KINDS[rng.below(KINDS.len() as u64) as usize].ty;
         let (key, value, flags) = match inner {
             MapType::QUEUE | MapType::STACK | MapType::BLOOM_FILTER => (0, 8, 0),
-            MapType::RINGBUF => (0, 0, 0),
+            MapType::RINGBUF | MapType::USER_RINGBUF => (0, 0, 0),
             MapType::LPM_TRIE => (8, 8, 1),
             MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS => (4, 4, 0),
             MapType::ARRAY | MapType::HASH | MapType::STACK_TRACE => (4, 8, 0),

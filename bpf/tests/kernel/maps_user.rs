@@ -43,7 +43,7 @@ fn definition(rng: &mut Rng, ty: MapType) -> MapSpec {
         MapType::SOCKHASH => spec(ty, key, rng.pick(&[4, 8]), max, 0),
         MapType::QUEUE | MapType::STACK => spec(ty, 0, value, max, 0),
         MapType::BLOOM_FILTER => MapSpec { extra: rng.below(16), ..spec(ty, 0, value, max, 0) },
-        MapType::RINGBUF => spec(ty, 0, 0, 4096, 0),
+        MapType::RINGBUF | MapType::USER_RINGBUF => spec(ty, 0, 0, 4096, 0),
         MapType::STACK_TRACE => spec(ty, 4, 16, max, 0),
         _ => spec(ty, 4, 4, max, 0),
     };
@@ -54,7 +54,7 @@ fn definition(rng: &mut Rng, ty: MapType) -> MapSpec {
         made.fields = SpecialFields { lock, timer: timer.filter(|_| lock.is_none() || rng.once_in(2)) };
     }
     // What user space itself may do; cpumaps and ring buffers know no such flags.
-    if rng.once_in(12) && !matches!(ty, MapType::CPUMAP | MapType::RINGBUF) {
+    if rng.once_in(12) && !matches!(ty, MapType::CPUMAP | MapType::RINGBUF | MapType::USER_RINGBUF) {
         made.flags |= rng.pick(&[8, 16]);
     }
     made

@@ -24,7 +24,7 @@ const DRAIN: u32 = 209;
 
 fn maps() -> Vec<MapSpec> {
     let spec = |ty, key, value, entries| MapSpec { name: String::new(), ..both::spec(ty, key, value, entries, 0) };
-    vec![spec(MapType::ARRAY, 4, 64, 1), spec(MapType::RINGBUF, 0, 0, 4096), spec(MapType(31), 0, 0, 4096)]
+    vec![spec(MapType::ARRAY, 4, 64, 1), spec(MapType::RINGBUF, 0, 0, 4096), spec(MapType::USER_RINGBUF, 0, 0, 4096)]
 }
 
 /// The main function, a static one that is called back, and a global one: `int f(const struct bpf_dynptr *, int)`.

@@ -229,7 +229,7 @@ fn one_of_each() -> Vec<MapSpec> {
         match ty {
             MapType::LPM_TRIE => spec(ty, 8, 8, 8, BPF_F_NO_PREALLOC),
             MapType::QUEUE | MapType::STACK | MapType::BLOOM_FILTER => spec(ty, 0, 8, 8, 0),
-            MapType::RINGBUF => spec(ty, 0, 0, 4096, 0),
+            MapType::RINGBUF | MapType::USER_RINGBUF => spec(ty, 0, 0, 4096, 0),
             MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS => {
                 let inner = Some(Box::new(spec(MapType::ARRAY, 4, 8, 1, 0)));
                 MapSpec { inner, ..spec(ty, 4, 4, 8, 0) }
@@ -266,6 +266,13 @@ fn rubbish_in_memory_ends_every_walk() {
                 (_, _) if spec.ty == MapType::RINGBUF => {
                     map.ring_read(memory, &mut log);
                     Ok(())
+                }
+                (Op::Update { fill, .. }, _) if spec.ty == MapType::USER_RINGBUF => {
+                    map.user_ring_write(memory, &mut log, &vec![*fill; 16 * usize::from(*fill)], *fill > 200)
+                }
+                (_, _) if spec.ty == MapType::USER_RINGBUF => {
+                    let seen = matches!(op, Op::Lookup(_)).then_some(8);
+                    map.drain_begin(memory, &mut log).and(map.drain_next(memory, &mut log, seen, 100).next).map(|_| ())
                 }
                 _ => apply(&map, memory, &mut log, op).map(|_| ()),
             };

@@ -16,6 +16,8 @@ mod cmd {
     pub const MAP_DELETE_BATCH: u32 = 27;
 }
 
+/// Bytes of a page.
+const PAGE: usize = 4096;
 /// Bytes of the longest token of a batch: a key.
 const TOKEN: usize = 512;
 
@@ -96,7 +98,6 @@ impl KernelMap {
 
     /// All records of a ring buffer of `size` bytes of data, up to the first that is being filled.
     pub fn ring_records(&self, size: usize) -> Vec<Vec<u8>> {
-        const PAGE: usize = 4096;
         // SAFETY: the kernel chooses both places; the consumer's page is ours to write, and the positions behind it and the
         // data, which it maps twice, only to read. Both are given back below with the lengths they were asked for.
         unsafe {
@@ -125,6 +126,88 @@ impl KernelMap {
             libc::munmap(ours, PAGE);
             libc::munmap(theirs, len);
             records
+        }
+    }
+
+    /// A ring of `size` bytes of data that this process writes.
+    pub fn user_ring(&self, size: usize) -> KernelUserRing {
+        // SAFETY: the kernel chooses both places; it lets us read the consumer's page, and write the producer's and the data,
+        // which it maps twice. Both are given back when the ring is dropped, with the lengths they were asked for.
+        unsafe {
+            let fd = self.fd.as_raw_fd();
+            let theirs = libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
+            let (len, rights) = (PAGE + 2 * size, libc::PROT_READ | libc::PROT_WRITE);
+            let ours = libc::mmap(std::ptr::null_mut(), len, rights, libc::MAP_SHARED, fd, PAGE as i64);
+            assert!(
+                ours != libc::MAP_FAILED && theirs != libc::MAP_FAILED,
+                "a ring that user space writes can be mapped"
+            );
+            KernelUserRing { consumer: theirs.cast(), producer: ours.cast(), size }
+        }
+    }
+}
+
+/// The writer's side of a `BPF_MAP_TYPE_USER_RINGBUF`.
+pub struct KernelUserRing {
+    consumer: *const u64,
+    /// A page behind it begins the data.
+    producer: *mut u64,
+    size: usize,
+}
+
+impl KernelUserRing {
+    /// Where programs have read to.
+    pub fn consumer(&self) -> u64 {
+        // SAFETY: the page is mapped for reading as long as the ring lives.
+        unsafe { self.consumer.read_volatile() }
+    }
+
+    /// Where the next record goes.
+    fn producer(&self) -> u64 {
+        // SAFETY: the page is mapped for reading and writing as long as the ring lives, and nobody else writes it.
+        unsafe { self.producer.read_volatile() }
+    }
+
+    /// Writes a record's head and bytes where the next one goes, which goes on by so much.
+    fn put(&self, head: u32, bytes: &[u8], by: u64) {
+        let at = self.producer();
+        assert!(bytes.len() + 8 <= self.size);
+        // SAFETY: the data is mapped twice for writing, so that a record that begins in it and is no longer ends in it too;
+        // the kernel reads it only while a program runs, which none does now.
+        unsafe {
+            let place = self.producer.cast::<u8>().add(PAGE + (at as usize & (self.size - 1)));
+            place.cast::<u32>().write_unaligned(head);
+            place.add(4).cast::<u32>().write_unaligned(0);
+            place.add(8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            self.producer.write_volatile(at.wrapping_add(by));
+        }
+    }
+
+    /// A record, or with `discard` one that programs pass over, as libbpf writes it.
+    pub fn write(&self, record: &[u8], discard: bool) -> Result<(), i32> {
+        let whole = (record.len() + 8).next_multiple_of(8);
+        if whole > self.size {
+            return Err(libc::E2BIG);
+        }
+        if self.size as u64 - (self.producer() - self.consumer()) < whole as u64 {
+            return Err(libc::ENOSPC);
+        }
+        self.put(record.len() as u32 | u32::from(discard) << 30, record, whole as u64);
+        Ok(())
+    }
+
+    /// Any head, and any way on.
+    pub fn scribble(&self, head: u32, by: u64) {
+        self.put(head, &[], by);
+    }
+}
+
+impl Drop for KernelUserRing {
+    fn drop(&mut self) {
+        // SAFETY: both were mapped with these lengths, and nothing refers to them any more.
+        unsafe {
+            libc::munmap(self.consumer.cast_mut().cast(), PAGE);
+            libc::munmap(self.producer.cast(), PAGE + 2 * self.size);
         }
     }
 }

@@ -12,7 +12,7 @@ use bpf::interp::{
 };
 use bpf::maps::{BPF_ANY, MapId};
 use bpf::network::Network;
-use bpf::program::{MapSpec, ProgId, Program};
+use bpf::program::{MapSpec, MapType, ProgId, Program};
 use nic_model::des::Time;
 use nic_model::device::{Frame, PortId, QueueId, RxMeta};
 
@@ -344,6 +344,7 @@ impl Hooks {
         };
         let mut map = self.engine.map(id).ok_or(Errno::EBADF)?;
         match value {
+            Some(record) if map.definition().spec().ty == MapType::USER_RINGBUF => map.ring_write(&record, false),
             Some(value) => {
                 let value = value_for_user(map.definition(), &value);
                 map.update(&write.key, &value, BPF_ANY)

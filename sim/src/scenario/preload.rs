@@ -9,7 +9,7 @@
 
 use bpf::btf::value::{Written, encode};
 use bpf::btf::{Btf, TypeId};
-use bpf::program::{MapSpec, Program};
+use bpf::program::{MapSpec, MapType, Program};
 use serde_yaml::Value;
 
 use super::bytes;
@@ -71,8 +71,13 @@ pub fn key(program: &Program, spec: &MapSpec, key: &Value) -> Result<Vec<u8>, St
 /// # Errors
 /// Why it is none.
 pub fn value(program: &Program, spec: &MapSpec, value: &Value) -> Result<Vec<u8>, String> {
+    let value = from_yaml(value)?;
+    // A record is as long as it is.
+    if let (MapType::USER_RINGBUF, Written::Text(text)) = (spec.ty, &value) {
+        return bytes::parse(text);
+    }
     let [_, side] = sides(program, spec);
-    side.bytes(program, &from_yaml(value)?)
+    side.bytes(program, &value)
 }
 
 /// A YAML value as a value of a map.
@@ -195,7 +200,7 @@ fn cells(line: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bpf::program::{MapType, ProgType};
+    use bpf::program::ProgType;
 
     fn program(key_size: u32, value_size: u32) -> (Program, MapSpec) {
         let spec = MapSpec { name: "m".into(), ty: MapType::HASH, key_size, value_size, ..MapSpec::default() };
@@ -227,6 +232,14 @@ mod tests {
             let error = file(&program, &spec, name, text).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn records_are_as_long_as_they_are() {
+        let (program, spec) = program(0, 0);
+        let spec = MapSpec { ty: MapType::USER_RINGBUF, ..spec };
+        assert_eq!(key(&program, &spec, &Value::from("")), Ok(vec![]));
+        assert_eq!(value(&program, &spec, &Value::from("10.0.0.7 1le16")), Ok(vec![10, 0, 0, 7, 1, 0]));
     }
 
     /// The load balancer's tables, by the notation of bytes and by the types in the object.

@@ -308,4 +308,8 @@ impl HelperCx for CardCx<'_> {
     fn call_back_each(&mut self, _: u64, _: u64, _: u64) -> Result<Result<(), Errno>, Fault> {
         Err(Fault::of(FaultKind::BadCallback))
     }
+
+    fn call_back_records(&mut self, _: u64, _: u64, _: u64) -> Result<Result<(), Errno>, Fault> {
+        Err(Fault::of(FaultKind::BadCallback))
+    }
 }

@@ -154,6 +154,7 @@ static ROWS: [(&str, OnCard); HELPERS.len()] = [
     row("tcp_raw_check_syncookie_ipv4", Routine(None)),
     row("tcp_raw_check_syncookie_ipv6", Routine(None)),
     row("ktime_get_tai_ns", Routine(None)),
+    row("user_ringbuf_drain", Not(CALLBACKS)),
 ];
 
 /// How the card carries a helper out; nothing for what has no body in this project.

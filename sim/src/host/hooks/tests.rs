@@ -146,3 +146,42 @@ fn sums_are_handed_up() {
         }
     }
 }
+
+/// A program that drains a ring and drops where that gave a record; else it aborts, which costs a packet as much.
+fn draining() -> Program {
+    let map = MapSpec { name: "orders".into(), ty: MapType::USER_RINGBUF, max_entries: 4096, ..MapSpec::default() };
+    let mut insns = wide(Reg::R1, Wide::Map(MapIndex(0))).to_vec();
+    insns.extend(wide(Reg::R2, Wide::Func { off: 7 }));
+    insns.extend([mov(Reg::R3, Operand::Imm(0)), mov(Reg::R4, Operand::Imm(0)), helper(209)]);
+    insns.push(Insn::Branch { width: Width::W64, cond: Cond::Eq, dst: Reg::R0, src: Operand::Imm(1), off: 1 });
+    insns.extend([mov(Reg::R0, Operand::Imm(0)), Insn::Exit]);
+    insns.extend([mov(Reg::R0, Operand::Imm(0)), Insn::Exit]);
+    Program::from_insns("draining", ProgType::Xdp, insns, vec![map])
+}
+
+/// A program sees what user space has written to its ring, once.
+#[test]
+fn records_of_user_space_are_drained() {
+    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
+    let costs = from_value(value).expect("and is sound").costs();
+    let program = draining();
+    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
+    let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network_of_ports(1)), seed: 1 };
+    let mut hooks = Hooks::new(&costs, Some(&xdp), None, 1, 1, around).expect("the host takes the program");
+    let process = |hooks: &mut Hooks| {
+        let mut frame = Frame { id: PacketId(0), bytes: vec![0; 64] };
+        let meta = RxMeta { port: PortId(0), hash: None, timestamp: Time::ZERO };
+        hooks.process(Time::ZERO, QueueId(0), &mut frame, &meta, &costs)
+    };
+    // The second finds the ring's positions in the cache.
+    let [_, empty] = [(); 2].map(|()| process(&mut hooks));
+    let write = |len| Write { map: 0, key: vec![], content: Some(Content::Bytes(vec![7; len])) };
+    assert_eq!(hooks.write(Place::Xdp, &write(5000)), Err(Errno::E2BIG));
+    assert_eq!(hooks.write(Place::Xdp, &write(100)), Ok(()));
+    assert_eq!(hooks.write(Place::Xdp, &Write { content: None, ..write(0) }), Err(Errno::ENOTSUPP));
+    let one = process(&mut hooks);
+    assert_eq!(one.verdict, Verdict::End(Fate::XdpDropped));
+    assert_ne!(empty.verdict, one.verdict);
+    assert!(one.cost > empty.cost, "a record takes its time");
+    assert_eq!(process(&mut hooks).verdict, empty.verdict);
+}
