@@ -209,6 +209,23 @@ impl Context {
                 let result = if op.op == AluMove::Copy { value } else { !value };
                 self.logic(shared, op.dst, op.cc, left, result)
             }
+            Op::PopCount1(PopCount1 { rhs, cc, .. }) | Op::PopCount2(PopCount2 { rhs, cc, .. }) => {
+                let value = self.read(shared, rhs.src)?;
+                self.result(cc == CondCodes::Set, 0, value, false, false)
+            }
+            Op::PopCount3(op) => {
+                let value = self.read(shared, op.rhs.src)?;
+                let ones = (0..32).filter(|bit| value >> bit & 1 == 1).count();
+                self.logic(shared, op.dst, op.cc, 0, ones as u32)
+            }
+            Op::Ffs(op) => {
+                let value = self.read(shared, op.rhs.src)?;
+                let lowest = (0..32).find(|bit| value >> bit & 1 == 1).unwrap_or(0);
+                self.write(shared, op.dst, lowest)?;
+                let done = self.result(op.cc == CondCodes::Set, 0, value, false, false);
+                self.previous = lowest;
+                done
+            }
             Op::Alu(op) => {
                 let (lhs, rhs) = (self.read(shared, op.src.lhs)?, self.read(shared, op.src.rhs)?);
                 let borrow = i64::from(!self.c);
@@ -361,7 +378,22 @@ impl Context {
                 Ok(Effect::Jump { to: to as u16, defer: op.defer, bubble: Bubble::Register })
             }
             Op::Cmd(op) => self.request(shared, op),
-            _ => unsupported(),
+            // What this core has not: scenes do not draw it (`NOT_DRAWN` of `burst_exact`).
+            Op::CamClear(_)
+            | Op::CamReadTag(_)
+            | Op::CamReadState(_)
+            | Op::CamWrite(_)
+            | Op::CamWriteState(_)
+            | Op::CamLookup(_)
+            | Op::Crc(_)
+            | Op::ByteAlignBe(_)
+            | Op::ByteAlignLe(_)
+            | Op::BrInpState(_)
+            | Op::BrClsState(_)
+            | Op::CmdImmediate(_)
+            | Op::CmdAt(_)
+            | Op::CmdData(_)
+            | Op::CmdShort(_) => unsupported(),
         }
     }
 
