@@ -136,18 +136,26 @@ fn sum(rows: &[Row]) -> (usize, usize) {
     (rows.iter().map(|row| row.gains.words).sum(), rows.iter().map(|row| row.driver).sum())
 }
 
-/// Holds the table of `docs/passes.md` against the programs of the scenarios; with `BLESS` set, writes it.
-fn documented(rows: &[Row]) {
+/// Holds the table of `docs/passes.md` against the programs of the scenarios, and the sums below it against those and the
+/// generated ones; with `BLESS` set, writes them.
+fn documented(rows: &[Row], generated: &[Row]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/passes.md");
     let text = std::fs::read_to_string(&path).expect("it is part of the project");
-    let begin = text.find("| program |").expect("a table");
-    let end = begin + text[begin..].find("\n\n").expect("a line behind the table") + 1;
-    let now = table(rows);
+    let part = |text: &str, begin: &str, end: &str| {
+        let begin = text.find(begin).unwrap_or_else(|| panic!("docs/passes.md has no line `{begin}`"));
+        begin..begin + text[begin..].find(end).expect("the line has an end") + 1
+    };
+    let mut now = text.clone();
+    now.replace_range(part(&now, "| program |", "\n\n"), &table(rows));
+    for (name, rows) in [("scenarios, as above", rows), (&format!("generated, {GENERATED}"), generated)] {
+        let ((words, drivers), line) = (sum(rows), format!("| {name} |"));
+        let share = words as f64 / drivers as f64;
+        now.replace_range(part(&now, &line, "\n"), &format!("{line} {words} | {drivers} | {share:.2} |\n"));
+    }
     if std::env::var_os("BLESS").is_some() {
-        let text = format!("{}{now}{}", &text[..begin], &text[end..]);
-        std::fs::write(&path, text).expect("the project can be written");
+        std::fs::write(&path, now).expect("the project can be written");
     } else {
-        assert_eq!(text[begin..end], now, "docs/passes.md says otherwise; set BLESS to write it anew");
+        assert_eq!(text, now, "docs/passes.md says otherwise; set BLESS to write it anew");
     }
 }
 
@@ -162,9 +170,6 @@ fn passes_bring_what_is_asked() {
     }
     let mut seen = BTreeSet::new();
     let real: Vec<Row> = paths.iter().flat_map(|path| rows(path, &card, &mut seen)).collect();
-    if others.is_none() {
-        documented(&real);
-    }
     let generated: Vec<Row> = (0..GENERATED)
         .filter_map(|seed| {
             let program = verified(generate::program(seed, false))?;
@@ -174,6 +179,9 @@ fn passes_bring_what_is_asked() {
             Some(row)
         })
         .collect();
+    if others.is_none() {
+        documented(&real, &generated);
+    }
     for (what, rows) in [("real", &real), ("generated", &generated)] {
         let (words, drivers) = sum(rows);
         println!("{}{} {what} programs: {words} words where the driver has {drivers}\n", table(rows), rows.len());
