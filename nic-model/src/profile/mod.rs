@@ -32,7 +32,8 @@ pub use sourced::{Kind, Sourced};
 /// Names of the cards that come with the project.
 pub const NAMES: [&str; 2] = ["agilio-cx-2x40", "open-npu"];
 
-const TEXTS: [&str; 2] =
+/// Their texts.
+const TEXTS: [&str; NAMES.len()] =
     [include_str!("../../profiles/agilio-cx-2x40.yaml"), include_str!("../../profiles/open-npu.yaml")];
 
 /// The text of a card that comes with the project.

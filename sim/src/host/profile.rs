@@ -228,7 +228,7 @@ group! {
 /// Names of the hosts that come with the project.
 pub const NAMES: [&str; 1] = ["xeon-e5-1650v4"];
 
-const TEXTS: [&str; 1] = [include_str!("../../profiles/xeon-e5-1650v4.yaml")];
+const TEXTS: [&str; NAMES.len()] = [include_str!("../../profiles/xeon-e5-1650v4.yaml")];
 
 /// A host that comes with the project, as a tree of values.
 ///
