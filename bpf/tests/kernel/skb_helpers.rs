@@ -8,6 +8,7 @@ use bpf::env::FixedEnv;
 use bpf::insn::Size;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, IpSummed, RunInput, SkbFields};
 use bpf::program::{Endian, ProgType, Program};
+use bpf::verifier::{Field, Holds};
 use proptest::prelude::*;
 use support::both;
 use support::calls::{Step, below, buffer, call, number, of, program, size};
@@ -114,19 +115,35 @@ fn fields() -> impl Strategy<Value = SkbFields> {
     )
 }
 
-/// Fields that may be read, those aside that name addresses.
-const READ: [i16; 27] =
-    [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72, 84, 152, 160, 164, 176, 184, 0, 16];
+/// What programs of a type may read of their context, fields that hold addresses aside: all, and parts where they may.
+fn reads(ty: ProgType) -> Vec<Step> {
+    let of = |field: &'static Field| match (field.holds, field.size) {
+        (Holds::Pointer(_) | Holds::Socket, _) => vec![],
+        (Holds::Whole, 1) => vec![(Size::B, 0)],
+        (Holds::Whole, 8) => vec![(Size::D, 0)],
+        (Holds::Whole, size) => panic!("a whole field of {size} bytes is new"),
+        (Holds::Parts, _) => vec![(Size::W, 0), (Size::W, 0), (Size::H, 0), (Size::B, 0)],
+        (Holds::Words, size) => (0..size / 4).map(|word| (Size::W, 4 * word)).collect(),
+    };
+    let readable = bpf::verifier::fields(ty).filter(|field| field.read.contains(ty));
+    readable
+        .flat_map(|field| of(field).into_iter().map(|(size, at)| Step::Read(size, (field.off + at) as i16)))
+        .collect()
+}
 
-fn field_step() -> BoxedStrategy<Step> {
-    let word = prop::sample::select(vec![8, 12, 32, 44, 48, 52, 56, 60, 64, 72]);
-    let value = || prop_oneof![any::<u64>(), 0..0x2_0000u64, Just(0xffff), Just(0xfffe)];
-    prop_oneof![
-        4 => prop::sample::select(READ.to_vec()).prop_map(Step::Read),
-        2 => (word, value()).prop_map(|(off, value)| Step::Write(Size::W, off, value)),
-        1 => value().prop_map(|value| Step::Write(Size::D, 152, value)),
-    ]
-    .boxed()
+/// What they may write.
+fn writes(ty: ProgType) -> impl Strategy<Value = Step> {
+    let of = |field: &'static Field| match field.size {
+        8 => vec![(Size::D, field.off)],
+        size => (0..size / 4).map(|word| (Size::W, field.off + 4 * word)).collect(),
+    };
+    let places: Vec<_> = bpf::verifier::fields(ty).filter(|field| field.write.contains(ty)).flat_map(of).collect();
+    let value = prop_oneof![any::<u64>(), 0..0x2_0000u64, Just(0xffff), Just(0xfffe)];
+    (prop::sample::select(places), value).prop_map(|((size, off), value)| Step::Write(size, off as i16, value))
+}
+
+fn field_step(ty: ProgType) -> BoxedStrategy<Step> {
+    prop_oneof![4 => prop::sample::select(reads(ty)), 3 => writes(ty)].boxed()
 }
 
 fn room_flags() -> BoxedStrategy<support::calls::Arg> {
@@ -182,8 +199,8 @@ fn skb_step() -> BoxedStrategy<Step> {
         call(9, vec![below(200), buffer(), size(), below(4)]),
         call(24, vec![]),
         call(34, vec![]).prop_map(|step| step),
-        field_step(),
-        field_step(),
+        field_step(ProgType::SchedCls),
+        field_step(ProgType::SchedCls),
     ]
     .boxed()
 }
@@ -319,11 +336,9 @@ fn tunnels_are_chosen_as_in_linux() {
 #[test]
 fn socket_filters_read_what_they_may() {
     let Some(kernel) = kernel("socket_filters_read_what_they_may") else { return };
-    let word = prop::sample::select(vec![48, 52, 56, 60, 64]);
-    let reads = READ.into_iter().filter(|off| !matches!(off, 72 | 152 | 160 | 184)).collect::<Vec<_>>();
     let step = prop_oneof![
-        prop::sample::select(reads).prop_map(Step::Read),
-        (word, any::<u64>()).prop_map(|(off, value)| Step::Write(Size::W, off, value)),
+        field_step(ProgType::SocketFilter),
+        field_step(ProgType::SocketFilter),
         call(68, vec![below(120), buffer(), size(), of(&[0, 1, 0, 1, 2])]),
         call(26, vec![below(200), buffer(), size()]),
     ];

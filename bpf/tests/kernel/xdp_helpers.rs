@@ -41,7 +41,7 @@ fn xdp_step() -> BoxedStrategy<Step> {
         2 => call(189, vec![below(6000), buffer(), size()]),
         2 => call(190, vec![below(6000), buffer(), size()]),
         1 => any::<u64>().prop_map(Step::Fill),
-        1 => prop::sample::select(vec![12i16, 16]).prop_map(Step::Read),
+        1 => prop::sample::select(vec![12i16, 16]).prop_map(|off| Step::Read(Size::W, off)),
         1 => (any::<[u8; 4]>(), any::<bool>()).prop_map(|(b, zero)| {
             Step::Set(0, if zero { vec![0; 4] } else { b.to_vec() })
         }),

@@ -24,9 +24,9 @@ pub enum Step {
     Call(u32, Vec<Arg>),
     /// A helper whose first argument is not the context.
     Bare(u32, Vec<Arg>),
-    /// A word of the context is read.
-    Read(i16),
-    /// A word of the context is written.
+    /// A field of the context, or a part of one, is read.
+    Read(Size, i16),
+    /// A field of the context is written.
     Write(Size, i16, u64),
     /// The buffer is filled from a number.
     Fill(u64),
@@ -76,9 +76,8 @@ pub fn program(steps: &[Step]) -> Vec<Insn> {
                     }
                 }
             }
-            Step::Read(off) => {
-                let size = if matches!(off, 152 | 184) { Size::D } else { Size::W };
-                insns.push(load(size, R0, R6, *off));
+            Step::Read(size, off) => {
+                insns.push(load(*size, R0, R6, *off));
                 collect(&mut insns);
             }
             Step::Write(size, off, value) => {
