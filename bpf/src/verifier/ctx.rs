@@ -4,7 +4,7 @@
 //! follows `xdp_is_valid_access`, `tc_cls_act_is_valid_access` and `sk_filter_is_valid_access` of Linux 6.18.
 
 use super::explored::Kind;
-use crate::program::{Attach, ProgType};
+use crate::program::{Attach, Endian, ProgType};
 
 /// A set of program types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,33 @@ pub static SK_BUFF_TAIL: [Field; 2] = [
 pub fn fields(ty: ProgType) -> impl Iterator<Item = &'static Field> {
     let (first, second): (&[Field], &[Field]) = if ty.is_skb() { (&SK_BUFF, &SK_BUFF_TAIL) } else { (&XDP_MD, &[]) };
     first.iter().chain(second)
+}
+
+/// Fields of which Linux keeps fewer bytes than the structure has, and how many (`bpf_convert_ctx_access`).
+const KEPT: [(&str, u32); 9] = [
+    ("pkt_type", 1),
+    ("queue_mapping", 2),
+    ("protocol", 2),
+    ("vlan_tci", 2),
+    ("vlan_proto", 2),
+    ("tc_index", 2),
+    ("tc_classid", 2),
+    ("gso_segs", 2),
+    ("gso_size", 2),
+];
+
+/// Where a load of a context finds what Linux gives it. It moves a part into place only where the load is smaller than what is
+/// kept of the field (`convert_ctx_accesses`): any other gets the lowest bytes, wherever in the field it stands.
+pub(super) fn found_at(ty: ProgType, order: Endian, off: i16, size: u32) -> i16 {
+    let field = u32::try_from(off).ok().and_then(|off| fields(ty).find(|f| f.off <= off && off < f.off + f.size));
+    let kept = |field: &Field| KEPT.iter().find(|(name, _)| *name == field.name).map(|(_, kept)| *kept);
+    match field.and_then(|field| Some((field, kept(field)?))) {
+        Some((field, kept)) if kept <= size && size < field.size => match order {
+            Endian::Little => field.off as i16,
+            Endian::Big => (field.off + field.size - size) as i16,
+        },
+        _ => off,
+    }
 }
 
 /// An access to a context.

@@ -1,6 +1,8 @@
-//! Dead code: what exploration never reached is taken out, as Linux does before it translates a program.
+//! Dead code: what exploration never reached is taken out, as Linux does before it translates a program. And loads of parts of
+//! the context read what Linux's own do.
 
-use super::explored::{Fate, SlotSeen};
+use super::ctx;
+use super::explored::{Detail, Fate, Kind, SlotSeen};
 use crate::insn::{Callee, Insn, Wide};
 use crate::program::{Function, LineEntry, Program};
 
@@ -60,7 +62,11 @@ pub(super) fn function_gone(xlated: &Program) -> Option<usize> {
     xlated.insns.iter().enumerate().position(gone)
 }
 
-/// The program without its dead code, and for each of its slots the slot it was.
+fn reads_context(slot: &SlotSeen) -> bool {
+    matches!(&slot.detail, Detail::Load(pointer) if pointer.last.kind == Kind::Ctx)
+}
+
+/// The program without its dead code, with loads of the context as Linux makes them, and for each of its slots the slot it was.
 pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usize>) {
     let stays = |slot: usize| match slots[slot].fate {
         Fate::Kept => true,
@@ -89,6 +95,10 @@ pub(super) fn xlate(program: &Program, slots: &[SlotSeen]) -> (Program, Vec<usiz
                 (Insn::Call { .. }, _, Some(f)) => Insn::Call { callee: Callee::Local(jump(f) as i32) },
                 (Insn::LoadImm64 { dst, value: Wide::Func { .. } }, _, Some(f)) => {
                     Insn::LoadImm64 { dst, value: Wide::Func { off: jump(f) as i32 } }
+                }
+                (Insn::Load { size, sext, dst, base, off }, ..) if reads_context(&slots[*slot]) => {
+                    let off = ctx::found_at(program.ty, program.byte_order, off, size.bytes());
+                    Insn::Load { size, sext, dst, base, off }
                 }
                 _ => insn,
             }

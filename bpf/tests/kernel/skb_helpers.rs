@@ -8,7 +8,7 @@ use bpf::env::FixedEnv;
 use bpf::insn::Size;
 use bpf::interp::{Code, ContextInput, Engine, EngineConfig, IpSummed, RunInput, SkbFields};
 use bpf::program::{Endian, ProgType, Program};
-use bpf::verifier::{Field, Holds};
+use bpf::verifier::{Field, Holds, Options, Verdict, verify};
 use proptest::prelude::*;
 use support::both;
 use support::calls::{Step, below, buffer, call, number, of, program, size};
@@ -122,7 +122,9 @@ fn reads(ty: ProgType) -> Vec<Step> {
         (Holds::Whole, 1) => vec![(Size::B, 0)],
         (Holds::Whole, 8) => vec![(Size::D, 0)],
         (Holds::Whole, size) => panic!("a whole field of {size} bytes is new"),
-        (Holds::Parts, _) => vec![(Size::W, 0), (Size::W, 0), (Size::H, 0), (Size::B, 0)],
+        (Holds::Parts, _) => {
+            vec![(Size::W, 0), (Size::W, 0), (Size::H, 0), (Size::H, 2), (Size::B, 0), (Size::B, 1), (Size::B, 3)]
+        }
         (Holds::Words, size) => (0..size / 4).map(|word| (Size::W, 4 * word)).collect(),
     };
     let readable = bpf::verifier::fields(ty).filter(|field| field.read.contains(ty));
@@ -226,7 +228,11 @@ fn agree(kernel: Kernel, ty: ProgType, steps: &[Step], inputs: &[(Frame, SkbFiel
     let mut right = 0;
     let insns = program(steps);
     let loaded = both::load(kernel, ty, &insns, &[]).unwrap_or_else(|error| panic!("{steps:?}\n{}", error.log));
-    let code = Code::new(&Program::from_insns("test", ty, insns, vec![])).unwrap();
+    let verified = match verify(Program::from_insns("test", ty, insns, vec![]), &Options::default()) {
+        Verdict::Accepted(verified) => verified,
+        refused => panic!("{steps:?}: {refused:?}"),
+    };
+    let code = Code::new(verified.xlated()).unwrap();
     let mut engine = Engine::new(EngineConfig { strict: true, ..EngineConfig::default() }, &[]).unwrap();
     let mut ledger = Ledger::default();
     for (Frame(frame), given) in inputs {
