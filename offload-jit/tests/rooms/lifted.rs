@@ -18,7 +18,7 @@ use crate::differential::generate;
 use crate::passes::{objects, verified};
 
 /// Generated programs of either kind.
-const GENERATED: u64 = 12;
+const GENERATED: u64 = 6;
 
 fn card(name: &str) -> Capabilities {
     profile::builtin(name).expect("it comes with the project").capabilities

@@ -121,7 +121,7 @@ fn shared(recent: u32) -> LoadedProgram {
 #[test]
 fn shared_maps() {
     let packets = frames(&scenarios().join("traces/mixed.pcap"));
-    let slices = || packets.iter().take(8_000).map(Vec::as_slice);
+    let slices = || packets.iter().take(4_000).map(Vec::as_slice);
     let card = profile::builtin("open-npu").expect("a card of the project's");
     // Room for what every context keeps to itself, so that nothing is evicted; then less than there are keys.
     let (roomy, tight) = (shared(1 << 16), shared(64));
@@ -131,8 +131,8 @@ fn shared_maps() {
         for program in [&roomy, &tight] {
             let together = compare::together(&card, program, mode, slices());
             let together = together.unwrap_or_else(|d| panic!("{name}, together: {d}"));
-            assert_eq!(together.packets, 8_000);
-            assert!(together.events > 7 * 7_000, "most packets come to every map: {together:?}");
+            assert_eq!(together.packets, 4_000);
+            assert!(together.events > 7 * 3_500, "most packets come to every map: {together:?}");
             assert_ne!(together.verdicts, alone.verdicts, "packets meet what others have written meanwhile");
         }
     }
