@@ -9,6 +9,31 @@ use super::*;
 
 const TIMER: i32 = 8;
 
+fn costs() -> HostCosts {
+    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
+    from_value(value).expect("and is sound").costs()
+}
+
+/// The program, with a slot for each of its maps.
+fn attached(program: Program) -> Attachment {
+    let maps = (0..program.maps.len()).collect();
+    Attachment { maps: program.maps.clone(), programs: vec![(program, maps)], object: None }
+}
+
+/// Hooks of a host with one processor and one queue.
+fn hooks(costs: &HostCosts, xdp: Option<Program>, tc: Option<Program>, network: Network) -> Hooks {
+    let [xdp, tc] = [xdp, tc].map(|program| program.map(attached));
+    let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network), seed: 1 };
+    Hooks::new(costs, xdp.as_ref(), tc.as_ref(), 1, 1, around).expect("the host takes the programs")
+}
+
+/// Hands the hooks a frame that came in at port 0.
+fn process(hooks: &mut Hooks, now: Time, bytes: Vec<u8>) -> Processed {
+    let mut frame = Frame { id: PacketId(0), bytes };
+    let meta = RxMeta { port: PortId(0), hash: None, timestamp: now };
+    hooks.process(now, QueueId(0), &mut frame, &meta, &costs())
+}
+
 fn mov(dst: Reg, src: Operand) -> Insn {
     Insn::Mov { width: Width::W64, dst, src, sext: None }
 }
@@ -69,19 +94,11 @@ fn ticking() -> Program {
 /// The first packet sets the timer; those behind it find as many ticks as time has gone by.
 #[test]
 fn timers_tick_in_simulated_time() {
-    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
-    let costs = from_value(value).expect("and is sound").costs();
-    let program = ticking();
-    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
-    let network = Arc::new(network_of_ports(1));
-    let around = Surroundings { byte_order: Endian::Little, network, seed: 1 };
-    let mut hooks = Hooks::new(&costs, Some(&xdp), None, 1, 1, around).expect("the host takes the program");
+    let mut hooks = hooks(&costs(), Some(ticking()), None, network_of_ports(1));
     let mut ticks = |us: u64| {
         let now = Time::from_ns(1_000 * us);
-        let mut frame = Frame { id: PacketId(us), bytes: vec![0; 64] };
-        let meta = RxMeta { port: PortId(0), hash: None, timestamp: now };
         // The program sets the timer anew: it is due 10 us from then.
-        hooks.process(now, QueueId(0), &mut frame, &meta, &costs);
+        process(&mut hooks, now, vec![0; 64]);
         let map = hooks.maps(Place::Xdp)[0];
         let value = hooks.engine_mut().map(map).expect("the map is there").lookup(&[0; 4]).expect("as is its value");
         assert_eq!(value[TIMER as usize..], [0; 16], "user space sees no timer");
@@ -110,13 +127,7 @@ fn asking() -> Program {
 /// A device hands up the sum of what follows the Ethernet header, a tag aside, unless its driver has run an XDP program.
 #[test]
 fn sums_are_handed_up() {
-    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
-    let costs = from_value(value).expect("and is sound").costs();
-    let program = asking();
-    let tc = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
-    let pass = vec![mov(Reg::R0, Operand::Imm(2)), Insn::Exit];
-    let pass = Program::from_insns("pass", ProgType::Xdp, pass, vec![]);
-    let pass = Attachment { programs: vec![(pass, vec![])], ..Attachment::default() };
+    let pass = Program::from_insns("pass", ProgType::Xdp, vec![mov(Reg::R0, Operand::Imm(2)), Insn::Exit], vec![]);
     let mut frame = vec![2; 12];
     frame.extend([0x81, 0, 0, 5, 8, 0]);
     frame.extend((0..61u8).map(|byte| byte.wrapping_mul(7)));
@@ -128,15 +139,12 @@ fn sums_are_handed_up() {
     };
     let words = frame[18..].chunks(2).map(|word| u64::from(word[0]) | u64::from(*word.get(1).unwrap_or(&0)) << 8);
     let expected = folded(words.sum());
-    for (sums, xdp, answer) in [(true, None, Some(expected)), (true, Some(&pass), None), (false, None, None)] {
+    for (sums, xdp, answer) in [(true, None, Some(expected)), (true, Some(pass), None), (false, None, None)] {
         let mut network = network_of_ports(1);
         let port = network.devices.iter_mut().find(|device| device.ifindex == FIRST_IFINDEX).expect("there is a port");
         port.sums = sums;
-        let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network), seed: 1 };
-        let mut hooks = Hooks::new(&costs, xdp, Some(&tc), 1, 1, around).expect("the host takes the programs");
-        let mut frame = Frame { id: PacketId(0), bytes: frame.clone() };
-        let meta = RxMeta { port: PortId(0), hash: None, timestamp: Time::ZERO };
-        hooks.process(Time::ZERO, QueueId(0), &mut frame, &meta, &costs);
+        let mut hooks = hooks(&costs(), xdp, Some(asking()), network);
+        process(&mut hooks, Time::ZERO, frame.clone());
         let map = hooks.maps(Place::Tc)[0];
         let said = hooks.engine_mut().map(map).expect("the map is there").lookup(&[0; 4]).expect("as is its value");
         let said = i64::from_le_bytes(said.try_into().expect("eight bytes"));
@@ -162,17 +170,8 @@ fn draining() -> Program {
 /// A program sees what user space has written to its ring, once.
 #[test]
 fn records_of_user_space_are_drained() {
-    let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
-    let costs = from_value(value).expect("and is sound").costs();
-    let program = draining();
-    let xdp = Attachment { maps: program.maps.clone(), programs: vec![(program, vec![0])], object: None };
-    let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network_of_ports(1)), seed: 1 };
-    let mut hooks = Hooks::new(&costs, Some(&xdp), None, 1, 1, around).expect("the host takes the program");
-    let process = |hooks: &mut Hooks| {
-        let mut frame = Frame { id: PacketId(0), bytes: vec![0; 64] };
-        let meta = RxMeta { port: PortId(0), hash: None, timestamp: Time::ZERO };
-        hooks.process(Time::ZERO, QueueId(0), &mut frame, &meta, &costs)
-    };
+    let mut hooks = hooks(&costs(), Some(draining()), None, network_of_ports(1));
+    let process = |hooks: &mut Hooks| process(hooks, Time::ZERO, vec![0; 64]);
     // The second finds the ring's positions in the cache.
     let [_, empty] = [(); 2].map(|()| process(&mut hooks));
     let write = |len| Write { map: 0, key: vec![], content: Some(Content::Bytes(vec![7; len])) };
