@@ -6,19 +6,25 @@
 //!
 //! Reads the tables of `tools/testing/selftests/bpf/verifier` in Debian's package `linux-source-6.1` (or another tree), as
 //! data: the C initialisers are parsed, nothing of them is compiled. Each entry is verified here and loaded on the running
-//! kernel, socket filters also as somebody without any capability. An entry passes when the verdicts agree. `NAME` picks
-//! entries whose name contains it, and shows both logs.
+//! kernel, socket filters also as somebody without any capability. An entry passes when the verdicts agree, and if its
+//! program, where it is accepted and there is what it needs, keeps to its facts on random packets. `NAME` picks entries
+//! whose name contains it, and shows both logs.
 
 #[path = "../../tests/support/capabilities.rs"]
 mod capabilities;
 mod entries;
 mod generated;
+#[path = "../../tests/support/inside.rs"]
+mod inside;
 #[path = "../../tests/support/kernel.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod kernel;
 #[path = "../linux/mod.rs"]
 mod linux;
 mod maps;
+#[path = "../../tests/support/rng.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod rng;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,9 +34,11 @@ use bpf::insn::{RawInsn, decode};
 use bpf::program::{ProgType, Program};
 use bpf::verifier::{Options, Privileges, Verdict, verify_logged};
 use entries::Entry;
+use inside::Strayed;
 use kernel::{Kernel, KernelMap, LoadRequest};
 use linux::c::Definitions;
 use linux::tree::{self, Tree};
+use rng::Rng;
 
 /// Flags of the tables (`F_*`).
 const NEEDS_UNALIGNED: u32 = 1;
@@ -66,6 +74,10 @@ struct Tally {
     worded: u32,
     otherwise: Vec<(String, String, String)>,
     unsupported: BTreeMap<String, u32>,
+    /// Accepted by both: programs that were run and kept to their facts, their steps, and why others were not run.
+    ran: u32,
+    steps: u64,
+    not_run: BTreeMap<String, u32>,
 }
 
 fn read(tree: &Path) -> Result<Vec<Entry>, String> {
@@ -215,7 +227,20 @@ impl Suite {
                 *tally.unsupported.entry(d.reason.clone()).or_default() += 1;
                 Outcome::Skipped(format!("not modelled: {}", d.code))
             }
-            (Ok(_), Verdict::Accepted(_)) => Outcome::Passed,
+            (Ok(_), Verdict::Accepted(verified)) => {
+                match inside::check(&verified, &mut Rng::new(tally.passed.into())) {
+                    Ok(steps) => {
+                        tally.ran += 1;
+                        tally.steps += steps;
+                        Outcome::Passed
+                    }
+                    Err(Strayed::NotRun(why)) => {
+                        *tally.not_run.entry(why).or_default() += 1;
+                        Outcome::Passed
+                    }
+                    Err(Strayed::Outside(why)) => Outcome::Failed(why, "accepted".to_owned()),
+                }
+            }
             (Err(_), Verdict::Rejected(r)) => {
                 self.words(tally, entry, privileges, &log, &ours_first(&ours, &r.lines));
                 Outcome::Passed
@@ -284,6 +309,10 @@ fn run() -> Result<bool, String> {
     for (why, count) in &tally.unsupported {
         println!("    not modelled {count}: {why}");
     }
+    for (why, count) in &tally.not_run {
+        println!("NOT RUN {count}: {why}");
+    }
+    println!("Kept to their facts on random packets: {} programs, {} steps", tally.ran, tally.steps);
     let rejected = tally.worded + tally.otherwise.len() as u32;
     println!("First line of the reason the same: {} of {rejected} rejected by both", tally.worded);
     let skipped: u32 = tally.skipped.values().sum();

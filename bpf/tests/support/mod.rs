@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod executed;
 pub mod functions;
 pub mod generate;
+pub mod inside;
 pub mod insns;
 pub mod kernel;
 pub mod kernel_maps;
