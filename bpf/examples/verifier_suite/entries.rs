@@ -37,6 +37,11 @@ impl Entry {
         let how = if privileges == Privileges::ALL { "" } else { ", unprivileged" };
         format!("{}: {}{how}", self.file, self.name)
     }
+
+    /// Of its random packets: the same, whichever entries are run beside it.
+    pub fn seed(&self) -> u64 {
+        self.name.bytes().fold(0, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
+    }
 }
 
 /// The entries of a file.

@@ -227,20 +227,18 @@ impl Suite {
                 *tally.unsupported.entry(d.reason.clone()).or_default() += 1;
                 Outcome::Skipped(format!("not modelled: {}", d.code))
             }
-            (Ok(_), Verdict::Accepted(verified)) => {
-                match inside::check(&verified, &mut Rng::new(tally.passed.into())) {
-                    Ok(steps) => {
-                        tally.ran += 1;
-                        tally.steps += steps;
-                        Outcome::Passed
-                    }
-                    Err(Strayed::NotRun(why)) => {
-                        *tally.not_run.entry(why).or_default() += 1;
-                        Outcome::Passed
-                    }
-                    Err(Strayed::Outside(why)) => Outcome::Failed(why, "accepted".to_owned()),
+            (Ok(_), Verdict::Accepted(verified)) => match inside::check(&verified, &mut Rng::new(entry.seed())) {
+                Ok(steps) => {
+                    tally.ran += 1;
+                    tally.steps += steps;
+                    Outcome::Passed
                 }
-            }
+                Err(Strayed::NotRun(why)) => {
+                    *tally.not_run.entry(why).or_default() += 1;
+                    Outcome::Passed
+                }
+                Err(Strayed::Outside(why)) => Outcome::Failed(why, "accepted".to_owned()),
+            },
             (Err(_), Verdict::Rejected(r)) => {
                 self.words(tally, entry, privileges, &log, &ours_first(&ours, &r.lines));
                 Outcome::Passed

@@ -28,16 +28,17 @@ struct Places {
 }
 
 impl Places {
-    fn of(engine: &Engine, maps: usize, skb: bool) -> Self {
+    /// `None` if a map has no region.
+    fn of(engine: &Engine, maps: usize, skb: bool) -> Option<Self> {
         let regions = engine.arena().regions().to_vec();
         let values = (0..maps as u32)
             .map(|i| {
-                let region = engine.arena().region(engine.map_region(MapId(i)).expect("a map has a region"));
-                let elements = engine.maps().get(MapId(i)).expect("the map is there").elements();
-                (u64::from(region.base + elements.first), u64::from(elements.stride), u64::from(elements.count))
+                let region = engine.arena().region(engine.map_region(MapId(i))?);
+                let elements = engine.maps().get(MapId(i))?.elements();
+                Some((u64::from(region.base + elements.first), u64::from(elements.stride), u64::from(elements.count)))
             })
-            .collect();
-        Self { regions, values, skb }
+            .collect::<Option<_>>()?;
+        Some(Self { regions, values, skb })
     }
 
     fn base(&self, kind: RegionKind) -> u64 {
@@ -217,7 +218,8 @@ pub fn check(verified: &VerifiedProgram, rng: &mut Rng) -> Result<u64, Strayed> 
     let code = Code::new(program).map_err(not_run)?;
     let mut whole_engine = engine.clone();
     let whole_code = Code::new(verified.program()).map_err(not_run)?;
-    let places = Places::of(&engine, program.maps.len(), skb);
+    let places = Places::of(&engine, program.maps.len(), skb)
+        .ok_or_else(|| Strayed::NotRun("a map has no region".to_owned()))?;
     let context = if skb {
         ContextInput::Skb(SkbFields { mark: rng.word() as u32, hash: rng.word() as u32, ..SkbFields::default() })
     } else {

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use bpf::btf::SpecialFields;
 use bpf::insn::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Wide, Width};
 use bpf::program::{MapIndex, MapSpec, MapType, ProgType, Program};
@@ -9,10 +11,10 @@ use super::*;
 
 const TIMER: i32 = 8;
 
-fn costs() -> HostCosts {
+static COSTS: LazyLock<HostCosts> = LazyLock::new(|| {
     let value = builtin_value("xeon-e5-1650v4").expect("the profile comes with the project");
     from_value(value).expect("and is sound").costs()
-}
+});
 
 /// The program, with a slot for each of its maps.
 fn attached(program: Program) -> Attachment {
@@ -21,17 +23,17 @@ fn attached(program: Program) -> Attachment {
 }
 
 /// Hooks of a host with one processor and one queue.
-fn hooks(costs: &HostCosts, xdp: Option<Program>, tc: Option<Program>, network: Network) -> Hooks {
+fn hooks(xdp: Option<Program>, tc: Option<Program>, network: Network) -> Hooks {
     let [xdp, tc] = [xdp, tc].map(|program| program.map(attached));
     let around = Surroundings { byte_order: Endian::Little, network: Arc::new(network), seed: 1 };
-    Hooks::new(costs, xdp.as_ref(), tc.as_ref(), 1, 1, around).expect("the host takes the programs")
+    Hooks::new(&COSTS, xdp.as_ref(), tc.as_ref(), 1, 1, around).expect("the host takes the programs")
 }
 
 /// Hands the hooks a frame that came in at port 0.
 fn process(hooks: &mut Hooks, now: Time, bytes: Vec<u8>) -> Processed {
     let mut frame = Frame { id: PacketId(0), bytes };
     let meta = RxMeta { port: PortId(0), hash: None, timestamp: now };
-    hooks.process(now, QueueId(0), &mut frame, &meta, &costs())
+    hooks.process(now, QueueId(0), &mut frame, &meta, &COSTS)
 }
 
 fn mov(dst: Reg, src: Operand) -> Insn {
@@ -94,7 +96,7 @@ fn ticking() -> Program {
 /// The first packet sets the timer; those behind it find as many ticks as time has gone by.
 #[test]
 fn timers_tick_in_simulated_time() {
-    let mut hooks = hooks(&costs(), Some(ticking()), None, network_of_ports(1));
+    let mut hooks = hooks(Some(ticking()), None, network_of_ports(1));
     let mut ticks = |us: u64| {
         let now = Time::from_ns(1_000 * us);
         // The program sets the timer anew: it is due 10 us from then.
@@ -143,7 +145,7 @@ fn sums_are_handed_up() {
         let mut network = network_of_ports(1);
         let port = network.devices.iter_mut().find(|device| device.ifindex == FIRST_IFINDEX).expect("there is a port");
         port.sums = sums;
-        let mut hooks = hooks(&costs(), xdp, Some(asking()), network);
+        let mut hooks = hooks(xdp, Some(asking()), network);
         process(&mut hooks, Time::ZERO, frame.clone());
         let map = hooks.maps(Place::Tc)[0];
         let said = hooks.engine_mut().map(map).expect("the map is there").lookup(&[0; 4]).expect("as is its value");
@@ -170,7 +172,7 @@ fn draining() -> Program {
 /// A program sees what user space has written to its ring, once.
 #[test]
 fn records_of_user_space_are_drained() {
-    let mut hooks = hooks(&costs(), Some(draining()), None, network_of_ports(1));
+    let mut hooks = hooks(Some(draining()), None, network_of_ports(1));
     let process = |hooks: &mut Hooks| process(hooks, Time::ZERO, vec![0; 64]);
     // The second finds the ring's positions in the cache.
     let [_, empty] = [(); 2].map(|()| process(&mut hooks));
